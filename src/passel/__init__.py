@@ -1,0 +1,3 @@
+"""Passel: batches of durable sessions on your own machines."""
+
+__version__ = "0.1.0"

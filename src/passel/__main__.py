@@ -1,0 +1,3 @@
+from passel.cli.app import main
+
+main()

@@ -1,0 +1,39 @@
+"""The object store: bundles and files by name, in a directory or in S3, GCS or Azure."""
+
+import contextlib
+from collections.abc import AsyncIterable
+from pathlib import Path
+from typing import Any
+
+import obstore
+from obstore.exceptions import NotFoundError
+from obstore.store import LocalStore, from_url
+
+
+class BlobStore:
+    """`url` is what obstore takes: `file:///path`, `s3://bucket/prefix`, `gs://...`, `az://...`, `memory:///`."""
+
+    def __init__(self, url: str) -> None:
+        if url.startswith("file://"):
+            path = Path(url.removeprefix("file://"))
+            path.mkdir(parents=True, exist_ok=True)
+            self._store: Any = LocalStore(path)
+        else:
+            self._store = from_url(url)
+
+    async def put(self, path: str, data: bytes | AsyncIterable[bytes]) -> None:
+        """Whole or not at all: a reader never sees a half-written object."""
+        await obstore.put_async(self._store, path, data)
+
+    async def get(self, path: str) -> bytes:
+        """Raises `KeyError` when there is no such object."""
+        try:
+            result = await obstore.get_async(self._store, path)
+            return bytes(await result.bytes_async())
+        except (NotFoundError, FileNotFoundError) as error:
+            raise KeyError(path) from error
+
+    async def delete(self, path: str) -> None:
+        """Nothing happens when there is no such object."""
+        with contextlib.suppress(NotFoundError, FileNotFoundError):
+            await obstore.delete_async(self._store, path)

@@ -1,0 +1,133 @@
+"""The API process."""
+
+import asyncio
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import asyncpg
+import structlog
+import uvicorn
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Scope
+
+from passel import __version__
+from passel.compose.process import open_deps, raise_file_limit
+from passel.compose.settings import Settings
+from passel.core.errors import PasselError, Unavailable
+from passel.faces.dari import app as dari
+from passel.faces.kit import errors
+from passel.faces.kit.auth import Authenticator
+from passel.faces.kit.json import json_response
+from passel.faces.kit.limits import BodyLimit, CleanUrl, RequestId
+from passel.services.deps import Deps
+from passel.store.database import is_passing
+from passel.store.schema import current_revision, newest_revision
+
+log = structlog.get_logger()
+
+
+def build_app(deps: Deps, settings: Settings) -> FastAPI:
+    app = FastAPI(title="Passel", version=__version__, redirect_slashes=False, docs_url=None, redoc_url=None)
+    dari.mount(app, deps, Authenticator(deps), settings.public_url)
+    _mount_health(app, deps)
+    app.add_exception_handler(PasselError, errors.on_passel_error)
+    app.add_exception_handler(RequestValidationError, errors.on_validation_error)
+    app.add_exception_handler(HTTPException, errors.on_http_error)
+    for away in (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, asyncio.TimeoutError):
+        app.add_exception_handler(away, _on_database_error)
+    app.add_exception_handler(Exception, errors.on_unexpected)
+    app.add_middleware(BodyLimit, limit=deps.limits.body_bytes, streamed=_streams_its_body)
+    app.add_middleware(CleanUrl)
+    app.add_middleware(RequestId)
+    return app
+
+
+async def _on_database_error(request: Request, error: Exception) -> Response:
+    if is_passing(error):
+        log.warning("request failed for now", path=request.url.path, error=str(error) or repr(error))
+        return errors.error_response(Unavailable("the database is away or full; try again"))
+    return await errors.on_unexpected(request, error)
+
+
+def _streams_its_body(scope: Scope) -> bool:
+    content_type = next((v.decode("latin-1") for k, v in scope["headers"] if k == b"content-type"), "")
+    return dari.streams_its_body(scope["method"], scope["path"], content_type)
+
+
+def _mount_health(app: FastAPI, deps: Deps) -> None:
+    newest = newest_revision()
+
+    @app.get("/healthz", tags=["health"])
+    async def alive() -> Response:
+        """The process answers."""
+        return json_response({"status": "ok", "version": __version__})
+
+    @app.get("/readyz", tags=["health"], responses={503: dari.RESPONSES[503]})
+    async def ready() -> Response:
+        """The database answers and has the newest schema."""
+        try:
+            async with asyncio.timeout(5), deps.db.read() as c:
+                revision = await current_revision(c)
+        except Exception as error:
+            if not is_passing(error):
+                raise
+            return errors.error_response(Unavailable("the database does not answer"))
+        if revision != newest:
+            return errors.error_response(Unavailable(f"the schema is {revision}, this server needs {newest}: run `passel migrate`"))
+        return json_response({"status": "ready", "revision": revision})
+
+
+class _Server(uvicorn.Server):
+    """Tells its port when it listens, and leaves signals to us."""
+
+    def __init__(self, config: uvicorn.Config, listening: Callable[[str], None]) -> None:
+        super().__init__(config)
+        self._listening = listening
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            host, port = self.servers[0].sockets[0].getsockname()[:2]
+            self._listening(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+
+
+async def run_api(settings: Settings, listening: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT. `listening` is told the URL once requests are accepted."""
+    raise_file_limit()
+    async with _deps(settings) as deps:
+        config = uvicorn.Config(
+            build_app(deps, settings),
+            host=settings.host,
+            port=settings.port,
+            loop="none",
+            http="httptools",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=10,
+            lifespan="off",
+        )
+        server = _Server(config, listening)
+        loop = asyncio.get_running_loop()
+
+        def stop() -> None:
+            server.should_exit = True
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop)
+        await server._serve()  # pyright: ignore[reportPrivateUsage]  # `serve` would install handlers over ours
+
+
+@asynccontextmanager
+async def _deps(settings: Settings) -> AsyncIterator[Deps]:
+    deps = await open_deps(settings, name="passel api", connections=20)
+    try:
+        yield deps
+    finally:
+        await deps.db.close()

@@ -1,0 +1,62 @@
+"""What the processes of one installation share: the dependencies, made from the settings."""
+
+import resource
+from pathlib import Path
+
+from passel.blobs import BlobStore
+from passel.compose import clock
+from passel.compose.settings import Settings
+from passel.core.errors import Invalid
+from passel.core.ids import IdSource
+from passel.services.deps import Deps
+from passel.services.vault import Vault
+from passel.store.database import Database
+from passel.store.postgres import EmbeddedPostgres
+
+
+def prepare_data_dir(settings: Settings) -> None:
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+
+
+def embedded(settings: Settings) -> EmbeddedPostgres | None:
+    """Our own PostgreSQL, unless the settings name another."""
+    return None if settings.database_url else EmbeddedPostgres(settings.data_dir / "postgres")
+
+
+def database_url(settings: Settings) -> str:
+    server = embedded(settings)
+    return server.url if server else settings.database_url or ""
+
+
+def open_vault(settings: Settings) -> Vault:
+    if settings.secret_key is None:
+        prepare_data_dir(settings)
+        return Vault.of_directory(Path(settings.data_dir))
+    try:
+        key = bytes.fromhex(settings.secret_key.get_secret_value())
+    except ValueError:
+        key = b""
+    if len(key) != 32:
+        raise Invalid("PASSEL_SECRET_KEY must be 64 hexadecimal digits: `openssl rand -hex 32` makes one", field="PASSEL_SECRET_KEY")
+    return Vault(key)
+
+
+async def open_deps(settings: Settings, *, name: str, connections: int) -> Deps:
+    prepare_data_dir(settings)
+    return Deps(
+        db=await Database.open(database_url(settings), name=name, connections=connections),
+        blobs=BlobStore(settings.blobs),
+        clock=clock.now,
+        ids=IdSource(clock.milliseconds),
+        vault=open_vault(settings),
+        capacity=settings.capacity,
+        limits=settings.limits,
+        allow_private_urls=settings.private_urls_allowed,
+        hide_foreign=settings.hide_foreign,
+    )
+
+
+def raise_file_limit() -> None:
+    """Thousands of calls in flight are thousands of sockets."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,0 +1,165 @@
+"""Every setting of the server, by environment variable, TOML file or default, in this order of precedence.
+
+The file is `passel.toml` in the working directory, or what `PASSEL_CONFIG` names; its keys are the field names.
+"""
+
+import ipaddress
+import os
+from pathlib import Path
+from typing import Any
+
+from pydantic import AliasChoices, Field, SecretStr
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from passel.core.limits import MIB, Limits
+from passel.core.retry import RetryPolicy
+from passel.store.turns import Capacity
+
+
+def default_data_dir() -> Path:
+    """`/var/lib/passel` for root, since the database then runs as another user; else the user's data directory."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/passel")
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "passel"
+
+
+def _env(name: str) -> AliasChoices:
+    return AliasChoices(name, name.lower())
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="PASSEL_", extra="ignore", hide_input_in_errors=True)
+
+    database_url: str | None = Field(
+        None, validation_alias=AliasChoices("DATABASE_URL", "PASSEL_DATABASE_URL", "database_url"),
+        description="PostgreSQL 15 or newer. Without it Passel runs its own in the data directory.",
+    )  # fmt: skip
+    data_dir: Path = Field(default_factory=default_data_dir, description="Where the database, files, models and keys lie.")
+    blob_url: str | None = Field(
+        None, description="Object store for bundles and files: file://, s3://, gs:// or az://. Default: a directory in the data directory."
+    )
+    secret_key: SecretStr | None = Field(
+        None, description="64 hexadecimal digits that seal secrets; the same on every machine. Default: a file in the data directory."
+    )
+    api_key: SecretStr | None = Field(
+        None, description="The key of the first organisation, on an empty database only. Default: made and shown once."
+    )
+    host: str = Field("127.0.0.1", description="Address that the API listens on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port that the API listens on; 0 takes any free one.")
+    public_url: str | None = Field(None, description="How clients reach the API, for the URLs in its answers. Default: from each request.")
+    workers: int = Field(1, ge=0, le=64, description="Worker processes that `passel serve` runs.")
+    allow_private_urls: bool | None = Field(
+        None, description="Whether a manifest's base_url may lead to private addresses. Default: only while the API listens on loopback."
+    )
+    hide_foreign: bool = Field(False, description="Answer 404 instead of 403 for what belongs to another organisation.")
+    log_format: str = Field("auto", pattern="^(auto|text|json)$", description="Logs on stderr: text, json, or auto (text on a terminal).")
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="The least severe log lines to write.")
+
+    openai_api_key: SecretStr | None = Field(
+        None, validation_alias=_env("OPENAI_API_KEY"), description="The server's key for openai: models."
+    )
+    anthropic_api_key: SecretStr | None = Field(
+        None, validation_alias=_env("ANTHROPIC_API_KEY"), description="The server's key for anthropic: models."
+    )
+    openrouter_api_key: SecretStr | None = Field(
+        None, validation_alias=_env("OPENROUTER_API_KEY"), description="The server's key for openrouter: models."
+    )
+
+    concurrency: int = Field(1000, ge=2, le=20000, description="Messages that one worker runs at once.")
+    lane_concurrency: int = Field(1000, ge=1, description="Sessions active at once in a lane (organisation x model key).")
+    local_concurrency: int = Field(4, ge=1, description="The same for local models.")
+    local_parallel: int = Field(2, ge=1, le=64, description="Answers that a worker's local model generates at once.")
+    local_context_tokens: int = Field(4096, ge=256, description="Context of each of these answers, in tokens.")
+    local_threads: int = Field(0, ge=0, description="Threads of a local model; 0 takes the cores divided by the workers.")
+    model_timeout: float = Field(600, gt=0, description="Seconds that one model call may take.")
+    model_tries: int = Field(
+        4, ge=1, description="Calls of one step that may fail by accident (broken connection, 5xx, unreadable answer)."
+    )
+    model_patience: float = Field(3600, ge=0, description="Seconds for which an overloaded provider (429, 503, 529) is asked again.")
+    max_attempts: int = Field(10, ge=1, description="Attempts at one message before it fails, when workers die on it.")
+    takeover_after: float = Field(6, ge=1, description="Seconds of silence after which a worker's messages are taken over.")
+    drain_seconds: float = Field(10, ge=0, description="Seconds that a stopping worker lets its messages finish before it hands them back.")
+
+    max_body_mib: int = Field(64, ge=1, description="Largest JSON body.")
+    max_batch_items: int = Field(10_000, ge=1, description="Most items of a batch sent as JSON.")
+    max_stream_items: int = Field(1_000_000, ge=1, description="Most items of a batch sent as NDJSON.")
+    max_bundle_mib: int = Field(100, ge=1, description="Largest source bundle, packed.")
+    max_file_mib: int = Field(100, ge=1, description="Largest uploaded file.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        path = Path(os.environ.get("PASSEL_CONFIG") or "passel.toml")
+        if os.environ.get("PASSEL_CONFIG") and not path.is_file():
+            raise FileNotFoundError(f"PASSEL_CONFIG names {path}, which is not a file")
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=path)
+
+    @property
+    def blobs(self) -> str:
+        return self.blob_url or f"file://{self.data_dir.resolve()}/blobs"
+
+    @property
+    def models_dir(self) -> Path:
+        return self.data_dir / "models"
+
+    @property
+    def private_urls_allowed(self) -> bool:
+        return is_loopback(self.host) if self.allow_private_urls is None else self.allow_private_urls
+
+    @property
+    def server_keys(self) -> dict[str, str]:
+        keys = {"openai": self.openai_api_key, "anthropic": self.anthropic_api_key, "openrouter": self.openrouter_api_key}
+        return {name: key.get_secret_value() for name, key in keys.items() if key}
+
+    @property
+    def capacity(self) -> Capacity:
+        return Capacity(self.lane_concurrency, self.local_concurrency)
+
+    @property
+    def retries(self) -> RetryPolicy:
+        return RetryPolicy(tries=self.model_tries, patience=self.model_patience)
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(
+            body_bytes=self.max_body_mib * MIB,
+            json_items=self.max_batch_items,
+            stream_items=self.max_stream_items,
+            bundle_bytes=self.max_bundle_mib * MIB,
+            file_bytes=self.max_file_mib * MIB,
+        )
+
+    def environment(self) -> dict[str, str]:
+        """What a child process needs in its environment to have the same settings."""
+        pairs: dict[str, str] = {}
+        for name, field in type(self).model_fields.items():
+            value: Any = getattr(self, name)
+            if value is None or field.is_required():
+                continue
+            plain = value.get_secret_value() if isinstance(value, SecretStr) else value
+            pairs[env_name(name)] = str(plain).lower() if isinstance(plain, bool) else str(plain)
+        return pairs
+
+
+def env_name(field: str) -> str:
+    """The environment variable of a setting."""
+    return (
+        field.upper()
+        if field in ("database_url", "openai_api_key", "anthropic_api_key", "openrouter_api_key")
+        else f"PASSEL_{field.upper()}"
+    )
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,1 @@
+"""The rules of Passel as pure code: no I/O, no clock, no async."""

@@ -1,0 +1,69 @@
+"""What can go wrong for a caller, as a tree. Each has a stable `code`; faces map codes to statuses.
+
+    PasselError
+    +-- Invalid            the request breaks a rule; `field` names where
+    |   +-- Unprocessable  the request is well formed and cannot be served
+    +-- Unauthenticated    no key, or one we do not know
+    +-- Forbidden          the thing belongs to another organisation
+    +-- NotFound           there is no such thing
+    +-- Conflict           the thing is in a state that does not allow it
+    +-- TooLarge           past a configured limit
+    +-- Unavailable        a part that we need is away; the same call may work later
+
+A worker that lost its lease gets `LeaseLost`; it is not an answer to anybody and is no `PasselError`.
+"""
+
+from dataclasses import dataclass
+
+
+class PasselError(Exception):
+    code = "error"
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+
+
+class Invalid(PasselError):
+    code = "invalid"
+
+
+class Unprocessable(Invalid):
+    code = "unprocessable"
+
+
+class Unauthenticated(PasselError):
+    code = "unauthenticated"
+
+
+class Forbidden(PasselError):
+    code = "forbidden"
+
+
+class NotFound(PasselError):
+    code = "not_found"
+
+
+class Conflict(PasselError):
+    code = "conflict"
+
+
+class TooLarge(PasselError):
+    code = "too_large"
+
+
+class Unavailable(PasselError):
+    code = "unavailable"
+
+
+class LeaseLost(Exception):
+    """Another attempt owns the session now, or it was cancelled: drop the work, write nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One broken rule: where (`items[3].message.content`) and what."""
+
+    loc: str
+    msg: str

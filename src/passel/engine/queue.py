@@ -1,0 +1,144 @@
+"""PgQueuer behind four calls: enqueue (in `passel.store.jobs`), handler, run, stop.
+
+What we add to it:
+
+- Completions and heartbeats are fenced by the owner: a frozen worker that wakes up cannot delete the job of the
+  worker that took it over (PgQueuer itself goes by the job's id alone).
+- Statements are repeated while the database is away, so a lost database costs no handler its work.
+- After a restart of the database nobody takes over jobs before every live worker had time for a heartbeat: else an
+  outage longer than the heartbeat's time-out would have live workers' calls made twice.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import asyncpg
+import structlog
+from pgqueuer import AsyncpgPoolDriver, PgQueuer
+from pgqueuer.domain.types import JOB_STATUS
+from pgqueuer.models import Job as QueueJob
+from pgqueuer.models import TracebackRecord
+from pgqueuer.queries import Queries
+
+from passel.store.database import is_passing, pause_before_retry
+from passel.store.jobs import TURN, Job
+from passel.store.queries import SQL
+
+log = structlog.get_logger()
+
+Handler = Callable[[Job], Awaitable[None]]
+
+
+class PatientDriver(AsyncpgPoolDriver):
+    """Asks again while the database is away, and remembers that it was."""
+
+    disturbed = True
+
+    async def fetch(self, query: str, *args: object) -> list[dict[str, object]]:
+        return await self._patiently(super().fetch, query, *args)
+
+    async def execute(self, query: str, *args: object) -> str:
+        return await self._patiently(super().execute, query, *args)
+
+    async def notify(self, channel: str, payload: str) -> None:
+        await self._patiently(super().notify, channel, payload)
+
+    async def _patiently(self, call: Callable[..., Awaitable[Any]], *args: object) -> Any:
+        tries = 0
+        while True:
+            try:
+                return await call(*args)
+            except Exception as error:
+                if not is_passing(error) or self.shutdown.is_set():
+                    raise
+                self.disturbed = True
+                if tries % 20 == 0:
+                    log.warning("database is away, the queue waits", error=str(error) or repr(error))
+                await pause_before_retry(tries)
+                tries += 1
+
+
+class FencedQueries(Queries):
+    """Only the owner of a job completes it."""
+
+    owner: Any = None
+    takeover_after: timedelta = timedelta(seconds=6)
+
+    async def log_jobs(self, job_status: list[tuple[QueueJob, JOB_STATUS, TracebackRecord | None]]) -> None:
+        ids = [job.id for job, _, _ in job_status]
+        rows = await self.driver.fetch("select id from pgqueuer where id = any($1) and queue_manager_id = $2", ids, self.owner)
+        ours = {row["id"] for row in rows}
+        if lost := len(ids) - len(ours):
+            log.info("completions of jobs that others own now were dropped", jobs=lost)
+        if ours:
+            await super().log_jobs([entry for entry in job_status if entry[0].id in ours])
+
+    async def update_heartbeat(self, job_ids: list[Any]) -> None:
+        await self.driver.execute(
+            "update pgqueuer set heartbeat = now() where id = any($1::bigint[]) and queue_manager_id = $2",
+            sorted(set(job_ids)),
+            self.owner,
+        )
+
+    async def dequeue(self, *args: Any, **kwargs: Any) -> list[QueueJob]:
+        if isinstance(self.driver, PatientDriver) and self.driver.disturbed:
+            await self._wait_for_heartbeats_after_restart(self.driver)
+        return await super().dequeue(*args, **kwargs)
+
+    async def _wait_for_heartbeats_after_restart(self, driver: PatientDriver) -> None:
+        rows = await driver.fetch(SQL["picked_jobs"])
+        driver.disturbed = False
+        up = rows[0]["up"]
+        assert isinstance(up, timedelta)
+        if rows[0]["any_picked"] and up < self.takeover_after:
+            await asyncio.sleep((self.takeover_after - up).total_seconds())
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSettings:
+    """`concurrency` messages at once; jobs of a silent worker are taken over after `takeover_after`."""
+
+    concurrency: int = 1000
+    takeover_after: timedelta = timedelta(seconds=6)
+    poll: timedelta = timedelta(seconds=2)
+
+
+class Queue:
+    """Delivers jobs to one handler until stopped."""
+
+    def __init__(self, pool: Any, settings: QueueSettings) -> None:
+        self._settings = settings
+        driver = PatientDriver(pool)
+        self._queries = FencedQueries(driver)
+        self._pgq = PgQueuer(driver, queries=self._queries)
+        self._queries.owner = self._pgq.qm.queue_manager_id
+        self._queries.takeover_after = settings.takeover_after
+
+    @staticmethod
+    async def open_pool(url: str) -> Any:
+        """Connections of the queue's own: PgQueuer expects asyncpg's default types."""
+        return await asyncpg.create_pool(
+            url, min_size=0, max_size=4, timeout=10, command_timeout=60, server_settings={"application_name": "passel queue", "jit": "off"}
+        )
+
+    async def run(self, handler: Handler) -> None:
+        """Deliver until `stop`, then wait for the handlers that run."""
+
+        async def deliver(job: QueueJob) -> None:
+            await handler(Job.decode(job.payload))
+
+        self._pgq.entrypoint(TURN)(deliver)
+        concurrency = self._settings.concurrency
+        await self._pgq.run(
+            batch_size=max(1, min(500, concurrency // 2)),
+            max_concurrent_tasks=max(2, concurrency),
+            dequeue_timeout=self._settings.poll,
+            heartbeat_timeout=self._settings.takeover_after,
+            log_aggregation_interval=timedelta(0),
+        )
+
+    def stop(self) -> None:
+        self._pgq.shutdown.set()

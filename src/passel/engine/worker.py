@@ -1,0 +1,113 @@
+"""A worker: takes jobs, runs attempts, and drains when asked to stop."""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+
+import structlog
+
+from passel.core.clock import Clock
+from passel.core.ids import IdSource
+from passel.engine.attempt import Attempts, FileReader, TurnLoader, Workload
+from passel.engine.duty import Duty
+from passel.engine.journal import Journal
+from passel.engine.queue import Queue
+from passel.store import turns
+from passel.store.database import Database, is_passing, pause_before_retry
+from passel.store.jobs import Job
+from passel.store.turns import Lease
+
+log = structlog.get_logger()
+
+
+class Worker:
+    """`run` returns when `stop` was called and everything is finished or handed back."""
+
+    def __init__(
+        self,
+        db: Database,
+        queue: Queue,
+        journal: Journal,
+        duties: Sequence[Duty],
+        clock: Clock,
+        ids: IdSource,
+        load_turn: TurnLoader,
+        read_file: FileReader,
+        workload: Workload,
+        max_attempts: int,
+        drain_seconds: float,
+    ) -> None:
+        self._db, self._queue, self._journal, self._duties = db, queue, journal, duties
+        self._leases: dict[str, Lease] = {}
+        self._running: set[asyncio.Task[None]] = set()
+        self._attempts = Attempts(journal, clock, ids, load_turn, read_file, workload, max_attempts, self._leases)
+        self._stop = asyncio.Event()
+        self._drain_seconds = drain_seconds
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    async def run(self) -> None:
+        journal = asyncio.create_task(self._journal.run())
+        duties = [asyncio.create_task(duty.run()) for duty in self._duties]
+        queue = asyncio.create_task(self._queue.run(self._handle))
+        stopped = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait([queue, journal, stopped], return_when=asyncio.FIRST_COMPLETED)
+            if not self._stop.is_set():
+                for task in (queue, journal):
+                    if task.done():
+                        await task  # raises what ended it; the parent starts a new process
+        finally:
+            await self._drain(queue)
+            for duty in self._duties:
+                duty.stop()
+            self._journal.stop()
+            await asyncio.gather(*duties, return_exceptions=True)
+            await journal
+            stopped.cancel()
+
+    async def _handle(self, job: Job) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        work = asyncio.create_task(self._attempts.run(job))
+        self._running.add(work)
+        try:
+            await asyncio.shield(work)
+        except asyncio.CancelledError:
+            if not work.cancelled():
+                raise
+        finally:
+            self._running.discard(work)
+
+    async def _drain(self, queue: asyncio.Task[None]) -> None:
+        """Take nothing new, let what runs finish for a while, hand back the rest."""
+        self._queue.stop()
+        if self._running:
+            log.info("draining", running=len(self._running), seconds=self._drain_seconds)
+            await asyncio.wait(list(self._running), timeout=self._drain_seconds)
+        left = [work for work in self._running if not work.done()]
+        for work in left:
+            work.cancel()
+        if left:
+            await asyncio.wait(left)
+        await self._hand_back()
+        with contextlib.suppress(TimeoutError, Exception):
+            await asyncio.wait_for(queue, 10)
+
+    async def _hand_back(self) -> None:
+        leases = list(self._leases.values())
+        for tries in range(20):
+            if not leases:
+                return
+            try:
+                async with self._db.write() as c:
+                    handed = await turns.hand_back(c, leases)
+            except Exception as error:
+                if not is_passing(error):
+                    raise
+                await pause_before_retry(tries)
+                continue
+            log.info("handed back", sessions=handed)
+            return
+        log.warning("the database is away: others will take these sessions over", sessions=len(leases))

@@ -1,0 +1,170 @@
+"""Request bodies. Their limits come from the server's settings and are checked where the adapter has them."""
+
+from typing import Annotated, Any, Literal
+
+import orjson
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from passel.core.content import require_storable
+from passel.core.errors import Unprocessable
+
+MAX_TEXT = 1024 * 1024
+
+
+def _storable(value: str) -> str:
+    try:
+        return require_storable(value, "the text")
+    except Unprocessable as error:
+        raise ValueError(error.message) from error
+
+
+def _storable_json(value: dict[str, Any]) -> dict[str, Any]:
+    try:
+        text = orjson.dumps(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"cannot be stored as JSON: {error}") from error
+    if b"\\u0000" in text.replace(b"\\\\", b""):
+        raise ValueError("holds a NUL character; remove it")
+    if len(text) > 64 * 1024:
+        raise ValueError("is larger than 64 KiB")
+    return value
+
+
+String = Annotated[str, AfterValidator(_storable)]
+Id = Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(_storable)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_storable)]
+Key = Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(_storable)]
+MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(_storable)]
+MetadataValue = Annotated[str, StringConstraints(max_length=512), AfterValidator(_storable)]
+Metadata = Annotated[dict[MetadataKey, MetadataValue], Field(max_length=50)]
+FreeObject = Annotated[dict[str, Any], AfterValidator(_storable_json)]
+Secrets = dict[String, String]
+
+
+class Request(BaseModel):
+    """Unknown fields are ignored, since clients of several eras differ."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", hide_input_in_errors=True)
+
+
+class StrictRequest(Request):
+    """Unknown fields are errors: publishing forbids them, and beside secrets a typing error must not pass silently."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", hide_input_in_errors=True)
+
+
+class TextBlock(Request):
+    type: Literal["text"]
+    text: Annotated[str, StringConstraints(max_length=MAX_TEXT), AfterValidator(_storable)]
+
+
+class FileBlock(Request):
+    type: Literal["file"]
+    file_id: Id
+
+
+class ImageBlock(Request):
+    type: Literal["image"]
+    file_id: Id
+
+
+Block = Annotated[TextBlock | FileBlock | ImageBlock, Field(discriminator="type")]
+Content = Annotated[list[Block], Field(min_length=1, max_length=100)]
+
+
+class SnapshotRequest(Request):
+    format: Literal["tar.gz"]
+    sha256: String
+    size_bytes: Annotated[int, Field(ge=1, lt=2**62)]
+    metadata: FreeObject | None = None
+
+
+class PublishRequest(StrictRequest):
+    source_snapshot_id: Id
+    runtime_metadata: FreeObject | None = None
+
+
+class SessionFields(StrictRequest):
+    name: Name | None = None
+    storage_binding_id: Id | None = None
+    metadata: Metadata | None = None
+    secrets: Secrets | None = Field(default=None, repr=False)
+    llm_id: Id | None = None
+    llm_api_key: Annotated[str, StringConstraints(min_length=1, max_length=65536), AfterValidator(_storable)] | None = Field(
+        default=None, repr=False
+    )
+    internet_access: bool | None = None
+    version_id: Id | None = None
+
+
+class StartRequest(StrictRequest):
+    type: Literal["user.message"]
+    content: Content
+    metadata: FreeObject | None = None
+    session: SessionFields | None = None
+
+
+class UserMessageEvent(Request):
+    type: Literal["user.message"]
+    content: Content
+    metadata: FreeObject | None = None
+
+
+class ToolResultEvent(Request):
+    type: Literal["tool.result_submitted"]
+    message_id: Id
+    tool_call_id: Id
+    result: Any = None
+    is_error: bool = False
+
+
+OneEvent = Annotated[UserMessageEvent | ToolResultEvent, Field(discriminator="type")]
+
+
+class EventsRequest(Request):
+    """The form of before 5 May 2026, of which one event is taken."""
+
+    events: Annotated[list[UserMessageEvent], Field(min_length=1, max_length=1)]
+
+
+class PartsRequest(Request):
+    """The form of March 2026."""
+
+    parts: Content
+    metadata: FreeObject | None = None
+
+
+class BatchMessage(Request):
+    content: Content
+    metadata: FreeObject | None = None
+
+
+class BatchItem(StrictRequest):
+    agent_id: Id
+    version_id: Id | None = None
+    llm_id: Id | None = None
+    metadata: Metadata | None = None
+    secrets: Secrets | None = Field(default=None, repr=False)
+    message: BatchMessage
+
+
+class BatchRequest(Request):
+    idempotency_key: Key | None = None
+    items: Annotated[list[BatchItem], Field(min_length=1)]
+    max_concurrency: Annotated[int, Field(ge=1, lt=2**31)] | None = None
+
+    @model_validator(mode="after")
+    def _one_agent(self) -> "BatchRequest":
+        first = self.items[0].agent_id
+        for index, item in enumerate(self.items):
+            if item.agent_id != first:
+                raise ValueError(f"items[{index}].agent_id is another agent than the first item's: a batch has one agent")
+        return self
+
+
+class CredentialRequest(StrictRequest):
+    value: Annotated[str, StringConstraints(min_length=1, max_length=65536), AfterValidator(_storable)] = Field(repr=False)
+
+
+class KeyRequest(Request):
+    label: Name

@@ -1,0 +1,287 @@
+"""Response bodies, as the record has them. Additions of ours are fields beside the documented ones."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from passel.core import batches as rules
+from passel.core.costs import decimal_string
+from passel.core.events import Event
+from passel.core.ledger import TimelineItem
+from passel.faces.kit.json import timestamp
+from passel.services.accounts import ApiKey, Credential, Organisation
+from passel.services.agents import Agent, Published, Snapshot, Version
+from passel.services.batches import Batch, Item
+from passel.services.files import File
+from passel.services.sessions import Bill, Message, ReadMessage, Sent, Session, Transcript
+
+Body = dict[str, Any]
+
+
+def snapshot_reserved(snapshot: Snapshot, upload_url: str) -> Body:
+    return {
+        "source_snapshot_id": snapshot.id,
+        "upload_url": upload_url,
+        "upload_headers": {"Content-Type": "application/gzip"},
+        "expires_at": timestamp(snapshot.expires_at),
+        "status": snapshot.status,
+    }
+
+
+def snapshot_finalized(snapshot: Snapshot) -> Body:
+    return {"source_snapshot_id": snapshot.id, "status": snapshot.status, "failure_reason": snapshot.failure_reason}
+
+
+def agent(agent: Agent) -> Body:
+    return {
+        "id": agent.id,
+        "name": agent.name,
+        "active_version_id": agent.active_version_id,
+        "created_at": timestamp(agent.created_at),
+        "deleted_at": timestamp(agent.deleted_at),
+    }
+
+
+def published(published: Published, agent_url: str) -> Body:
+    return {
+        "id": published.agent.id,
+        "agent_id": published.agent.id,
+        "name": published.agent.name,
+        "agent_url": agent_url,
+        "version_id": published.version.id,
+        "active_version_id": published.agent.active_version_id,
+        "created_at": timestamp(published.agent.created_at),
+        "created": published.created,
+    }
+
+
+def agent_ref(agent: Agent) -> Body:
+    return {"id": agent.id, "active_version_id": agent.active_version_id}
+
+
+def version(version: Version, agent: Agent) -> Body:
+    return {
+        "id": version.id,
+        "agent_id": version.agent_id,
+        "number": version.number,
+        "is_active": version.id == agent.active_version_id,
+        "source_snapshot_id": version.snapshot_id,
+        "archive_sha256": version.archive_sha256,
+        "size_bytes": version.size_bytes,
+        "created_at": timestamp(version.created_at),
+    }
+
+
+def session(session: Session) -> Body:
+    return {
+        "id": session.id,
+        "name": session.name,
+        "agent_id": session.agent_id,
+        "version_id": session.version_id,
+        "llm_id": session.llm_id,
+        "storage_binding_id": None,
+        "internet_access": session.internet_access,
+        "status": session.status,
+        "last_message_id": session.last_message_id,
+        "last_message_status": session.last_message_status,
+        "created_at": timestamp(session.created_at),
+        "metadata": session.metadata,
+    }
+
+
+def _actor(event: Event, agent_id: str) -> Body:
+    if event.source == "user":
+        return {"type": "user", "id": event.org_id}
+    if event.source == "agent":
+        return {"type": "agent", "id": agent_id}
+    return {"type": "system", "id": "dari"}
+
+
+def event(event: Event, agent_id: str) -> Body:
+    return {
+        "id": f"{event.session_id}:evt_{event.seq}",
+        "session_id": event.session_id,
+        "sequence_number": event.seq,
+        "message_id": event.message_id,
+        "type": event.type,
+        "source": event.source,
+        "actor": _actor(event, agent_id),
+        "data": event.data,
+        "created_at": timestamp(event.created_at),
+    }
+
+
+def _message_ref(message: Message) -> Body:
+    return {"id": message.id, "status": rules.wire_status(message.state)}
+
+
+def sent(sent: Sent) -> Body:
+    return {"event": event(sent.event, sent.session.agent_id), "message": _message_ref(sent.message), "session": session(sent.session)}
+
+
+def message(read: ReadMessage) -> Body:
+    made = read.message
+    output = {"parts": list(read.parts)} | ({"error": read.error} if read.error else {})
+    return {
+        "id": made.id,
+        "session_id": made.session_id,
+        "sequence_number": made.number,
+        "parts": read.content,
+        "metadata": read.metadata or None,
+        "status": rules.wire_status(made.state),
+        "attempt": max(1, made.attempt),
+        "output": output if read.parts or read.error else None,
+        "created_at": timestamp(made.created_at),
+        "completed_at": timestamp(made.completed_at),
+    }
+
+
+def queued_message(sent: Sent) -> Body:
+    """The answer of March 2026 to a sent message."""
+    return {
+        "id": sent.message.id,
+        "session_id": sent.session.id,
+        "status": rules.wire_status(sent.message.state),
+        "attempt": max(1, sent.message.attempt),
+        "created_at": timestamp(sent.message.created_at),
+        "completed_at": timestamp(sent.message.completed_at),
+    }
+
+
+def transcript(transcript: Transcript) -> Body:
+    keys = ("id", "agent_id", "version_id", "storage_binding_id", "status", "last_message_id", "last_message_status", "created_at")
+    described = session(transcript.session)
+    return {
+        "agent": agent(transcript.agent),
+        "session": {key: described[key] for key in keys},
+        "timeline": {"items": [_timeline_item(transcript.session.id, item) for item in transcript.items]},
+    }
+
+
+def _timeline_item(session_id: str, item: TimelineItem) -> Body:
+    body: Body = {
+        "type": item.type,
+        "id": f"{session_id}:evt_{item.seq}",
+        "message_id": item.message_id,
+        "content": list(item.content),
+        "created_at": timestamp(item.created_at),
+    }
+    if item.type == "assistant_message":
+        body |= {"status": item.status, "error_message": item.error}
+    return body
+
+
+def bill(session_id: str, bill: Bill) -> Body:
+    return {
+        "scope_kind": "session",
+        "scope_id": session_id,
+        "event_count": bill.calls,
+        "total_cost_usd": decimal_string(bill.cost_usd),
+        "input_tokens": bill.input_tokens,
+        "output_tokens": bill.output_tokens,
+        "in_doubt_calls": bill.in_doubt,
+        "unpriced_calls": bill.unpriced,
+    }
+
+
+def batch(batch: Batch) -> Body:
+    """A batch without its sessions."""
+    counts = batch.counts
+    return {
+        "batch_id": batch.id,
+        "status": batch.status,
+        "counts": {"queued": counts.queued, "running": counts.running, "completed": counts.completed, "failed": counts.failed},
+        "agent_id": batch.agent_id,
+        "idempotency_key": batch.idempotency_key,
+        "max_concurrency": batch.max_concurrency,
+        "size": counts.size,
+        "cancelled": batch.cancelled,
+        "usage": {
+            "calls": batch.calls,
+            "in_doubt_calls": batch.in_doubt,
+            "unpriced_calls": batch.unpriced,
+            "input_tokens": batch.input_tokens,
+            "output_tokens": batch.output_tokens,
+            "total_cost_usd": decimal_string(batch.cost_usd),
+        },
+        "created_at": timestamp(batch.created_at),
+        "cancel_requested_at": timestamp(batch.cancel_requested_at),
+        "finished_at": timestamp(batch.finished_at),
+    }
+
+
+def item(item: Item, agent_id: str) -> Body:
+    return {
+        "index": item.index,
+        "session_id": item.session_id,
+        "status": item.status,
+        "last_message_status": item.last_message_status,
+        "agent_id": item.agent_id or agent_id,
+        "version_id": item.version_id,
+        "llm_id": item.llm_id,
+        "metadata": item.metadata,
+        "transcript_url": f"/v1/sessions/{item.session_id}/transcript" if item.session_id else None,
+        "error": item.error,
+    }
+
+
+def result(found: Item, row: Any, agent_id: str) -> Body:
+    """A line of a batch's results."""
+    created, ended = row["message_created_at"], row["finished_at"]
+    return {
+        "index": found.index,
+        "session_id": found.session_id,
+        "message_id": found.message_id,
+        "status": found.status,
+        "agent_id": found.agent_id or agent_id,
+        "version_id": found.version_id,
+        "llm_id": found.llm_id,
+        "model": f"{row['provider']}:{row['model']}" if row["model"] else None,
+        "metadata": found.metadata,
+        "text": row["text"],
+        "error": found.error,
+        "attempt": row["attempt"],
+        "usage": {
+            "calls": row["calls"],
+            "in_doubt_calls": row["in_doubt"],
+            "input_tokens": row["input_tokens"],
+            "output_tokens": row["output_tokens"],
+            "total_cost_usd": decimal_string(row["cost_usd"]) if row["cost_usd"] is not None else None,
+        },
+        "created_at": timestamp(created),
+        "started_at": timestamp(row["started_at"]),
+        "finished_at": timestamp(ended),
+    }
+
+
+def file(file: File) -> Body:
+    return {"id": file.id, "filename": file.filename, "size_bytes": file.size_bytes}
+
+
+def organisation(org: Organisation) -> Body:
+    return {"id": org.id, "name": org.name, "slug": org.slug, "role": "owner", "is_personal": False}
+
+
+def api_key(key: ApiKey) -> Body:
+    return {
+        "id": key.id,
+        "label": key.label,
+        "prefix": key.prefix,
+        "kind": "manual",
+        "scopes": ["platform"],
+        "created_at": timestamp(key.created_at),
+        "last_used_at": timestamp(key.last_used_at),
+        "revoked_at": timestamp(key.revoked_at),
+    }
+
+
+def credential(credential: Credential) -> Body:
+    return {
+        "id": credential.id,
+        "name": credential.name,
+        "created_at": timestamp(credential.created_at),
+        "updated_at": timestamp(credential.updated_at),
+    }
+
+
+def listing(name: str, entries: Sequence[Body]) -> Body:
+    return {name: list(entries)}

@@ -1,0 +1,1 @@
+"""What faces share: authentication, errors as data, bodies with limits, JSON answers."""

@@ -1,0 +1,72 @@
+"""A limit on bodies that are read into memory, and an id for each request."""
+
+import secrets
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from passel.core.errors import Invalid, TooLarge
+from passel.faces.kit.errors import error_response
+
+
+class BodyLimit:
+    """Refuses bodies over `limit` bytes, by their announced length or as they come in. Routes that stream their
+    body count for themselves and are left out (`streamed` decides from the scope)."""
+
+    def __init__(self, app: ASGIApp, limit: int, streamed: Any) -> None:
+        self._app, self._limit, self._streamed = app, limit, streamed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or self._streamed(scope):
+            await self._app(scope, receive, send)
+            return
+        error = TooLarge(f"a body may have {self._limit} bytes")
+        announced = next((v for k, v in scope["headers"] if k == b"content-length"), b"0")
+        if announced.isdigit() and int(announced) > self._limit:
+            await error_response(error)(scope, receive, send)
+            return
+        taken = 0
+
+        async def limited() -> Message:
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > self._limit:
+                raise error
+            return message
+
+        await self._app(scope, limited, send)
+
+
+class CleanUrl:
+    """Refuses URLs with a NUL character, which no id, name or filter can hold."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and ("\x00" in scope["path"] or b"%00" in scope["query_string"]):
+            await error_response(Invalid("the URL holds a NUL character: remove %00"))(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
+class RequestId:
+    """Adds `X-Request-Id` to every answer; a client's own is kept."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = next((v for k, v in scope["headers"] if k == b"x-request-id"), b"")
+        request_id = given[:128] if given.isascii() and given else secrets.token_hex(8).encode()
+
+        async def tagged(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
+            await send(message)
+
+        await self._app(scope, receive, tagged)

@@ -1,0 +1,147 @@
+"""Organisations, API keys and credentials."""
+
+import hashlib
+import re
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+
+from passel.core.content import require_storable
+from passel.core.errors import Conflict, Forbidden, Invalid, NotFound, Unauthenticated, Unprocessable
+from passel.core.ids import OrgId
+from passel.core.manifest import SECRET_NAME
+from passel.services.deps import Caller, Deps
+from passel.store import accounts as store
+from passel.store.accounts import ApiKey, Credential, Organisation
+
+KEY_PREFIX = "dari_"
+_TOUCH_EVERY = timedelta(minutes=1)
+_KEY_FORM = re.compile(r"^[\x21-\x7e]{8,256}$")
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """The only time that the secret is known in full."""
+
+    key: ApiKey
+    secret: str
+
+
+def _hash(secret: str) -> bytes:
+    # keys are random, so a plain digest is enough: there is nothing to guess
+    return hashlib.sha256(secret.encode()).digest()
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60] or "organisation"
+
+
+async def ensure_first_key(deps: Deps, given: str | None) -> NewKey | None:
+    """On an empty database make the first organisation with a key (`given`, or a new one); else None."""
+    if given is not None and not _KEY_FORM.match(given):
+        raise Invalid("PASSEL_API_KEY must have 8 to 256 printable characters without spaces", field="PASSEL_API_KEY")
+    async with deps.db.write() as c:
+        await c.raw.execute("select pg_advisory_xact_lock(7254201)")
+        if await store.list_organisations(c):
+            return None
+        org = Organisation(deps.ids.org(), "Default", "default", deps.now())
+        await store.insert_organisation(c, org)
+        return await _insert_key(deps, c, org.id, "first key", given)
+
+
+async def create_organisation(deps: Deps, name: str) -> Organisation:
+    require_storable(name, "name")
+    org = Organisation(deps.ids.org(), name, f"{_slug(name)}-{secrets.token_hex(3)}", deps.now())
+    async with deps.db.write() as c:
+        await store.insert_organisation(c, org)
+    return org
+
+
+async def list_organisations(deps: Deps) -> list[Organisation]:
+    async with deps.db.read() as c:
+        return await store.list_organisations(c)
+
+
+async def find_organisation(deps: Deps, id_or_slug: str | None) -> Organisation:
+    """By id or slug; without one, the only organisation there is."""
+    async with deps.db.read() as c:
+        if id_or_slug is not None:
+            found = await store.find_organisation(c, id_or_slug)
+            if found is None:
+                raise NotFound(f"no such organisation: {id_or_slug}")
+            return found
+        every = await store.list_organisations(c)
+    if len(every) != 1:
+        slugs = ", ".join(org.slug for org in every) or "none yet: start `passel serve` once"
+        raise Conflict(f"name the organisation; there are {slugs}")
+    return every[0]
+
+
+async def create_key(deps: Deps, org_id: OrgId, label: str) -> NewKey:
+    require_storable(label, "label")
+    async with deps.db.write() as c:
+        return await _insert_key(deps, c, org_id, label, None)
+
+
+async def _insert_key(deps: Deps, c: store.WriteConnection, org_id: OrgId, label: str, given: str | None) -> NewKey:
+    secret = given or KEY_PREFIX + secrets.token_urlsafe(32)
+    key = ApiKey(org_id, deps.ids.key(), label, secret[:9], deps.now(), None, None)
+    await store.insert_api_key(c, key, _hash(secret))
+    return NewKey(key, secret)
+
+
+async def authenticate(deps: Deps, secret: str | None) -> Caller:
+    if not secret:
+        raise Unauthenticated("Missing or invalid API key")
+    async with deps.db.read() as c:
+        key = await store.find_api_key(c, _hash(secret))
+    if key is None:
+        raise Unauthenticated("Missing or invalid API key")
+    if key.last_used_at is None or deps.now() - key.last_used_at > _TOUCH_EVERY:
+        async with deps.db.write() as c:
+            await store.touch_api_key(c, key.id, deps.now())
+    return Caller(key.org_id, key.id)
+
+
+async def list_keys(deps: Deps, org_id: OrgId) -> list[ApiKey]:
+    async with deps.db.read() as c:
+        return await store.list_api_keys(c, org_id)
+
+
+async def revoke_key(deps: Deps, org_id: OrgId, key_id: str) -> ApiKey:
+    async with deps.db.write() as c:
+        key = await store.revoke_api_key(c, org_id, key_id, deps.now())
+    if key is None:
+        raise NotFound(f"no such API key: {key_id}")
+    return key
+
+
+def own_organisation(caller: Caller, org_id: str) -> OrgId:
+    """`org_id` of a path, where `current` names the caller's own."""
+    if org_id not in ("current", caller.org_id):
+        raise Forbidden("this organisation is another one than the key's")
+    return caller.org_id
+
+
+async def put_credential(deps: Deps, org_id: OrgId, name: str, value: str) -> tuple[Credential, bool]:
+    if not SECRET_NAME.match(name) or len(name) > 128:
+        raise Unprocessable(f"name must match {SECRET_NAME.pattern} and have at most 128 characters", field="name")
+    if not value or len(value) > deps.limits.secret_chars:
+        raise Unprocessable(f"value must have 1 to {deps.limits.secret_chars} characters", field="value")
+    require_storable(value, "value")
+    credential = Credential(org_id, name, deps.ids.credential(), deps.now(), deps.now())
+    async with deps.db.write() as c:
+        return await store.put_credential(c, credential, deps.vault.seal(value, f"{org_id}/{name}"))
+
+
+async def list_credentials(deps: Deps, org_id: OrgId) -> list[Credential]:
+    async with deps.db.read() as c:
+        return await store.list_credentials(c, org_id)
+
+
+async def delete_credential(deps: Deps, org_id: OrgId, name: str) -> Credential:
+    async with deps.db.write() as c:
+        credential = await store.delete_credential(c, org_id, name)
+    if credential is None:
+        raise NotFound(f"no such credential: {name}")
+    return credential

@@ -1,0 +1,43 @@
+"""What use cases work with, and on whose behalf."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from passel.blobs import BlobStore
+from passel.core.clock import Clock
+from passel.core.errors import Forbidden, NotFound
+from passel.core.ids import IdSource, KeyId, OrgId
+from passel.core.limits import Limits
+from passel.services.vault import Vault
+from passel.store.database import Database
+from passel.store.turns import Capacity
+
+
+@dataclass(frozen=True, slots=True)
+class Deps:
+    db: Database
+    blobs: BlobStore
+    clock: Clock
+    ids: IdSource
+    vault: Vault
+    capacity: Capacity
+    limits: Limits = field(default_factory=Limits)
+    allow_private_urls: bool = False
+    hide_foreign: bool = False
+
+    def now(self) -> datetime:
+        return self.clock()
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    org_id: OrgId
+    key_id: KeyId
+
+
+def require_own(deps: Deps, caller: Caller, owner: OrgId | None, what: str) -> None:
+    """Raise `NotFound` when there is no such thing and `Forbidden` when it is another organisation's."""
+    if owner is None or (owner != caller.org_id and deps.hide_foreign):
+        raise NotFound(f"no such {what}")
+    if owner != caller.org_id:
+        raise Forbidden(f"this {what} belongs to another organisation")

@@ -1,0 +1,57 @@
+"""Secrets at rest: AES-256-GCM, each value with a nonce of its own and bound to what it belongs to."""
+
+import hashlib
+import hmac
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+_NONCE_BYTES = 12
+_KEY_BYTES = 32
+
+
+class VaultError(Exception):
+    """A sealed value does not open with this server's secret key."""
+
+
+class Vault:
+    """`key` is 32 bytes. Everything sealed with it is lost with it."""
+
+    def __init__(self, key: bytes) -> None:
+        self._aead = AESGCM(hashlib.sha256(b"passel seal" + key).digest())
+        self._signing_key = hashlib.sha256(b"passel sign" + key).digest()
+
+    @classmethod
+    def of_directory(cls, directory: Path) -> "Vault":
+        """The key kept in `directory`, which is made on first use and readable by its owner only."""
+        path = directory / "secret.key"
+        try:
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            return cls(bytes.fromhex(path.read_text().strip()))
+        with os.fdopen(fd, "w") as file:
+            file.write(secrets.token_hex(_KEY_BYTES))
+        return cls(bytes.fromhex(path.read_text()))
+
+    def seal(self, value: Any, owner: str) -> bytes:
+        nonce = os.urandom(_NONCE_BYTES)
+        return nonce + self._aead.encrypt(nonce, json.dumps(value).encode(), owner.encode())
+
+    def open(self, sealed: bytes, owner: str) -> Any:
+        try:
+            return json.loads(self._aead.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], owner.encode()))
+        except InvalidTag as error:
+            raise VaultError(
+                "a stored secret does not open: this server's secret key is not the one it was sealed with (PASSEL_SECRET_KEY, or secret.key in the data directory)"
+            ) from error
+
+    def sign(self, text: str) -> str:
+        return hmac.new(self._signing_key, text.encode(), hashlib.sha256).hexdigest()
+
+    def verify(self, text: str, signature: str) -> bool:
+        return hmac.compare_digest(self.sign(text), signature)

@@ -1,0 +1,103 @@
+"""Organisations, their API keys and their credentials."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from passel.core.ids import CredentialId, KeyId, OrgId
+from passel.store.database import ReadConnection, Row, WriteConnection
+
+
+@dataclass(frozen=True, slots=True)
+class Organisation:
+    id: OrgId
+    name: str
+    slug: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """`prefix` is the visible start of the secret; the secret itself is stored as a hash only."""
+
+    org_id: OrgId
+    id: KeyId
+    label: str
+    prefix: str
+    created_at: datetime
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    org_id: OrgId
+    name: str
+    id: CredentialId
+    created_at: datetime
+    updated_at: datetime
+
+
+async def first_organisation(c: ReadConnection) -> OrgId | None:
+    return await c.fetchval("first_organisation")
+
+
+async def insert_organisation(c: WriteConnection, org: Organisation) -> None:
+    await c.execute("insert_organisation", org.id, org.name, org.slug, org.created_at)
+
+
+async def list_organisations(c: ReadConnection) -> list[Organisation]:
+    return [Organisation(**row) for row in await c.fetch("list_organisations")]
+
+
+async def find_organisation(c: ReadConnection, id_or_slug: str) -> Organisation | None:
+    row = await c.fetchrow("find_organisation", id_or_slug)
+    return Organisation(**row) if row else None
+
+
+async def insert_api_key(c: WriteConnection, key: ApiKey, secret_hash: bytes) -> None:
+    await c.execute("insert_api_key", key.org_id, key.id, key.label, key.prefix, secret_hash, key.created_at)
+
+
+async def find_api_key(c: ReadConnection, secret_hash: bytes) -> ApiKey | None:
+    row = await c.fetchrow("find_api_key", secret_hash)
+    return ApiKey(**row) if row else None
+
+
+async def touch_api_key(c: WriteConnection, key_id: KeyId, now: datetime) -> None:
+    await c.execute("touch_api_key", key_id, now)
+
+
+async def list_api_keys(c: ReadConnection, org_id: OrgId) -> list[ApiKey]:
+    return [ApiKey(**row) for row in await c.fetch("list_api_keys", org_id)]
+
+
+async def revoke_api_key(c: WriteConnection, org_id: OrgId, key_id: str, now: datetime) -> ApiKey | None:
+    row = await c.fetchrow("revoke_api_key", org_id, key_id, now)
+    return ApiKey(**row) if row else None
+
+
+async def put_credential(c: WriteConnection, credential: Credential, sealed: bytes) -> tuple[Credential, bool]:
+    """Returns the stored credential and whether it is new."""
+    row = await c.fetchrow("put_credential", credential.org_id, credential.name, credential.id, sealed, credential.updated_at)
+    assert row is not None
+    return _credential(row), row["created"]
+
+
+async def list_credentials(c: ReadConnection, org_id: OrgId) -> list[Credential]:
+    return [_credential(row) for row in await c.fetch("list_credentials", org_id)]
+
+
+async def find_credentials(c: ReadConnection, org_id: OrgId, names: Sequence[str]) -> dict[str, bytes]:
+    """The sealed values of those that exist."""
+    found = {name: await c.fetchval("find_credential", org_id, name) for name in names}
+    return {name: sealed for name, sealed in found.items() if sealed is not None}
+
+
+async def delete_credential(c: WriteConnection, org_id: OrgId, name: str) -> Credential | None:
+    row = await c.fetchrow("delete_credential", org_id, name)
+    return _credential(row) if row else None
+
+
+def _credential(row: Row) -> Credential:
+    return Credential(row["org_id"], row["name"], row["id"], row["created_at"], row["updated_at"])

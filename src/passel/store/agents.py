@@ -1,0 +1,150 @@
+"""Source snapshots, agents, versions and uploaded files."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from passel.core.ids import AgentId, FileId, OrgId, SnapshotId, VersionId
+from passel.core.llm import AgentSpec
+from passel.store.database import ReadConnection, Row, WriteConnection
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    org_id: OrgId
+    id: SnapshotId
+    sha256: str
+    size_bytes: int
+    status: str
+    failure_reason: str | None
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    org_id: OrgId
+    id: AgentId
+    name: str
+    active_version_id: VersionId
+    created_at: datetime
+    deleted_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    org_id: OrgId
+    id: VersionId
+    agent_id: AgentId
+    number: int
+    snapshot_id: SnapshotId
+    archive_sha256: str
+    size_bytes: int
+    spec: AgentSpec
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    org_id: OrgId
+    id: FileId
+    filename: str
+    media_type: str
+    size_bytes: int
+    sha256: str
+    created_at: datetime
+
+
+async def insert_snapshot(c: WriteConnection, snapshot: Snapshot, metadata: dict[str, Any], now: datetime) -> None:
+    await c.execute(
+        "insert_snapshot", snapshot.org_id, snapshot.id, snapshot.sha256, snapshot.size_bytes, metadata, now, snapshot.expires_at
+    )
+
+
+async def find_snapshot(c: ReadConnection, snapshot_id: str) -> Snapshot | None:
+    row = await c.fetchrow("find_snapshot", snapshot_id)
+    return Snapshot(**row) if row else None
+
+
+async def settle_snapshot_if_pending(c: WriteConnection, snapshot_id: str, status: str, reason: str | None) -> Snapshot | None:
+    row = await c.fetchrow("settle_snapshot", snapshot_id, status, reason)
+    return Snapshot(**row) if row else None
+
+
+async def delete_snapshot_if_unused(c: WriteConnection, snapshot_id: str) -> bool:
+    return await c.fetchval("delete_snapshot", snapshot_id) is not None
+
+
+async def lock_agent_name(c: WriteConnection, org_id: OrgId, name: str) -> None:
+    await c.fetchval("lock_agent_name", org_id, name)
+
+
+async def find_agent_by_name(c: ReadConnection, org_id: OrgId, name: str) -> Agent | None:
+    return _agent(await c.fetchrow("find_agent_by_name", org_id, name))
+
+
+async def find_agent(c: ReadConnection, agent_id: str) -> Agent | None:
+    return _agent(await c.fetchrow("find_agent", agent_id))
+
+
+async def lock_agent(c: WriteConnection, agent_id: str) -> Agent | None:
+    return _agent(await c.fetchrow("lock_agent", agent_id))
+
+
+async def insert_agent(c: WriteConnection, agent: Agent) -> None:
+    await c.execute("insert_agent", agent.org_id, agent.id, agent.name, agent.active_version_id, agent.created_at)
+
+
+async def activate_version(c: WriteConnection, agent_id: str, version_id: str, name: str) -> Agent | None:
+    return _agent(await c.fetchrow("activate_version", agent_id, version_id, name))
+
+
+async def list_agents(c: ReadConnection, org_id: OrgId, after: str | None, limit: int | None) -> list[Agent]:
+    return [Agent(**row) for row in await c.fetch("list_agents", org_id, after, limit)]
+
+
+async def delete_agent(c: WriteConnection, agent_id: str, now: datetime) -> Agent | None:
+    return _agent(await c.fetchrow("delete_agent", agent_id, now))
+
+
+async def insert_version(c: WriteConnection, version: Version) -> None:
+    await c.execute(
+        "insert_version",
+        version.org_id,
+        version.id,
+        version.agent_id,
+        version.snapshot_id,
+        version.archive_sha256,
+        version.size_bytes,
+        version.spec.to_json(),
+        version.created_at,
+    )
+
+
+async def find_version(c: ReadConnection, version_id: str) -> Version | None:
+    row = await c.fetchrow("find_version", version_id)
+    return _version(row) if row else None
+
+
+async def find_versions(c: ReadConnection, version_ids: Sequence[str]) -> dict[str, Version]:
+    return {row["id"]: _version(row) for row in await c.fetch("find_versions", version_ids)}
+
+
+async def list_versions(c: ReadConnection, agent_id: str) -> list[Version]:
+    return [_version(row) for row in await c.fetch("list_versions", agent_id)]
+
+
+async def insert_file(c: WriteConnection, file: File) -> None:
+    await c.execute("insert_file", file.org_id, file.id, file.filename, file.media_type, file.size_bytes, file.sha256, file.created_at)
+
+
+async def find_files(c: ReadConnection, file_ids: Sequence[str]) -> dict[str, File]:
+    return {row["id"]: File(**row) for row in await c.fetch("find_files", file_ids)}
+
+
+def _agent(row: Row | None) -> Agent | None:
+    return Agent(**row) if row else None
+
+
+def _version(row: Row) -> Version:
+    return Version(**{**row, "spec": AgentSpec.from_json(row["spec"])})

@@ -1,0 +1,132 @@
+"""Connections. What reads and what writes are different types, and a transaction is the only way to write."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import asyncpg
+import orjson
+
+from passel.store.queries import SQL
+
+Row = Mapping[str, Any]
+T = TypeVar("T")
+
+# SQLSTATE classes after which the same transaction may well succeed: connection exceptions, rollbacks (deadlock),
+# insufficient resources (disk full, too many connections), operator intervention (shutdown, starting up).
+_PASSING_CLASSES = ("08", "40", "53", "57")
+
+_BINARY_JSONB = b"\x01"
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether the database may answer the same call later: away, restarting, full, or a lost race."""
+    if isinstance(error, asyncpg.PostgresError):
+        return (error.sqlstate or "").startswith(_PASSING_CLASSES)
+    return isinstance(error, OSError | asyncpg.InterfaceError | asyncio.TimeoutError)
+
+
+def _encode_jsonb(value: Any) -> bytes:
+    if isinstance(value, bytes):
+        return _BINARY_JSONB + value
+    # PgQueuer hands its JSON over as text; we never store a bare JSON string
+    return _BINARY_JSONB + (value.encode() if isinstance(value, str) else orjson.dumps(value))
+
+
+def _decode_jsonb(data: bytes) -> Any:
+    return orjson.loads(memoryview(data)[1:])
+
+
+async def _prepare_connection(connection: Any) -> None:
+    await connection.set_type_codec("jsonb", schema="pg_catalog", format="binary", encoder=_encode_jsonb, decoder=_decode_jsonb)
+
+
+class ReadConnection:
+    """Runs statements by the name of their file."""
+
+    def __init__(self, raw: Any) -> None:
+        self.raw = raw
+
+    async def fetch(self, name: str, *args: Any) -> list[Row]:
+        return await self.raw.fetch(SQL[name], *args)
+
+    async def fetchrow(self, name: str, *args: Any) -> Row | None:
+        return await self.raw.fetchrow(SQL[name], *args)
+
+    async def fetchval(self, name: str, *args: Any) -> Any:
+        return await self.raw.fetchval(SQL[name], *args)
+
+
+class WriteConnection(ReadConnection):
+    """A connection inside a transaction."""
+
+    async def execute(self, name: str, *args: Any) -> str:
+        return await self.raw.execute(SQL[name], *args)
+
+    async def copy(self, table: str, columns: Sequence[str], records: Iterable[Sequence[Any]]) -> None:
+        await self.raw.copy_records_to_table(table, columns=columns, records=records)
+
+
+class Database:
+    """A pool of connections to one PostgreSQL."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+
+    @classmethod
+    async def open(cls, url: str, *, name: str, connections: int = 10) -> "Database":
+        """Connect lazily, so that a process can start before its database does. `name` shows in pg_stat_activity."""
+        pool = await asyncpg.create_pool(
+            url,
+            min_size=0,
+            max_size=connections,
+            init=_prepare_connection,
+            command_timeout=300,
+            timeout=10,
+            max_inactive_connection_lifetime=60,
+            server_settings={"application_name": name, "jit": "off"},
+        )
+        return cls(pool)
+
+    async def close(self) -> None:
+        try:
+            await asyncio.wait_for(self._pool.close(), 5)
+        except TimeoutError:
+            self._pool.terminate()
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[ReadConnection]:
+        async with self._pool.acquire(timeout=30) as raw:
+            yield ReadConnection(raw)
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[ReadConnection]:
+        """Several statements that see one state of the database."""
+        async with self._pool.acquire(timeout=30) as raw, raw.transaction(isolation="repeatable_read", readonly=True):
+            yield ReadConnection(raw)
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[WriteConnection]:
+        """One transaction; it is committed when the block ends."""
+        async with self._pool.acquire(timeout=30) as raw, raw.transaction():
+            yield WriteConnection(raw)
+
+
+async def patiently(call: Callable[[], Awaitable[T]]) -> T:
+    """Repeat `call` until the database answers. For reads, and for writes that may be made twice."""
+    tries = 0
+    while True:
+        try:
+            return await call()
+        except Exception as error:
+            if not is_passing(error):
+                raise
+            await pause_before_retry(tries)
+            tries += 1
+
+
+async def pause_before_retry(tries: int) -> None:
+    """Wait for a database to come back: 0.05 s at first, at most 2 s, jittered."""
+    await asyncio.sleep(min(0.05 * 2 ** min(tries, 8), 2.0) * (0.5 + random.random() / 2))

@@ -1,0 +1,60 @@
+-- Fill the room of lanes, under their locks. Batches of a lane take turns: each has a pass that counts what it has
+-- been given, a new one starts at the lane's virtual time, and the lowest passes go first. So a batch of three
+-- gets its share beside a batch of a million (start-time fair queueing).
+with room as (
+    select l.id as lane_id,
+           greatest(coalesce(l.capacity, case when l.name like 'local:%' then $3::int else $2::int end) - l.active, 0) as room
+    from lane l
+    where l.id = any($1::bigint[])
+), offered as (
+    select r.lane_id, r.room, o.batch_id, o.pass, o.batch_room
+    from room r
+    cross join lateral (
+        select bl.batch_id, bl.pass, b.max_concurrency - b.active as batch_room
+        from batch_lane bl
+        join batch b on b.id = bl.batch_id
+        where bl.lane_id = r.lane_id and bl.held > 0 and b.state = 'open'
+          and (b.max_concurrency is null or b.active < b.max_concurrency)
+        order by bl.pass
+        limit least(r.room, 1000)
+    ) o
+), candidate as (
+    select f.lane_id, f.room, f.batch_id, f.batch_room, i.index, i.session_id, i.message_id,
+           f.pass + row_number() over (partition by f.lane_id, f.batch_id order by i.index) as pass
+    from offered f
+    cross join lateral (
+        select index, session_id, message_id
+        from item
+        where batch_id = f.batch_id and lane_id = f.lane_id and state = 'held'
+        order by index
+        limit least(f.room, f.batch_room)
+        for update skip locked
+    ) i
+), within_batch as (
+    select c.*, row_number() over (partition by batch_id order by pass, lane_id) as nth_of_batch from candidate c
+), within_lane as (
+    select w.*, row_number() over (partition by lane_id order by pass, batch_id) as nth_of_lane
+    from within_batch w
+    where batch_room is null or nth_of_batch <= batch_room
+), chosen as (
+    select * from within_lane where nth_of_lane <= room
+), admitted as (
+    update item i set state = 'ready' from chosen c
+    where i.batch_id = c.batch_id and i.index = c.index and i.state = 'held'
+    returning i.batch_id, i.lane_id, i.session_id, i.message_id, c.pass
+), readied as (
+    update message m set state = 'ready' from admitted a where m.id = a.message_id
+), moved as (
+    update batch_lane bl set held = bl.held - g.n, pass = g.pass
+    from (select batch_id, lane_id, count(*)::int as n, max(pass) as pass from admitted group by 1, 2) g
+    where bl.batch_id = g.batch_id and bl.lane_id = g.lane_id
+), counted as (
+    update batch b set active = b.active + g.n
+    from (select batch_id, count(*)::int as n from admitted group by 1) g
+    where b.id = g.batch_id and b.max_concurrency is not null
+), filled as (
+    update lane l set active = l.active + g.n, vtime = greatest(l.vtime, g.pass)
+    from (select lane_id, count(*)::int as n, max(pass) as pass from admitted group by 1) g
+    where l.id = g.lane_id
+)
+select session_id, message_id from admitted order by pass

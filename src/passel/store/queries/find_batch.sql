@@ -1,0 +1,1 @@
+select * from batch where id = $1

@@ -1,0 +1,1 @@
+select * from batch where org_id = $1 and idempotency_key = $2

@@ -1,0 +1,1 @@
+select sealed from credential where org_id = $1 and name = $2

@@ -1,0 +1,1 @@
+select id, name from lane where org_id = $1 and name = any($2::text[])

@@ -1,0 +1,2 @@
+-- Shared with other writers of sessions, exclusive against a deletion.
+select org_id, id, name, active_version_id, created_at, deleted_at from agent where id = $1 for share

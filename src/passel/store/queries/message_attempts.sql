@@ -1,0 +1,1 @@
+select id, attempt, state from message where id = any($1::text[])

@@ -1,0 +1,4 @@
+insert into batch_lane (org_id, batch_id, lane_id, held, pass)
+select $1, $2, l.id, h.held, l.vtime
+from unnest($3::bigint[], $4::int[]) as h (lane_id, held)
+join lane l on l.id = h.lane_id

@@ -1,0 +1,14 @@
+-- The next message in line of sessions whose active one has just ended, under their locks.
+with next as (
+    select distinct on (session_id) id, session_id
+    from message
+    where session_id = any($1::text[]) and state = 'lined'
+    order by session_id, number
+), promoted as (
+    update message m set state = 'ready' from next where m.id = next.id returning m.id, m.session_id
+)
+update session s
+set active_message_id = p.id
+from promoted p
+where s.id = p.session_id and s.active_message_id is null
+returning s.id, p.id as message_id, s.fence, s.lane_id

@@ -1,0 +1,1 @@
+"""Agent sessions: turns, and the models that they call."""
