@@ -72,6 +72,11 @@ class Settings(BaseSettings):
     local_context_tokens: int = Field(4096, ge=256, description="Context of each of these answers, in tokens.")
     local_threads: int = Field(0, ge=0, description="Threads of a local model; 0 takes the cores divided by the workers.")
     model_timeout: float = Field(600, gt=0, description="Seconds that one model call may take.")
+    model_client: str = Field(
+        "auto",
+        pattern="^(auto|pydantic-ai)$",
+        description="How OpenAI-compatible base URLs and local models are called: auto takes the shortest way, pydantic-ai the library's.",
+    )
     model_tries: int = Field(
         4, ge=1, description="Calls of one step that may fail by accident (broken connection, 5xx, unreadable answer)."
     )

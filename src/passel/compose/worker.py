@@ -17,7 +17,7 @@ from passel.services.turns import TurnLoader
 from passel.store.database import Database, is_passing, pause_before_retry
 from passel.store.schema import current_revision, newest_revision
 from passel.workloads.agent.local import LocalModels
-from passel.workloads.agent.models import ModelDirectory, ModelSettingsOf
+from passel.workloads.agent.models import CallSettings, ModelDirectory
 from passel.workloads.agent.turns import AgentWorkload
 
 log = structlog.get_logger()
@@ -70,7 +70,8 @@ def _models(settings: Settings) -> ModelDirectory:
     local = LocalModels(
         settings.models_dir, parallel=settings.local_parallel, context_tokens=settings.local_context_tokens, threads=threads
     )
-    return ModelDirectory(ModelSettingsOf(settings.model_timeout, settings.concurrency, settings.private_urls_allowed), local.url)
+    calls = CallSettings(settings.model_timeout, settings.concurrency, settings.private_urls_allowed, settings.model_client == "auto")
+    return ModelDirectory(calls, local.url)
 
 
 async def _stop_when(stop: asyncio.Event, worker: Worker) -> None:

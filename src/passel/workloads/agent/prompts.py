@@ -5,7 +5,7 @@ from typing import Any
 
 from passel.core.context import Context
 from passel.core.ledger import Said
-from passel.workloads.agent.models import Picture, Question, Spoken
+from passel.workloads.agent.questions import Picture, Question, Spoken
 
 
 class UnreadableContent(Exception):

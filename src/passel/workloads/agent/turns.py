@@ -14,8 +14,9 @@ from passel.core.events import Draft
 from passel.core.llm import request_hash
 from passel.core.retry import Fault, ModelFailure, RetryPolicy
 from passel.core.turn import CallModel, Finish, next_step
-from passel.workloads.agent.models import Answer, ModelDirectory, Question
+from passel.workloads.agent.models import ModelDirectory
 from passel.workloads.agent.prompts import UnreadableContent, build_question
+from passel.workloads.agent.questions import Answer, Question
 
 
 @dataclass(slots=True)

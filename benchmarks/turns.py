@@ -1,0 +1,111 @@
+"""Turns against a model that answers at once, beside a loop that makes the same calls and keeps nothing.
+
+    python -m benchmarks.turns [--sessions 6000] [--rounds 3] [--concurrency 200] [--workers 1]
+
+Three columns: Passel (durable), the bare loop with the same client (pydantic-ai on aiohttp), and bare aiohttp as
+the limit of the transport. All run on the same machine in the same run, against the same played model.
+"""
+
+import argparse
+import asyncio
+import json
+import statistics
+import time
+
+import aiohttp
+import uvloop
+
+from benchmarks.report import print_report
+from passel.core.llm import LlmOption
+from passel.workloads.agent.models import CallSettings, ModelDirectory
+from passel.workloads.agent.questions import Question, Spoken
+from tests.support.installation import Installation, item, played_model, scratch_dir, wait_for_batch
+
+
+async def _nothing(model: str) -> str:
+    raise AssertionError("no local model here")
+
+
+async def bare_loop(url: str, calls: int, concurrency: int, direct: bool) -> float:
+    """Calls a second of an asyncio loop with Passel's own model client, keeping nothing."""
+    models = ModelDirectory(CallSettings(concurrency=concurrency, allow_private_urls=True, direct=direct), _nothing)
+    option = LlmOption("openai", "echo", f"{url}/v1")
+    todo = iter(range(calls))
+
+    async def one_after_the_other() -> None:
+        for n in todo:
+            await models.ask("org", option, None, Question("You are a test.", (Spoken("user", (f"loop {n}",)),)))
+
+    started = time.perf_counter()
+    await asyncio.gather(*(one_after_the_other() for _ in range(concurrency)))
+    elapsed = time.perf_counter() - started
+    await models.close()
+    return calls / elapsed
+
+
+async def bare_aiohttp(url: str, calls: int, concurrency: int) -> float:
+    todo = iter(range(calls))
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+
+        async def one_after_the_other() -> None:
+            for n in todo:
+                messages = [{"role": "system", "content": "You are a test."}, {"role": "user", "content": f"raw {n}"}]
+                async with session.post(f"{url}/v1/chat/completions", json={"model": "echo", "messages": messages}) as response:
+                    await response.json()
+
+        started = time.perf_counter()
+        await asyncio.gather(*(one_after_the_other() for _ in range(concurrency)))
+        return calls / (time.perf_counter() - started)
+
+
+def passel_turns(passel: Installation, agent_id: str, sessions: int, tag: str) -> float:
+    """Turns a second from the first call to the last ending, by the batch's own clock."""
+    lines = [json.dumps(item(agent_id, f"{tag} {n}")).encode() + b"\n" for n in range(sessions)]
+    batch = passel.client.post_lines("/v1/session-batches", lambda: iter(lines))
+    ended = wait_for_batch(passel.client, batch["batch_id"], 600)
+    assert ended["status"] == "completed", ended
+    from datetime import datetime
+
+    begun, done = (datetime.fromisoformat(ended[name]) for name in ("created_at", "finished_at"))
+    return sessions / (done - begun).total_seconds()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--sessions", type=int, default=6000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--concurrency", type=int, default=200)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--client", choices=["auto", "pydantic-ai"], default="auto")
+    args = parser.parse_args()
+    figures: dict[str, list[float]] = {"passel": [], "bare loop, same client": [], "bare aiohttp": []}
+    settings = {
+        "PASSEL_CONCURRENCY": str(args.concurrency * 2),
+        "PASSEL_LANE_CONCURRENCY": str(args.concurrency),
+        "PASSEL_MODEL_CLIENT": args.client,
+    }
+    with scratch_dir() as data, played_model() as model:
+        passel = Installation(data, args.workers, settings).start()
+        try:
+            agent_id = passel.deploy(model.url, ["echo"])
+            passel_turns(passel, agent_id, 500, "warm-up")
+            for n in range(args.rounds):
+                figures["passel"].append(passel_turns(passel, agent_id, args.sessions, f"round {n}"))
+                figures["bare loop, same client"].append(
+                    uvloop.run(bare_loop(model.url, args.sessions, args.concurrency, args.client == "auto"))
+                )
+                figures["bare aiohttp"].append(uvloop.run(bare_aiohttp(model.url, args.sessions, args.concurrency)))
+        finally:
+            passel.stop()
+    medians = {name: statistics.median(values) for name, values in figures.items()}
+    ratio = medians["passel"] / medians["bare loop, same client"]
+    print_report(
+        "turns",
+        [(name, f"{medians[name]:,.0f}", f"{min(values):,.0f} - {max(values):,.0f}") for name, values in figures.items()],
+        ["what", "turns/s (median)", "range"],
+        {"turns_per_second": medians, "share_of_bare_loop": ratio, **vars(args)},
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""OpenAI-compatible servers on bare aiohttp: one POST, no model objects in between.
+
+For `local:` models and for base URLs of one's own (vLLM, llama.cpp, LM Studio, gateways), which is where throughput
+matters: the SDK's way costs 2.3 ms of CPU a call here, this 0.2 ms (docs/decisions/0004). Hosted providers go
+through `pydantic_ai.direct`, which knows their quirks.
+"""
+
+import asyncio
+import base64
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import aiohttp
+import orjson
+
+from passel.core.costs import Usage
+from passel.core.llm import LlmOption
+from passel.core.retry import Fault, ModelFailure
+from passel.workloads.agent import failures
+from passel.workloads.agent.prices import price
+from passel.workloads.agent.questions import Answer, Picture, Question, Spoken
+
+_MAX_ANSWER_BYTES = 16 * 1024 * 1024
+
+
+async def ask(
+    session: aiohttp.ClientSession, base_url: str, option: LlmOption, api_key: str | None, question: Question, timeout: float
+) -> Answer:
+    """One chat completion. Raises `ModelFailure` when there is no answer."""
+    headers = {"Content-Type": "application/json"}
+    if api_key:
+        headers["Authorization"] = f"Bearer {api_key}"
+    body = orjson.dumps({"model": option.model, "messages": _messages(question), **option.settings})
+    try:
+        async with asyncio.timeout(timeout):
+            async with session.post(
+                f"{base_url.rstrip('/')}/chat/completions", data=body, headers=headers, allow_redirects=False, timeout=_NO_TIMEOUT
+            ) as response:
+                data = await _read(response)
+                if response.status != 200:
+                    raise failures.of_status(response.status, data.decode(errors="replace"), response.headers)
+    except ModelFailure:
+        raise
+    except TimeoutError as error:
+        raise failures.of_timeout(timeout) from error
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        raise failures.of_exception(error) from error
+    return _answer(option, data)
+
+
+_NO_TIMEOUT = aiohttp.ClientTimeout(total=None)  # the caller's deadline covers connecting and reading
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    data = await response.read() if (response.content_length or 0) <= _MAX_ANSWER_BYTES else b""
+    if len(data) > _MAX_ANSWER_BYTES or not (data or (response.content_length or 0) <= _MAX_ANSWER_BYTES):
+        raise ModelFailure(Fault.UNKNOWN, f"the answer is larger than {_MAX_ANSWER_BYTES} bytes")
+    return data
+
+
+def _messages(question: Question) -> list[dict[str, Any]]:
+    system = [{"role": "system", "content": question.system}] if question.system else []
+    return [*system, *(_message(spoken) for spoken in question.conversation)]
+
+
+def _message(spoken: Spoken) -> dict[str, Any]:
+    if all(isinstance(part, str) for part in spoken.parts):
+        return {"role": spoken.role, "content": "\n\n".join(cast(tuple[str, ...], spoken.parts))}
+    return {"role": spoken.role, "content": [_part(part) for part in spoken.parts]}
+
+
+def _part(part: str | Picture) -> dict[str, Any]:
+    if isinstance(part, str):
+        return {"type": "text", "text": part}
+    encoded = base64.b64encode(part.data).decode()
+    return {"type": "image_url", "image_url": {"url": f"data:{part.media_type};base64,{encoded}"}}
+
+
+def _answer(option: LlmOption, data: bytes) -> Answer:
+    try:
+        body = orjson.loads(data)
+        choice = body["choices"][0]
+        text = choice["message"].get("content")
+        if not isinstance(text, str):
+            raise ValueError("the message has no text")
+        used = body.get("usage") or {}
+        counts = [int(used.get(name) or 0) for name in ("prompt_tokens", "completion_tokens")]
+        cached = int((used.get("prompt_tokens_details") or {}).get("cached_tokens") or 0)
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        shown = data[:200].decode(errors="replace")
+        raise ModelFailure(Fault.UNKNOWN, f"{option.ref} answered 200 with what is no chat completion ({error}): {shown!r}") from error
+    cost = price(option, counts[0], counts[1], cached, 0, datetime.now(UTC))
+    return Answer(text, str(choice.get("finish_reason") or "stop"), Usage(counts[0], counts[1], cached, cost))

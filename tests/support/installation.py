@@ -1,0 +1,205 @@
+"""A whole Passel as real processes, for tests and benchmarks: `passel serve` or its parts, and a played model."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import psutil
+
+from passel.cli.client import Client
+from passel.cli.deploy import publish
+
+KEY = "dari_test_key_of_the_first_organisation"
+
+
+def data_home() -> Path:
+    """Where test data lies: short (a Unix socket's path has 107 bytes), and open to the user that PostgreSQL runs as."""
+    return Path(os.environ.get("PASSEL_TEST_DIR", "/tmp"))
+
+
+@contextlib.contextmanager
+def scratch_dir() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="passel-", dir=data_home(), ignore_cleanup_errors=True) as name:
+        path = Path(name)
+        path.chmod(0o755)
+        yield path
+
+
+@dataclass
+class Program:
+    """A child process that tells on stdout when it is ready."""
+
+    command: list[str]
+    environment: dict[str, str]
+    process: subprocess.Popen[str] = field(init=False)
+    stderr_path: Path | None = None
+
+    def start(self, ready: str | None = None) -> str:
+        stderr = self.stderr_path.open("a") if self.stderr_path else None
+        self.process = subprocess.Popen(
+            self.command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=self.environment, start_new_session=True
+        )
+        if stderr:
+            stderr.close()
+        if ready is None:
+            return ""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.startswith(ready):
+                return line.strip()
+        raise AssertionError(f"{self.command} ended with {self.process.wait()}: {self.errors()}")
+
+    def errors(self) -> str:
+        return self.stderr_path.read_text()[-4000:] if self.stderr_path and self.stderr_path.exists() else ""
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        if self.process.stdout:
+            self.process.stdout.close()
+
+    def stop(self, timeout: float = 60) -> int:
+        if self.process.poll() is None:
+            self.process.terminate()
+        code = self.process.wait(timeout)
+        if self.process.stdout:
+            self.process.stdout.close()
+        return code
+
+
+@contextlib.contextmanager
+def played_model() -> Iterator["PlayedModel"]:
+    program = Program([sys.executable, "-m", "tests.support.model_server"], dict(os.environ))
+    url = program.start("listening").split()[1]
+    try:
+        yield PlayedModel(url, program)
+    finally:
+        program.kill()
+
+
+@dataclass(frozen=True)
+class PlayedModel:
+    url: str
+    program: Program
+
+    def state(self) -> Any:
+        return httpx2.get(f"{self.url}/calls", timeout=30).json()
+
+    def calls(self) -> dict[str, int]:
+        return self.state()["calls"]
+
+
+@dataclass
+class Installation:
+    """`passel serve` on a data directory of its own."""
+
+    data_dir: Path
+    workers: int = 1
+    settings: dict[str, str] = field(default_factory=dict)
+    url: str = ""
+    program: Program = field(init=False)
+
+    def environment(self) -> dict[str, str]:
+        own = {
+            "PASSEL_DATA_DIR": str(self.data_dir),
+            "PASSEL_API_KEY": KEY,
+            "PASSEL_LOG_FORMAT": "json",
+            "PASSEL_LOG_LEVEL": "warning",
+            "PASSEL_DRAIN_SECONDS": "2",
+        }
+        inherited = {
+            k: v for k, v in os.environ.items() if not k.startswith("PASSEL_") and not k.endswith("_API_KEY") and k != "DATABASE_URL"
+        }
+        return {**inherited, **own, **self.settings}
+
+    def start(self) -> "Installation":
+        port = self.url.rsplit(":", 1)[1] if self.url else "0"
+        command = [sys.executable, "-m", "passel", "serve", "--port", port, "--workers", str(self.workers), "--json"]
+        self.program = Program(command, self.environment(), stderr_path=self.data_dir / "serve.err")
+        self.url = json.loads(self.program.start("{"))["url"]
+        return self
+
+    def stop(self) -> int:
+        return self.program.stop()
+
+    @property
+    def client(self) -> Client:
+        return Client(self.url, KEY)
+
+    def http(self, key: str = KEY) -> httpx2.Client:
+        return httpx2.Client(base_url=self.url, headers={"Authorization": f"Bearer {key}"}, timeout=120)
+
+    def children(self, role: str) -> list[psutil.Process]:
+        """Live children by role: `api` or `worker`."""
+        found = []
+        for child in psutil.Process(self.program.process.pid).children():
+            with contextlib.suppress(psutil.Error):
+                if child.cmdline()[-1:] == [role] and child.status() != psutil.STATUS_ZOMBIE:
+                    found.append(child)
+        return found
+
+    def database_url(self) -> str:
+        return f"postgresql://postgres@/postgres?host={self.data_dir.resolve()}/postgres"
+
+    def deploy(self, model_url: str, models: list[str], name: str = "tester", directory: Path | None = None) -> str:
+        """Publish an agent whose LLM options are models of the played server; returns its id."""
+        with tempfile.TemporaryDirectory() as scratch:
+            path = directory or Path(scratch)
+            write_agent(path, name, {m: {"provider": "openai", "model": m, "base_url": f"{model_url}/v1"} for m in models})
+            return publish(self.client, path)["agent_id"]
+
+
+def write_agent(path: Path, name: str, options: dict[str, Any], system: str = "You are a test.") -> None:
+    (path / "prompts").mkdir(parents=True, exist_ok=True)
+    (path / "prompts" / "system.md").write_text(system)
+    manifest = {
+        "name": name,
+        "harness": "pi",
+        "instructions": {"system": "prompts/system.md"},
+        "llm": {"default": next(iter(options)), "options": options},
+        "built_in_tools": [],
+    }
+    (path / "dari.yml").write_text(json.dumps(manifest))  # JSON is YAML
+
+
+def item(agent_id: str, text: str, **fields: Any) -> dict[str, Any]:
+    return {"agent_id": agent_id, "message": {"content": [{"type": "text", "text": text}]}, **fields}
+
+
+def wait_until(check: Callable[[], Any], timeout: float = 60, every: float = 0.05) -> Any:
+    """The first truthy answer of `check`. A deadline that only a broken program reaches."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        if answer := check():
+            return answer
+        time.sleep(every)
+    raise AssertionError(f"did not happen within {timeout} s: {check}")
+
+
+def wait_for_batch(client: Client, batch_id: str, timeout: float = 120) -> Any:
+    def ended() -> Any:
+        batch = client.get(f"/v1/session-batches/{batch_id}", include_sessions=False)
+        return batch if batch["finished_at"] else None
+
+    return wait_until(ended, timeout)
+
+
+def freeze(process: psutil.Process) -> None:
+    process.send_signal(signal.SIGSTOP)
+
+
+def thaw(process: psutil.Process) -> None:
+    process.send_signal(signal.SIGCONT)

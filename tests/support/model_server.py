@@ -1,0 +1,165 @@
+"""A real HTTP server that plays an OpenAI-compatible model, for tests and benchmarks.
+
+The model's name says how it behaves; several rules may be joined with `+`:
+
+    echo            answers "echo: <last user text>" at once
+    wait-0.5        answers after 0.5 s
+    status-500      answers with that status, always
+    flaky-2-503     answers the first two calls of a prompt with 503, then as `echo`
+    limit-20        answers 429 with Retry-After while more than 20 calls are in flight
+    garbage, empty, close, cut, hang, nul     bodies that are no answers, or none at all
+    count           answers with the number of messages that it was sent, and what kinds of parts they held
+
+`GET /calls` tells how often each prompt (the last user text) was asked, and the most calls in flight at once.
+A protocol on the bare loop, so that it takes little from the two cores that a benchmark has.
+"""
+
+import argparse
+import asyncio
+import collections
+import json
+import os
+
+import orjson
+import uvloop
+
+_USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
+
+
+class State:
+    def __init__(self) -> None:
+        self.calls: collections.Counter[str] = collections.Counter()
+        self.in_flight = 0
+        self.peak = 0
+        self.refused = 0
+        self.keys: set[str] = set()
+
+
+class ModelProtocol(asyncio.Protocol):
+    def __init__(self, state: State) -> None:
+        self._state, self._buffer = state, b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
+            head = self._buffer[:end]
+            length = _content_length(head)
+            if len(self._buffer) < end + 4 + length:
+                return
+            body = self._buffer[end + 4 : end + 4 + length]
+            self._buffer = self._buffer[end + 4 + length :]
+            self._handle(head, body)
+
+    def _handle(self, head: bytes, body: bytes) -> None:
+        if head.startswith(b"GET /calls"):
+            state = self._state
+            told = {
+                "calls": state.calls,
+                "peak": state.peak,
+                "in_flight": state.in_flight,
+                "refused": state.refused,
+                "keys": sorted(state.keys),
+            }
+            self._answer(200, told)
+            return
+        request = orjson.loads(body)
+        prompt = _last_text(request["messages"])
+        self._state.calls[prompt] += 1
+        for line in head.split(b"\r\n"):
+            if line.lower().startswith(b"authorization: bearer "):
+                self._state.keys.add(line[22:].decode())
+        rules = request["model"].split("+")
+        if rules == ["echo"]:
+            self._answer(200, _completion(request["model"], "echo: " + prompt))
+        else:
+            asyncio.get_running_loop().create_task(self._play(rules, request, prompt))
+
+    async def _play(self, rules: list[str], request: dict, prompt: str) -> None:
+        state = self._state
+        state.in_flight += 1
+        state.peak = max(state.peak, state.in_flight)
+        try:
+            await self._follow(rules, request, prompt)
+        finally:
+            state.in_flight -= 1
+
+    async def _follow(self, rules: list[str], request: dict, prompt: str) -> None:
+        text = "echo: " + prompt
+        for rule in rules:
+            name, *args = rule.split("-")
+            if name == "wait":
+                await asyncio.sleep(float(args[0]))
+            elif name == "status":
+                return self._answer(int(args[0]), {"error": {"message": f"upstream says {args[0]}", "type": "played"}})
+            elif name == "flaky" and self._state.calls[prompt] <= int(args[0]):
+                return self._answer(int(args[1]), {"error": {"message": "try again"}}, "Retry-After: 0.1\r\n")
+            elif name == "limit" and self._state.in_flight > int(args[0]):
+                self._state.refused += 1
+                return self._answer(429, {"error": {"message": "slow down"}}, "Retry-After: 0.2\r\n")
+            elif name == "garbage":
+                return self._raw(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n<oh no/>\n")
+            elif name == "empty":
+                return self._raw(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 0\r\n\r\n")
+            elif name == "close":
+                return self._transport.close()
+            elif name == "cut":
+                self._raw(b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n{"id": "x", "choices"')
+                return self._transport.close()
+            elif name == "hang":
+                await asyncio.sleep(3600)
+            elif name == "nul":
+                text = "before\x00after \ud83d"
+            elif name == "count":
+                kinds = [p["type"] for m in request["messages"] if isinstance(m["content"], list) for p in m["content"]]
+                text = json.dumps({"messages": len(request["messages"]), "kinds": kinds, "roles": [m["role"] for m in request["messages"]]})
+        return self._answer(200, _completion(request["model"], text))
+
+    def _answer(self, status: int, body: object, headers: str = "") -> None:
+        try:
+            data = orjson.dumps(body)
+        except TypeError:
+            data = json.dumps(body).encode()
+        head = f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {len(data)}\r\n{headers}\r\n"
+        self._raw(head.encode() + data)
+
+    def _raw(self, data: bytes) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(data)
+
+
+def _content_length(head: bytes) -> int:
+    lowered = head.lower()
+    at = lowered.find(b"content-length:")
+    return int(lowered[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
+
+
+def _last_text(messages: list[dict]) -> str:
+    content = messages[-1]["content"]
+    if isinstance(content, str):
+        return content
+    return " ".join(part.get("text", "") for part in content)
+
+
+def _completion(model: str, text: str) -> dict:
+    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+    return {"id": "chatcmpl-1", "object": "chat.completion", "created": 1_700_000_000, "model": model, "choices": [choice], "usage": _USAGE}
+
+
+async def main(port: int) -> None:
+    state = State()
+    server = await asyncio.get_running_loop().create_server(lambda: ModelProtocol(state), "127.0.0.1", port, backlog=8192)
+    print(f"listening http://127.0.0.1:{server.sockets[0].getsockname()[1]} {os.getpid()}", flush=True)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    import resource
+
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, default=0)
+    uvloop.run(main(parser.parse_args().port))
