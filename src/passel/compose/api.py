@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from passel import __version__
-from passel.compose.process import open_deps, raise_file_limit
+from passel.compose.process import open_deps, raise_file_limit, settle_heap
 from passel.compose.settings import Settings
 from passel.core.errors import PasselError, Unavailable
 from passel.faces.dari import app as dari
@@ -100,6 +100,7 @@ class _Server(uvicorn.Server):
 async def run_api(settings: Settings, listening: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT. `listening` is told the URL once requests are accepted."""
     raise_file_limit()
+    settle_heap()
     async with _deps(settings) as deps:
         config = uvicorn.Config(
             build_app(deps, settings),

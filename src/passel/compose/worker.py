@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import structlog
 
-from passel.compose.process import database_url, open_deps, raise_file_limit
+from passel.compose.process import database_url, open_deps, raise_file_limit, settle_heap
 from passel.compose.settings import Settings
 from passel.engine.duties import Canceller, Feeder, Pruner, Reconciler
 from passel.engine.journal import Journal
@@ -26,6 +26,7 @@ log = structlog.get_logger()
 async def run_worker(settings: Settings) -> None:
     """Work until SIGTERM or SIGINT, then drain."""
     raise_file_limit()
+    settle_heap()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

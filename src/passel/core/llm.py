@@ -2,9 +2,12 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
+
+from passel.core.ledger import Said
 
 LOCAL, OPENAI, ANTHROPIC, OPENROUTER = "local", "openai", "anthropic", "openrouter"
 PROVIDERS = (LOCAL, OPENAI, ANTHROPIC, OPENROUTER)
@@ -77,7 +80,9 @@ def lane_name(option: LlmOption, session_key: str | None, secrets: dict[str, str
     return f"{option.provider}:{host}:{source}"
 
 
-def request_hash(spec: AgentSpec, option: LlmOption, conversation: object) -> str:
+def request_hash(spec: AgentSpec, option: LlmOption, conversation: Sequence[Said]) -> str:
     """SHA-256 of what a call asks, so that a repeated call can be recognised as the same question."""
-    asked = [option.to_json(), spec.system_prompt, conversation]
-    return hashlib.sha256(json.dumps(asked, sort_keys=True, default=asdict).encode()).hexdigest()
+    digest = hashlib.sha256(f"{option.ref} {option.base_url} {sorted(option.settings.items())}\n{spec.system_prompt}".encode())
+    for said in conversation:
+        digest.update(json.dumps([said.role, said.content], sort_keys=True).encode())
+    return digest.hexdigest()

@@ -1,8 +1,8 @@
 """The journal groups the writes of all sessions of a worker.
 
-A flush takes everything that has been asked for since the last one and commits it as one transaction; the next
-flush starts when this one returns. So commits do not grow with concurrency: under load a flush carries hundreds
-of writes, and an idle worker still writes at once.
+A flush takes everything that has been asked for since the last one and commits it as one transaction. Two flushes
+are under way at most: while PostgreSQL works on one, the worker prepares the other. So commits do not grow with
+concurrency: under load a flush carries hundreds of writes, and an idle worker still writes at once.
 
 When the database is away, full or out of connections, the flush is tried again until it answers; nothing is
 dropped, and a commit whose answer got lost is recognised by its step number. When one write of a group is at fault,
@@ -25,7 +25,8 @@ from passel.store.turns import Capacity, Claim, StepWrite
 
 log = structlog.get_logger()
 
-_LARGEST_FLUSH = 1000
+_LARGEST_FLUSH = 500
+_FLUSHERS = 2
 
 
 @dataclass(slots=True)
@@ -65,11 +66,15 @@ class Journal:
 
     async def run(self) -> None:
         """Flush until `stop`; what was asked for before that is still written."""
+        await asyncio.gather(*(self._keep_flushing() for _ in range(_FLUSHERS)))
+
+    async def _keep_flushing(self) -> None:
         while not (self._stopping and not self._waiting):
             await self._wake.wait()
-            self._wake.clear()
             while self._waiting:
                 await self._flush(self._take())
+            if not self._stopping:
+                self._wake.clear()
 
     def stop(self) -> None:
         self._stopping = True

@@ -70,15 +70,11 @@ class Worker:
     async def _handle(self, job: Job) -> None:
         task = asyncio.current_task()
         assert task is not None
-        work = asyncio.create_task(self._attempts.run(job))
-        self._running.add(work)
+        self._running.add(task)
         try:
-            await asyncio.shield(work)
-        except asyncio.CancelledError:
-            if not work.cancelled():
-                raise
+            await self._attempts.run(job)
         finally:
-            self._running.discard(work)
+            self._running.discard(task)
 
     async def _drain(self, queue: asyncio.Task[None]) -> None:
         """Take nothing new, let what runs finish for a while, hand back the rest."""

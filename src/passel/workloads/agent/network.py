@@ -2,6 +2,7 @@
 
 import ipaddress
 import socket
+from urllib.request import getproxies
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -45,6 +46,8 @@ class Network:
     def __init__(self, *, allow_private_urls: bool) -> None:
         self._allow_private = allow_private_urls
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
+        # aiohttp asks the environment and ~/.netrc at every request, which costs more than the request itself
+        self._has_proxy = bool(getproxies())
 
     def session(self, url: str | None, *, trusted: bool) -> aiohttp.ClientSession:
         """The session for `url`. Raises `PrivateAddress` for a forbidden literal address."""
@@ -53,7 +56,7 @@ class Network:
             raise PrivateAddress(f"{url} is a private address; {_ADVICE}")
         if guarded not in self._sessions:
             connector = aiohttp.TCPConnector(limit=0, resolver=_GuardedResolver() if guarded else None, ttl_dns_cache=60)
-            self._sessions[guarded] = aiohttp.ClientSession(connector=connector, trust_env=not guarded)
+            self._sessions[guarded] = aiohttp.ClientSession(connector=connector, trust_env=self._has_proxy and not guarded)
         return self._sessions[guarded]
 
     async def close(self) -> None:
