@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import obstore
-from obstore.exceptions import NotFoundError
 from obstore.store import LocalStore, from_url
 
 
@@ -30,10 +29,10 @@ class BlobStore:
         try:
             result = await obstore.get_async(self._store, path)
             return bytes(await result.bytes_async())
-        except (NotFoundError, FileNotFoundError) as error:
+        except FileNotFoundError as error:
             raise KeyError(path) from error
 
     async def delete(self, path: str) -> None:
         """Nothing happens when there is no such object."""
-        with contextlib.suppress(NotFoundError, FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError):
             await obstore.delete_async(self._store, path)

@@ -1,7 +1,7 @@
 """The command line's HTTP client. It speaks the same wire format as everybody else."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
@@ -55,7 +55,7 @@ class Client:
         )
 
     @contextmanager
-    def lines(self, path: str) -> Iterator[Iterator[Any]]:
+    def lines(self, path: str) -> Generator[Iterator[Any]]:
         """The objects of an NDJSON answer, as they come."""
         with self._http.stream("GET", path) as response:
             if response.status_code >= 400:

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -73,7 +73,7 @@ def demo(
 
 
 @contextlib.contextmanager
-def _explained() -> Iterator[None]:
+def _explained() -> Generator[None]:
     try:
         yield
     except local.LocalModelError as error:
@@ -81,7 +81,7 @@ def _explained() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _server(data_dir: Path) -> Iterator[tuple[subprocess.Popen[bytes], Any]]:
+def _server(data_dir: Path) -> Generator[tuple[subprocess.Popen[bytes], Any]]:
     command = [sys.executable, "-m", "passel", "serve", "--port", "0", "--workers", "2", "--data-dir", str(data_dir), "--json"]
     environment = {**os.environ, "PASSEL_LOG_LEVEL": "error", "PASSEL_DRAIN_SECONDS": "1"}
     data_dir.mkdir(parents=True, exist_ok=True)
@@ -113,7 +113,7 @@ def _key(data_dir: Path, started: Any) -> str:
 
 
 @contextlib.contextmanager
-def _bundle(llm: list[str] | None) -> Iterator[Path]:
+def _bundle(llm: list[str] | None) -> Generator[Path]:
     """The example as it is, or with other models put into its manifest."""
     if not llm:
         yield example()

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 import asyncpg
@@ -126,7 +126,7 @@ async def run_api(settings: Settings, listening: Callable[[str], None]) -> None:
 
 
 @asynccontextmanager
-async def _deps(settings: Settings) -> AsyncIterator[Deps]:
+async def _deps(settings: Settings) -> AsyncGenerator[Deps]:
     deps = await open_deps(settings, name="passel api", connections=20)
     try:
         yield deps

@@ -14,7 +14,7 @@ import fcntl
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -47,7 +47,7 @@ class Started:
 
 
 @contextlib.contextmanager
-def take_data_dir(settings: Settings) -> Iterator[None]:
+def take_data_dir(settings: Settings) -> Generator[None]:
     """Hold the data directory for this process; the kernel lets go of it even after SIGKILL."""
     prepare_data_dir(settings)
     path = settings.data_dir / "serve.lock"

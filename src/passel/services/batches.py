@@ -9,7 +9,7 @@ the commit leaves nothing, and the same request with the same key makes the batc
 import asyncio
 import hashlib
 import tempfile
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, Any
@@ -104,7 +104,7 @@ async def create_from_lines(
 
 
 @contextmanager
-def _spool() -> Iterator[IO[bytes]]:
+def _spool() -> Generator[IO[bytes]]:
     try:
         with tempfile.TemporaryFile(prefix="passel-batch-") as file:
             yield file

@@ -147,4 +147,5 @@ def _agent(row: Row | None) -> Agent | None:
 
 
 def _version(row: Row) -> Version:
-    return Version(**{**row, "spec": AgentSpec.from_json(row["spec"])})
+    fields: dict[str, Any] = {**row, "spec": AgentSpec.from_json(row["spec"])}
+    return Version(**fields)

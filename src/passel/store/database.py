@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -24,7 +24,7 @@ _BINARY_JSONB = b"\x01"
 def is_passing(error: BaseException) -> bool:
     """Whether the database may answer the same call later: away, restarting, full, or a lost race."""
     if isinstance(error, asyncpg.PostgresError):
-        return (error.sqlstate or "").startswith(_PASSING_CLASSES)
+        return str(getattr(error, "sqlstate", "")).startswith(_PASSING_CLASSES)
     return isinstance(error, OSError | asyncpg.InterfaceError | asyncio.TimeoutError)
 
 
@@ -97,18 +97,18 @@ class Database:
             self._pool.terminate()
 
     @asynccontextmanager
-    async def read(self) -> AsyncIterator[ReadConnection]:
+    async def read(self) -> AsyncGenerator[ReadConnection]:
         async with self._pool.acquire(timeout=30) as raw:
             yield ReadConnection(raw)
 
     @asynccontextmanager
-    async def snapshot(self) -> AsyncIterator[ReadConnection]:
+    async def snapshot(self) -> AsyncGenerator[ReadConnection]:
         """Several statements that see one state of the database."""
         async with self._pool.acquire(timeout=30) as raw, raw.transaction(isolation="repeatable_read", readonly=True):
             yield ReadConnection(raw)
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[WriteConnection]:
+    async def write(self) -> AsyncGenerator[WriteConnection]:
         """One transaction; it is committed when the block ends."""
         async with self._pool.acquire(timeout=30) as raw, raw.transaction():
             yield WriteConnection(raw)

@@ -20,9 +20,10 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -116,9 +117,9 @@ class EmbeddedPostgres:
         return self._log.read_text(errors="replace")[-2000:] if self._log.exists() else "(no log)"
 
     @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _locked(self) -> Generator[None]:
         self.directory.parent.mkdir(parents=True, exist_ok=True)
-        with open(f"{self.directory}.lock", "w") as lock:
+        with Path(f"{self.directory}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
@@ -169,7 +170,7 @@ class EmbeddedPostgres:
     def _run(self, program: str, *args: object) -> subprocess.CompletedProcess[bytes]:
         binaries = self._reachable_binaries()
         user = _server_user()
-        account = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user else {}
+        account: dict[str, Any] = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user else {}
         # pg_ctl's server inherits its output, so that goes nowhere: a pipe would stay open as long as the server
         quiet = program == "pg_ctl"
         return subprocess.run(

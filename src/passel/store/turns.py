@@ -181,9 +181,9 @@ async def _claim(c: WriteConnection, begins: Sequence[Job], changes: Changes) ->
         started = events.message_status(lease.message_id, RUNNING, previous, lease.attempt)
         changes.append(lease.org_id, lease.session_id, row["last_seq"], [started])
         claims.append(Claim(lease, row["version_id"], row["llm_id"], row["secrets"]))
-    started_items = [l for l in (claim.lease for claim in claims) if l.batch_id is not None]
+    started_items = [claim.lease for claim in claims if claim.lease.batch_id is not None]
     if started_items:
-        items = await c.fetch("claim_items", [l.batch_id for l in started_items], [l.item_index for l in started_items])
+        items = await c.fetch("claim_items", [one.batch_id for one in started_items], [one.item_index for one in started_items])
         for item in items:
             changes.batches[item["batch_id"]].move(READY, RUNNING)
         for lease in started_items:
@@ -344,7 +344,7 @@ async def _settle(c: WriteConnection, changes: Changes, capacity: Capacity) -> N
         await _count_batches(c, changes)
     if changes.released:
         keys = list(changes.released)
-        await c.execute("release_held", [b for b, _ in keys], [l for _, l in keys], list(changes.released.values()))
+        await c.execute("release_held", [b for b, _ in keys], [lane for _, lane in keys], list(changes.released.values()))
     if lanes:
         await admit(c, lanes, capacity, locked=bool(changes.batches))
 
@@ -413,7 +413,7 @@ async def hand_back(c: WriteConnection, leases: Iterable[Lease]) -> int:
     """Give sessions up for any worker to go on with. Returns how many were still ours."""
     ours = sorted(leases, key=lambda lease: lease.session_id)
     await c.fetch("lock_sessions", [lease.session_id for lease in ours])
-    rows = await c.fetch("hand_back_sessions", [l.session_id for l in ours], [l.fence for l in ours])
+    rows = await c.fetch("hand_back_sessions", [lease.session_id for lease in ours], [lease.fence for lease in ours])
     back = [Job(row["id"], row["active_message_id"]) for row in rows]
     await jobs.enqueue(c, back, [row["fence"] for row in rows], priority=jobs.DIRECT_PRIORITY)
     return len(rows)

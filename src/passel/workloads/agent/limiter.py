@@ -8,7 +8,7 @@ Every answer raises it by 1/limit, so by about one a round trip, up to the ceili
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from passel.core.retry import Fault, ModelFailure
@@ -28,7 +28,7 @@ class AdaptiveLimit:
         self._timer: asyncio.TimerHandle | None = None
 
     @asynccontextmanager
-    async def slot(self) -> AsyncIterator[None]:
+    async def slot(self) -> AsyncGenerator[None]:
         """Hold one of the places. An overload inside lowers the limit, anything else raises it."""
         await self._enter()
         try:

@@ -6,6 +6,7 @@ path. One server a model and process, started at the first call.
 
 import asyncio
 import hashlib
+import importlib
 import importlib.util
 import os
 import subprocess
@@ -100,7 +101,7 @@ class LocalModels:
     def _start(self, model: str) -> Any:
         path = self._path(model)
         try:
-            import xllamacpp
+            xllamacpp: Any = importlib.import_module("xllamacpp")
         except ImportError as error:
             raise LocalModelError("local models need xllamacpp: `pip install 'passel[local]'`") from error
         params = xllamacpp.CommonParams()

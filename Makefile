@@ -1,0 +1,51 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DARI := .venv-dari
+
+.PHONY: help demo test check chaos soak bench docs clean
+
+help: ## Show this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+$(VENV)/ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Passel needs Python 3.11 or newer: make PYTHON=/path/to/python3 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[local,test]'
+	touch $@
+
+# The vendor's own client. It asks for Python 3.12 and runs on 3.11 all the same.
+$(DARI)/ready:
+	$(PYTHON) -m venv $(DARI)
+	$(DARI)/bin/python -m pip install --quiet --disable-pip-version-check --ignore-requires-python dari-cli==0.2.1
+	touch $@
+
+demo: $(VENV)/ready ## Run the main job: 12 tasks x 2 LLM options on a local model, with a worker killed on the way
+	$(BIN)/passel demo
+
+test: $(VENV)/ready $(DARI)/ready ## Run the tests (a few minutes)
+	$(BIN)/python -m pytest -m "not slow"
+
+check: $(VENV)/ready ## Lint, types, import rules, generated docs
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/pyright
+	$(BIN)/python -m passel.cli.reference --check docs/reference
+
+chaos: $(VENV)/ready ## The long kill test: 20 kills of workers, API and database (about 10 minutes)
+	$(BIN)/python -m pytest -m slow tests/test_chaos.py
+
+bench: $(VENV)/ready ## Every benchmark, each with its baseline
+	$(BIN)/python -m benchmarks.creation
+	$(BIN)/python -m benchmarks.turns
+	$(BIN)/python -m benchmarks.turns --client pydantic-ai
+	$(BIN)/python -m benchmarks.in_flight
+	$(BIN)/python -m benchmarks.reading
+	$(BIN)/python -m benchmarks.takeover
+
+docs: $(VENV)/ready ## Write the generated reference of settings, commands and HTTP
+	$(BIN)/python -m passel.cli.reference docs/reference
+
+clean: ## Remove environments and the demo's data
+	rm -rf $(VENV) $(DARI) passel-demo
