@@ -1,0 +1,76 @@
+"""Fixtures: real parts only. One embedded PostgreSQL for store tests, one installation for tests over HTTP."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from passel.store.database import Database
+from passel.store.postgres import EmbeddedPostgres
+from passel.store.schema import migrate
+from tests.support.installation import Installation, PlayedModel, played_model, scratch_dir
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[EmbeddedPostgres]:
+    with scratch_dir() as directory:
+        server = EmbeddedPostgres(directory / "pg")
+        server.start()
+        asyncio.run(migrate(server.url))
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def with_db(postgres: EmbeddedPostgres, request: pytest.FixtureRequest) -> Callable[[Callable[[Database], Awaitable[Any]]], Any]:
+    """Runs an async scenario on an empty database of its own, copied from a migrated one."""
+    name = f"test_{abs(hash(request.node.nodeid))}"
+
+    def run(scenario: Callable[[Database], Awaitable[Any]]) -> Any:
+        async def go() -> Any:
+            admin = await asyncpg.connect(postgres.url.replace("/postgres?", "/template1?"))
+            await admin.execute(f"drop database if exists {name} with (force)")
+            await admin.execute(f"create database {name} template postgres")
+            db = await Database.open(postgres.url.replace("/postgres?", f"/{name}?"), name="test", connections=8)
+            try:
+                return await scenario(db)
+            finally:
+                await db.close()
+                await admin.execute(f"drop database {name} with (force)")
+                await admin.close()
+
+        return asyncio.run(go())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def model() -> Iterator[PlayedModel]:
+    with played_model() as played:
+        yield played
+
+
+@pytest.fixture(scope="session")
+def passel() -> Iterator[Installation]:
+    """One installation that many tests share; those that break things start their own."""
+    settings = {
+        "PASSEL_MODEL_TIMEOUT": "3",
+        "PASSEL_MODEL_TRIES": "2",
+        "PASSEL_MODEL_PATIENCE": "20",
+        "PASSEL_MAX_BATCH_ITEMS": "200",
+    }
+    with scratch_dir() as directory:
+        installation = Installation(directory, 1, settings).start()
+        yield installation
+        assert installation.stop() == 0
+        errors = (directory / "serve.err").read_text()
+        assert "Traceback" not in errors, errors[-4000:]
+
+
+@pytest.fixture(scope="session")
+def agent(passel: Installation, model: PlayedModel, tmp_path_factory: pytest.TempPathFactory) -> str:
+    rules = ["echo", "count", "wait-0.3", "status-400", "status-500", "flaky-1-503", "garbage", "empty", "close", "cut", "hang", "nul", "wait-30"]
+    return passel.deploy(model.url, rules, directory=Path(tmp_path_factory.mktemp("agent")))
