@@ -111,6 +111,7 @@ class Installation:
     settings: dict[str, str] = field(default_factory=dict)
     url: str = ""
     program: Program = field(init=False)
+    _clients: dict[str, Any] = field(default_factory=dict)
 
     def environment(self) -> dict[str, str]:
         own = {
@@ -130,17 +131,26 @@ class Installation:
         command = [sys.executable, "-m", "passel", "serve", "--port", port, "--workers", str(self.workers), "--json"]
         self.program = Program(command, self.environment(), stderr_path=self.data_dir / "serve.err")
         self.url = json.loads(self.program.start("{"))["url"]
+        self.http()  # made before threads may ask for it
         return self
 
     def stop(self) -> int:
+        for client in self._clients.values():
+            client.close()
+        self._clients.clear()
         return self.program.stop()
 
     @property
     def client(self) -> Client:
-        return Client(self.url, KEY)
+        if "cli" not in self._clients:
+            self._clients["cli"] = Client(self.url, KEY)
+        return self._clients["cli"]
 
     def http(self, key: str = KEY) -> httpx2.Client:
-        return httpx2.Client(base_url=self.url, headers={"Authorization": f"Bearer {key}"}, timeout=120)
+        """A bare HTTP client, whose answers are looked at as they are."""
+        if key not in self._clients:
+            self._clients[key] = httpx2.Client(base_url=self.url, headers={"Authorization": f"Bearer {key}"}, timeout=120)
+        return self._clients[key]
 
     def children(self, role: str) -> list[psutil.Process]:
         """Live children by role: `api` or `worker`."""

@@ -31,6 +31,9 @@ class Client:
             base_url=self.url, headers={"Authorization": f"Bearer {key}"}, timeout=httpx2.Timeout(60, write=None, read=300)
         )
 
+    def close(self) -> None:
+        self._http.close()
+
     def get(self, path: str, **params: Any) -> Any:
         return self._call("GET", path, repeat=True, params={k: v for k, v in params.items() if v is not None})
 

@@ -16,14 +16,12 @@ class Fault(StrEnum):
     REFUSED = "refused"  # 4xx: the same call would be refused again
 
 
-@dataclass(frozen=True, slots=True)
 class ModelFailure(Exception):
-    """A call of a model that gave no answer. `message` is the upstream error as it was said."""
+    """A call of a model that gave no answer. `message` is the upstream error as it was said, `retry_after` in seconds."""
 
-    fault: Fault
-    message: str
-    status: int | None = None
-    retry_after: float | None = None
+    def __init__(self, fault: Fault, message: str, status: int | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.fault, self.message, self.status, self.retry_after = fault, message, status, retry_after
 
     @property
     def in_doubt(self) -> bool:

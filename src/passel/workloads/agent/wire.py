@@ -7,6 +7,7 @@ through `pydantic_ai.direct`, which knows their quirks.
 
 import asyncio
 import base64
+import json
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -76,9 +77,16 @@ def _part(part: str | Picture) -> dict[str, Any]:
     return {"type": "image_url", "image_url": {"url": f"data:{part.media_type};base64,{encoded}"}}
 
 
+def _decode(data: bytes) -> Any:
+    try:
+        return orjson.loads(data)
+    except ValueError:
+        return json.loads(data)  # takes what orjson refuses, such as half a surrogate pair; the ledger cleans it
+
+
 def _answer(option: LlmOption, data: bytes) -> Answer:
     try:
-        body = orjson.loads(data)
+        body = _decode(data)
         choice = body["choices"][0]
         text = choice["message"].get("content")
         if not isinstance(text, str):
