@@ -67,7 +67,6 @@ def lane_name(option: LlmOption, session_key: str | None, secrets: dict[str, str
 
     It names the provider, the host, and where the key comes from: the session, a credential, or the server.
     """
-    host = urlsplit(option.base_url).netloc if option.base_url else ""
     own = session_key or (secrets.get(option.api_key_secret) if option.api_key_secret else None)
     if own:
         source = f"session:{fingerprint(own)}"
@@ -77,6 +76,7 @@ def lane_name(option: LlmOption, session_key: str | None, secrets: dict[str, str
         source = "server"
     if option.provider == LOCAL:
         return f"{LOCAL}:{option.model}"
+    host = urlsplit(option.base_url).netloc if option.base_url else ""
     return f"{option.provider}:{host}:{source}"
 
 
