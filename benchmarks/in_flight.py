@@ -32,7 +32,7 @@ async def bare_loop(url: str, model: str, calls: int, concurrency: int) -> float
 
     async def one_after_the_other() -> None:
         for n in todo:
-            await models.ask("org", option, None, Question("You are a test.", (Spoken("user", (f"loop {n}",)),)))
+            await models.ask(option, None, Question("You are a test.", (Spoken("user", (f"loop {n}",)),)))
 
     started = time.perf_counter()
     await asyncio.gather(*(one_after_the_other() for _ in range(concurrency)))
@@ -76,7 +76,14 @@ def main() -> None:
         ("worker: CPU seconds", f"{cpu.user + cpu.system:.1f}", ""),
         ("model: most calls at once", str(peak), ""),
     ]
-    figures = {"seconds": elapsed, "ideal": ideal, "ratio": elapsed / ideal, "bare_seconds": bare, "worker_rss_mb": memory / 1e6, "peak_in_flight": peak}
+    figures = {
+        "seconds": elapsed,
+        "ideal": ideal,
+        "ratio": elapsed / ideal,
+        "bare_seconds": bare,
+        "worker_rss_mb": memory / 1e6,
+        "peak_in_flight": peak,
+    }
     print_report("in flight", rows, ["what", "seconds", "x ideal"], {**figures, **vars(args)})
 
 

@@ -44,7 +44,9 @@ def main() -> None:
                     assert len(json.loads(response.content)["sessions"]) == args.items
         passel.stop()
     rows = [(name, f"{statistics.median(v):.1f}", f"{min(v):.1f} - {max(v):.1f}") for name, v in times.items()]
-    print_report("reading", rows, ["what", "ms (median)", "range"], {"ms": {n: statistics.median(v) for n, v in times.items()}, **vars(args)})
+    print_report(
+        "reading", rows, ["what", "ms (median)", "range"], {"ms": {n: statistics.median(v) for n, v in times.items()}, **vars(args)}
+    )
 
 
 if __name__ == "__main__":

@@ -16,6 +16,13 @@ from tests.test_chaos import in_flight, rows, submit
 TAKEOVER_AFTER = 6.0
 
 
+def _until_taken_over(passel: Installation, batch_id: str, count: int) -> float:
+    """The moment at which `count` sessions have begun a second attempt."""
+    sql = "select count(*) as n from message where attempt > 1 and batch_id = $1"
+    wait_until(lambda: rows(passel, sql, batch_id)[0]["n"] >= count)
+    return time.monotonic()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=5)
@@ -31,11 +38,8 @@ def main() -> None:
             for worker in passel.children("worker"):
                 worker.kill()
             died = time.monotonic()
-            again = "select count(*) as n from message where attempt > 1 and batch_id = $1"
-            wait_until(lambda: rows(passel, again, made["batch_id"])[0]["n"] > 0)
-            first.append(time.monotonic() - died)
-            wait_until(lambda: rows(passel, again, made["batch_id"])[0]["n"] == 40)
-            every.append(time.monotonic() - died)
+            first.append(_until_taken_over(passel, made["batch_id"], 1) - died)
+            every.append(_until_taken_over(passel, made["batch_id"], 40) - died)
             wait_for_batch(passel.client, made["batch_id"])
         passel.stop()
     report = [
@@ -43,7 +47,12 @@ def main() -> None:
         ("first session runs elsewhere", f"{statistics.median(first):.1f}", f"{min(first):.1f} - {max(first):.1f}"),
         ("all 40 run elsewhere", f"{statistics.median(every):.1f}", f"{min(every):.1f} - {max(every):.1f}"),
     ]
-    print_report("takeover", report, ["what", "s (median)", "range"], {"first_s": statistics.median(first), "all_s": statistics.median(every), **vars(args)})
+    print_report(
+        "takeover",
+        report,
+        ["what", "s (median)", "range"],
+        {"first_s": statistics.median(first), "all_s": statistics.median(every), **vars(args)},
+    )
 
 
 if __name__ == "__main__":

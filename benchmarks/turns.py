@@ -34,7 +34,7 @@ async def bare_loop(url: str, calls: int, concurrency: int, direct: bool) -> flo
 
     async def one_after_the_other() -> None:
         for n in todo:
-            await models.ask("org", option, None, Question("You are a test.", (Spoken("user", (f"loop {n}",)),)))
+            await models.ask(option, None, Question("You are a test.", (Spoken("user", (f"loop {n}",)),)))
 
     started = time.perf_counter()
     await asyncio.gather(*(one_after_the_other() for _ in range(concurrency)))

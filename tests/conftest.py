@@ -72,5 +72,19 @@ def passel() -> Iterator[Installation]:
 
 @pytest.fixture(scope="session")
 def agent(passel: Installation, model: PlayedModel, tmp_path_factory: pytest.TempPathFactory) -> str:
-    rules = ["echo", "count", "wait-0.3", "status-400", "status-500", "flaky-1-503", "garbage", "empty", "close", "cut", "hang", "nul", "wait-30"]
+    rules = [
+        "echo",
+        "count",
+        "wait-0.3",
+        "status-400",
+        "status-500",
+        "flaky-1-503",
+        "garbage",
+        "empty",
+        "close",
+        "cut",
+        "hang",
+        "nul",
+        "wait-30",
+    ]
     return passel.deploy(model.url, rules, directory=Path(tmp_path_factory.mktemp("agent")))

@@ -21,7 +21,10 @@ def test_items_come_back_in_input_order_with_results(passel: Installation, model
     assert done["status"] == "completed" and done["counts"] == {"queued": 0, "running": 0, "completed": 40, "failed": 0}
     full = passel.client.get(f"/v1/session-batches/{made['batch_id']}")
     assert [s["session_id"] for s in full["sessions"]] == [s["session_id"] for s in made["sessions"]]
-    assert all(s["last_message_status"] == "completed" and s["transcript_url"] == f"/v1/sessions/{s['session_id']}/transcript" for s in full["sessions"])
+    assert all(
+        s["last_message_status"] == "completed" and s["transcript_url"] == f"/v1/sessions/{s['session_id']}/transcript"
+        for s in full["sessions"]
+    )
     with passel.client.lines(f"/v1/session-batches/{made['batch_id']}/results") as results:
         lines = list(results)
     assert [line["text"] for line in lines] == [f"echo: order {n}" for n in range(40)]
@@ -101,7 +104,7 @@ def test_a_json_batch_over_the_limit_points_to_the_stream(passel: Installation, 
     assert answer.status_code == 413 and "x-ndjson" in answer.json()["detail"]
 
 
-def test_cancel_ends_a_batch_and_its_running_calls(passel: Installation, agent: str) -> None:
+def test_cancel_ends_a_batch_and_its_running_calls(passel: Installation, model: PlayedModel, agent: str) -> None:
     items = [item(agent, f"cancelled {n}", llm_id="wait-30") for n in range(30)]
     made = passel.client.post("/v1/session-batches", {"items": items, "max_concurrency": 5})
     wait_until(lambda: passel.client.get(f"/v1/session-batches/{made['batch_id']}")["counts"]["running"] == 5)
@@ -111,6 +114,8 @@ def test_cancel_ends_a_batch_and_its_running_calls(passel: Installation, agent: 
     assert again["counts"] == cancelled["counts"] == {"queued": 0, "running": 0, "completed": 0, "failed": 30}
     full = passel.client.get(f"/v1/session-batches/{made['batch_id']}")
     assert {s["error"] for s in full["sessions"]} == {"cancelled"}
+    # their calls of half a minute are given up too, since nobody will read the answers
+    wait_until(lambda: model.state()["in_flight"] == 0, 10)
     session = passel.client.get(f"/v1/sessions/{full['sessions'][0]['session_id']}")
     assert session["status"] == "idle" and session["last_message_status"] == "failed"
 

@@ -90,7 +90,9 @@ def submit(passel: Installation, agent: str, tag: str, size: int, key: str) -> A
 
 def run_chaos(directory: Path, model: PlayedModel, *, size: int, kills: int, seed: int, latency: str) -> None:
     rng = random.Random(seed)
-    passel = Installation(directory, 2, {"PASSEL_LANE_CONCURRENCY": "40", "PASSEL_TAKEOVER_AFTER": "2", "PASSEL_MAX_ATTEMPTS": "50"}).start()
+    passel = Installation(
+        directory, 2, {"PASSEL_LANE_CONCURRENCY": "40", "PASSEL_TAKEOVER_AFTER": "2", "PASSEL_MAX_ATTEMPTS": "50"}
+    ).start()
     try:
         agent = passel.deploy(model.url, [f"wait-{latency}"])
         sizes: dict[str, int] = {}
@@ -157,8 +159,16 @@ def test_a_frozen_worker_writes_nothing_when_it_wakes_up() -> None:
         after_id = submit(passel, agent, "thawed", 30, "thawed")["batch_id"]
         wait_for_batch(passel.client, after_id, 60)
         after = (
-            rows(passel, "select * from event where session_id in (select session_id from item where batch_id = $1) order by session_id, seq", made["batch_id"]),
-            rows(passel, "select * from model_call where session_id in (select session_id from item where batch_id = $1) order by id", made["batch_id"]),
+            rows(
+                passel,
+                "select * from event where session_id in (select session_id from item where batch_id = $1) order by session_id, seq",
+                made["batch_id"],
+            ),
+            rows(
+                passel,
+                "select * from model_call where session_id in (select session_id from item where batch_id = $1) order by id",
+                made["batch_id"],
+            ),
         )
         assert before == after
         assert rows(passel, INVARIANTS) == []

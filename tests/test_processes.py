@@ -27,7 +27,9 @@ def test_sigterm_stops_everything_the_database_last() -> None:
 def test_a_second_serve_on_the_same_directory_says_so() -> None:
     with scratch_dir() as directory:
         passel = Installation(directory).start()
-        second = subprocess.run([sys.executable, "-m", "passel", "serve", "--port", "0"], env=passel.environment(), capture_output=True, text=True)
+        second = subprocess.run(
+            [sys.executable, "-m", "passel", "serve", "--port", "0"], env=passel.environment(), capture_output=True, text=True
+        )
         assert second.returncode == 3 and str(passel.program.process.pid) in second.stderr and "--data-dir" in second.stderr
         assert passel.http().get("/healthz").status_code == 200
         assert passel.stop() == 0

@@ -6,9 +6,7 @@ from typing import Any
 
 from tests.support.installation import Installation, PlayedModel, wait_until
 
-PIXEL = base64.b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-)
+PIXEL = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==")
 
 
 def text(value: str) -> list[dict[str, str]]:
@@ -132,7 +130,7 @@ def test_old_forms_are_understood(passel: Installation, agent: str) -> None:
 
 
 def test_files_and_images_reach_the_model(passel: Installation, agent: str) -> None:
-    note = passel.http().post("/v1/files", files={"file": ("../notes/plan.txt", "the plan is simple".encode())}).json()
+    note = passel.http().post("/v1/files", files={"file": ("../notes/plan.txt", b"the plan is simple")}).json()
     assert note["filename"] == "plan.txt" and note["size_bytes"] == 18
     picture = passel.http().post("/v1/files", files={"file": ("p.png", PIXEL)}).json()
     blocks = [*text("look"), {"type": "file", "file_id": note["id"]}, {"type": "image", "file_id": picture["id"]}]
@@ -150,7 +148,11 @@ def test_files_and_images_reach_the_model(passel: Installation, agent: str) -> N
 
 
 def test_session_secrets_reach_only_the_provider(passel: Installation, model: PlayedModel, agent: str) -> None:
-    body = {"type": "user.message", "content": text("keyed"), "session": {"llm_api_key": "sk-session-key", "secrets": {"A_SECRET": "hidden-value"}}}
+    body = {
+        "type": "user.message",
+        "content": text("keyed"),
+        "session": {"llm_api_key": "sk-session-key", "secrets": {"A_SECRET": "hidden-value"}},
+    }
     sent = passel.client.post(f"/v1/agents/{agent}/messages", body)
     ended(passel, sent["message"]["id"])
     assert "sk-session-key" in model.state()["keys"]

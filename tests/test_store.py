@@ -77,7 +77,11 @@ def test_a_zombie_writes_nothing(with_db: Any) -> None:
         await world.write(StepWrite(old.lease, 0, OPTION, intent=call))
         [new] = await world.begin(job)
         assert new.lease.fence == old.lease.fence + 1 and new.lease.attempt == 2
-        before = await world.rows("select * from event"), await world.rows("select * from model_call"), await world.rows("select * from message")
+        before = (
+            await world.rows("select * from event"),
+            await world.rows("select * from model_call"),
+            await world.rows("select * from message"),
+        )
         said = events.assistant_message(old.lease.message_id, "zombie", "stop", {})
         for step in range(3):
             attempts = (
@@ -91,7 +95,11 @@ def test_a_zombie_writes_nothing(with_db: Any) -> None:
                 assert await world.write(write) == set()
         async with db.write() as c:
             assert await turns.hand_back(c, [old.lease]) == 0
-        after = await world.rows("select * from event"), await world.rows("select * from model_call"), await world.rows("select * from message")
+        after = (
+            await world.rows("select * from event"),
+            await world.rows("select * from model_call"),
+            await world.rows("select * from message"),
+        )
         assert before == after
         assert [c["state"] for c in after[1]] == ["in_doubt"]
         assert await world.finish(new.lease)
@@ -362,5 +370,133 @@ def test_two_flushes_that_share_lanes_and_batches_do_not_deadlock(with_db: Any) 
             total += sum(counts)
             assert total > before
         await world.check()
+
+    with_db(scenario)
+
+
+def test_a_cancellation_sees_an_admission_that_is_not_committed_yet(with_db: Any) -> None:
+    """Else the slots that the admission took would never be given back."""
+
+    async def scenario(db: Database) -> None:
+        world = await World(db, Capacity(1, 1)).start()
+        batch_id = await world.batch(10)
+        wider = Capacity(100, 1)
+        admitted, may_commit = asyncio.Event(), asyncio.Event()
+
+        async def feeder() -> None:
+            async with db.write() as c:
+                lanes = [row["id"] for row in await c.fetch("hungry_lanes", 100, 1)]
+                assert await turns.admit(c, lanes, wider) == 9
+                admitted.set()
+                await may_commit.wait()
+
+        async def canceller() -> None:
+            await admitted.wait()
+            async with db.write() as c:
+                await batches.request_cancel(c, batch_id, world.now)
+            async with db.write() as c:
+                await batches.cancel_some(c, batch_id, 100, world.now, wider)
+
+        cancelling = asyncio.create_task(canceller())
+        feeding = asyncio.create_task(feeder())
+        await admitted.wait()
+        waits = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+        while not await world.value(waits):
+            await asyncio.sleep(0.01)
+        may_commit.set()
+        await asyncio.gather(feeding, cancelling)
+        assert await world.value("select active from lane") == 0
+        await world.check()
+
+    with_db(scenario)
+
+
+def test_what_is_handed_back_is_that_message_and_no_other(with_db: Any) -> None:
+    """The message ended while its worker was draining, and the next one has a job already."""
+
+    async def scenario(db: Database) -> None:
+        world = await World(db).start()
+        await world.batch(1)
+        [first] = await world.begin(*await world.take_jobs())
+        await world.direct_message(first.lease.session_id)
+        await world.finish(first.lease)
+        async with db.write() as c:
+            assert await turns.hand_back(c, [first.lease]) == 0
+        assert len(await world.queued_jobs()) == 1
+
+    with_db(scenario)
+
+
+def test_a_hand_back_leaves_one_job_and_is_no_lost_attempt(with_db: Any) -> None:
+    async def scenario(db: Database) -> None:
+        world = await World(db).start()
+        await world.batch(1)
+        [job] = await world.queued_jobs()
+        [claim] = await world.begin(job)  # its job is still in the queue, as it is while a handler runs
+        async with db.write() as c:
+            assert await turns.hand_back(c, [claim.lease]) == 1
+        assert await world.queued_jobs() == [job]
+        [again] = await world.begin(*await world.take_jobs())
+        assert again.lease.attempt == 2 and again.lost == 0
+        [taken_over] = await world.begin(job)
+        assert taken_over.lease.attempt == 3 and taken_over.lost == 1
+        async with db.read() as c:
+            assert await turns.lost_leases(c, [again.lease, taken_over.lease]) == {again.lease.session_id}
+        assert not await world.finish(again.lease)
+
+    with_db(scenario)
+
+
+def test_a_failure_without_its_calls_outcome_leaves_the_call_in_doubt(with_db: Any) -> None:
+    async def scenario(db: Database) -> None:
+        world = await World(db).start()
+        await world.batch(1)
+        [claim] = await world.begin(*await world.take_jobs())
+        await world.write(StepWrite(claim.lease, 0, OPTION, intent=world.intent()))
+        assert await world.finish(claim.lease, 1, Fail("internal error"))
+        assert await world.value("select state from model_call") == "in_doubt"
+        assert await world.value("select in_doubt from batch") == 1
+        await world.check()
+
+    with_db(scenario)
+
+
+def test_wrong_slots_are_set_right(with_db: Any) -> None:
+    async def scenario(db: Database) -> None:
+        world = await World(db).start()
+        await world.batch(3)
+        async with db.write() as c:
+            assert await turns.recount_lanes(c) == []
+            await c.raw.execute("update lane set active = 77")
+            assert await turns.recount_lanes(c) == ["openai::server"]
+        await world.check()
+
+    with_db(scenario)
+
+
+def test_hot_statements_use_their_indexes(with_db: Any) -> None:
+    """With 20,000 ended batches and 20,000 sessions, what every flush runs still touches a few rows."""
+
+    async def scenario(db: Database) -> None:
+        world = await World(db).start()
+        await world.batch(2000)
+        async with db.write() as c:
+            await c.raw.execute(
+                "insert into batch (org_id, id, kind, request_hash, state, size, queued, running, completed, failed, created_at) "
+                "select 'org_1', 'batch_old' || n, 'agent', '', 'done', 0, 0, 0, 0, 0, now() from generate_series(1, 20000) n"
+            )
+            await c.raw.execute("analyze")
+            plans: dict[str, tuple[Any, ...]] = {
+                "lock_batches": (["batch_old5"], [1]),
+                "claim_sessions": (["sess_x"], ["msg_x"]),
+                "lock_sessions": (["sess_x"],),
+                "finish_messages": (["msg_x"], ["failed"], [None], world.now),
+                "doubt_calls": (["msg_x"], world.now),
+            }
+            for name, args in plans.items():
+                lines = await c.raw.fetch("explain " + SQL[name], *args)
+                plan = chr(10).join(row[0] for row in lines)
+                for table in ("batch", "session", "message"):
+                    assert f"Seq Scan on {table} " not in plan, (name, plan)
 
     with_db(scenario)

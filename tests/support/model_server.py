@@ -38,9 +38,14 @@ class State:
 class ModelProtocol(asyncio.Protocol):
     def __init__(self, state: State) -> None:
         self._state, self._buffer = state, b""
+        self._task: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._task:
+            self._task.cancel()
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -75,7 +80,7 @@ class ModelProtocol(asyncio.Protocol):
         if rules == ["echo"]:
             self._answer(200, _completion(request["model"], "echo: " + prompt))
         else:
-            asyncio.get_running_loop().create_task(self._play(rules, request, prompt))
+            self._task = asyncio.get_running_loop().create_task(self._play(rules, request, prompt))
 
     async def _play(self, rules: list[str], request: dict, prompt: str) -> None:
         state = self._state

@@ -26,7 +26,7 @@ class World:
     db: Database
     capacity: Capacity = field(default_factory=lambda: Capacity(1000, 4))
     now: datetime = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
-    org_id: OrgId = OrgId("org_1")
+    org_id: OrgId = field(default_factory=lambda: OrgId("org_1"))
     ids: IdSource = field(default_factory=lambda: IdSource(lambda: 1_700_000_000_000))
 
     async def start(self) -> "World":
@@ -41,7 +41,9 @@ class World:
         async with self.db.write() as c:
             return (await sessions.ensure_lanes(c, self.org_id, [name]))[name]
 
-    async def batch(self, size: int, *, lanes: Sequence[str] = ("openai::server",), cap: int | None = None, key: str | None = None) -> BatchId:
+    async def batch(
+        self, size: int, *, lanes: Sequence[str] = ("openai::server",), cap: int | None = None, key: str | None = None
+    ) -> BatchId:
         lane_ids = [await self.lane(name) for name in lanes]
         batch_id = self.ids.batch()
         async with self.db.write() as c:
@@ -64,7 +66,8 @@ class World:
     async def take_jobs(self, limit: int = 1000) -> list[Job]:
         async with self.db.write() as c:
             rows = await c.raw.fetch(
-                "delete from pgqueuer where id in (select id from pgqueuer order by priority desc, id limit $1) returning id, payload", limit
+                "delete from pgqueuer where id in (select id from pgqueuer order by priority desc, id limit $1) returning id, payload",
+                limit,
             )
         return [Job.decode(row["payload"]) for row in sorted(rows, key=lambda row: row["id"])]
 

@@ -9,6 +9,7 @@ from passel.cli import accounts, batches, demo, deploy, doctor, models, run, ser
 from passel.cli.output import CommandError, fail
 from passel.core.errors import PasselError
 from passel.store.postgres import PostgresError
+from passel.workloads.agent.local import LocalModelError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -38,7 +39,7 @@ def version() -> None:
 def main() -> None:
     try:
         app()
-    except (CommandError, PasselError, PostgresError) as error:
+    except (CommandError, PasselError, PostgresError, LocalModelError) as error:
         fail(str(error))
         sys.exit(1)
     except (FileNotFoundError, ValueError) as error:

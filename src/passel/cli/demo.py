@@ -51,8 +51,7 @@ def demo(
     """Start a server, deploy an agent, run 12 tasks x 2 LLM options as one batch, kill a worker, print the results."""
     data_dir = data_dir.resolve()
     if not llm:
-        with _explained():
-            note("local model: " + str(local.pull("smollm2", data_dir / "models")))
+        note("local model: " + str(local.pull("smollm2", data_dir / "models")))
     with _server(data_dir) as (server, started):
         client = Client(started["url"], os.environ.get("PASSEL_API_KEY") or _key(data_dir, started))
         note(f"server: {started['url']}  data: {data_dir}")
@@ -70,14 +69,6 @@ def demo(
         batch = watch_batch(client, batch["batch_id"], table=True)
         _show(client, batch, data_dir)
     raise typer.Exit(0 if batch["status"] == "completed" else 1)
-
-
-@contextlib.contextmanager
-def _explained() -> Generator[None]:
-    try:
-        yield
-    except local.LocalModelError as error:
-        raise CommandError(str(error)) from error
 
 
 @contextlib.contextmanager

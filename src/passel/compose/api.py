@@ -5,6 +5,7 @@ import signal
 import socket
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import asyncpg
 import structlog
@@ -12,7 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Scope
 
@@ -22,7 +23,7 @@ from passel.compose.settings import Settings
 from passel.core.errors import PasselError, Unavailable
 from passel.faces.dari import app as dari
 from passel.faces.kit import errors
-from passel.faces.kit.auth import Authenticator
+from passel.faces.kit.auth import Authenticator, RequireKey
 from passel.faces.kit.json import json_response
 from passel.faces.kit.limits import BodyLimit, CleanUrl, RequestId
 from passel.services.deps import Deps
@@ -34,7 +35,7 @@ log = structlog.get_logger()
 
 def build_app(deps: Deps, settings: Settings) -> FastAPI:
     app = FastAPI(title="Passel", version=__version__, redirect_slashes=False, docs_url=None, redoc_url=None)
-    dari.mount(app, deps, Authenticator(deps), settings.public_url)
+    dari.mount(app, deps, settings.public_url)
     _mount_health(app, deps)
     app.add_exception_handler(PasselError, errors.on_passel_error)
     app.add_exception_handler(RequestValidationError, errors.on_validation_error)
@@ -42,7 +43,11 @@ def build_app(deps: Deps, settings: Settings) -> FastAPI:
     for away in (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, asyncio.TimeoutError):
         app.add_exception_handler(away, _on_database_error)
     app.add_exception_handler(Exception, errors.on_unexpected)
-    app.add_middleware(BodyLimit, limit=deps.limits.body_bytes, streamed=_streams_its_body)
+    app.add_exception_handler(ClientDisconnect, errors.on_disconnect)
+    document = app.openapi
+    app.openapi = lambda: dari.complete_openapi(document()) if app.openapi_schema is None else app.openapi_schema
+    app.add_middleware(BodyLimit, limit_of=partial(_body_limit, deps))
+    app.add_middleware(RequireKey, authenticator=Authenticator(deps), public=_is_public)
     app.add_middleware(CleanUrl)
     app.add_middleware(RequestId)
     return app
@@ -55,9 +60,13 @@ async def _on_database_error(request: Request, error: Exception) -> Response:
     return await errors.on_unexpected(request, error)
 
 
-def _streams_its_body(scope: Scope) -> bool:
+def _is_public(scope: Scope) -> bool:
+    return not scope["path"].startswith("/v1/") or dari.is_public(scope["method"], scope["path"])
+
+
+def _body_limit(deps: Deps, scope: Scope) -> int | None:
     content_type = next((v.decode("latin-1") for k, v in scope["headers"] if k == b"content-type"), "")
-    return dari.streams_its_body(scope["method"], scope["path"], content_type)
+    return dari.body_limit(scope["method"], scope["path"], content_type, deps.limits)
 
 
 def _mount_health(app: FastAPI, deps: Deps) -> None:

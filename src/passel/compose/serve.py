@@ -82,7 +82,11 @@ class _Child:
         loop = asyncio.get_running_loop()
         while not self.stopping:
             started = loop.time()
-            await self._run_once()
+            try:
+                await self._run_once()
+            except (OSError, ValueError) as error:  # no process could be made, or a line of its output is endless
+                log.error("a process could not be run", process=self.name, error=str(error))
+                self.kill()
             if self.stopping:
                 return
             code = self.process.returncode if self.process else None

@@ -65,7 +65,9 @@ class Settings(BaseSettings):
         None, validation_alias=_env("OPENROUTER_API_KEY"), description="The server's key for openrouter: models."
     )
 
-    concurrency: int = Field(1000, ge=2, le=20000, description="Messages that one worker runs at once.")
+    concurrency: int = Field(
+        4000, ge=2, le=20000, description="Messages that one worker runs at once; those that wait for a provider count too."
+    )
     lane_concurrency: int = Field(1000, ge=1, description="Sessions active at once in a lane (organisation x model key).")
     local_concurrency: int = Field(4, ge=1, description="The same for local models.")
     local_parallel: int = Field(2, ge=1, le=64, description="Answers that a worker's local model generates at once.")
@@ -85,7 +87,7 @@ class Settings(BaseSettings):
     takeover_after: float = Field(6, ge=1, description="Seconds of silence after which a worker's messages are taken over.")
     drain_seconds: float = Field(10, ge=0, description="Seconds that a stopping worker lets its messages finish before it hands them back.")
 
-    max_body_mib: int = Field(64, ge=1, description="Largest JSON body.")
+    max_body_mib: int = Field(64, ge=1, description="Largest JSON body of a batch; other JSON bodies may have 4 MiB.")
     max_batch_items: int = Field(10_000, ge=1, description="Most items of a batch sent as JSON.")
     max_stream_items: int = Field(1_000_000, ge=1, description="Most items of a batch sent as NDJSON.")
     max_bundle_mib: int = Field(100, ge=1, description="Largest source bundle, packed.")
@@ -133,7 +135,7 @@ class Settings(BaseSettings):
     @property
     def limits(self) -> Limits:
         return Limits(
-            body_bytes=self.max_body_mib * MIB,
+            batch_body_bytes=self.max_body_mib * MIB,
             json_items=self.max_batch_items,
             stream_items=self.max_stream_items,
             bundle_bytes=self.max_bundle_mib * MIB,

@@ -9,7 +9,8 @@ import structlog
 
 from passel.compose.process import database_url, open_deps, raise_file_limit, settle_heap
 from passel.compose.settings import Settings
-from passel.engine.duties import Canceller, Feeder, Pruner, Reconciler
+from passel.engine.attempt import Attempts
+from passel.engine.duties import Auditor, Canceller, Evictor, Feeder, Pruner, Reconciler
 from passel.engine.journal import Journal
 from passel.engine.queue import Queue, QueueSettings
 from passel.engine.worker import Worker
@@ -38,24 +39,24 @@ async def run_worker(settings: Settings) -> None:
             return
         loader = TurnLoader(deps, settings.server_keys)
         queue = Queue(pool, QueueSettings(settings.concurrency, timedelta(seconds=settings.takeover_after)))
-        worker = Worker(
-            deps.db,
-            queue,
+        attempts = Attempts(
             Journal(deps.db, deps.clock, deps.capacity),
-            [
-                Feeder(deps.db, deps.capacity),
-                Reconciler(deps.db),
-                Canceller(deps.db, deps.clock, deps.capacity),
-                Pruner(deps.db, deps.clock),
-            ],
             deps.clock,
             deps.ids,
             loader.load,
             loader.read_file,
             AgentWorkload(models, settings.retries),
             settings.max_attempts,
-            settings.drain_seconds,
         )
+        duties = [
+            Feeder(deps.db, deps.capacity),
+            Reconciler(deps.db),
+            Canceller(deps.db, deps.clock, deps.capacity),
+            Evictor(deps.db, attempts),
+            Auditor(deps.db),
+            Pruner(deps.db, deps.clock),
+        ]
+        worker = Worker(deps.db, queue, attempts, duties, settings.drain_seconds)
         stopping = asyncio.create_task(_stop_when(stop, worker))
         log.info("worker is ready", pid=os.getpid(), concurrency=settings.concurrency)
         await worker.run()

@@ -28,8 +28,10 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class TimelineItem:
+    """`seq` is the event that the item stands for; None while there is none but the user's own."""
+
     type: str
-    seq: int
+    seq: int | None
     message_id: MessageId
     content: tuple[dict[str, Any], ...]
     created_at: datetime
@@ -75,29 +77,26 @@ def conversation(events: Sequence[Event], upto: MessageId) -> list[Said]:
     return [said for message in wanted for said in turns[message]]
 
 
-def timeline(events: Sequence[Event]) -> Iterator[TimelineItem]:
-    """The transcript: user messages, one item for each assistant text, and exactly one item for a message that
-    has no text yet or that failed (section 4.4 of the `dari` contract, decision 38)."""
-    latest: dict[MessageId, Event] = {}
-    spoke: set[MessageId] = set()
+def timeline(events: Sequence[Event]) -> list[TimelineItem]:
+    """The transcript: message by message, the user's, then one item for each assistant text, and exactly one item
+    for a message that has no text yet or that failed (section 4.4 of the `dari` contract, decision 38)."""
+    own: dict[MessageId, list[Event]] = {}
     for event in events:
-        if event.type == ev.MESSAGE_STATUS and event.message_id:
-            latest[event.message_id] = event
-        elif event.type == ev.ASSISTANT_MESSAGE and event.message_id:
-            spoke.add(event.message_id)
-    for event in events:
-        message = event.message_id
-        if message is None:
-            continue
-        if event.type == ev.USER_MESSAGE:
-            yield TimelineItem("user_message", event.seq, message, tuple(event.data["content"]), event.created_at)
-            if message not in latest:
-                yield TimelineItem("assistant_message", event.seq, message, (), event.created_at, status="queued")
-        elif event.type == ev.ASSISTANT_MESSAGE:
-            status = latest[message].data["status"] if message in latest else "running"
-            content = tuple(event.data["content"])
-            yield TimelineItem("assistant_message", event.seq, message, content, event.created_at, status=status)
-        elif event is latest.get(message):
-            status, error = event.data["status"], event.data["error"]
-            if status == "failed" or message not in spoke:
-                yield TimelineItem("assistant_message", event.seq, message, (), event.created_at, status=status, error=error)
+        if event.message_id is not None:
+            own.setdefault(event.message_id, []).append(event)
+    return [item for message_id, told in own.items() for item in _turn(message_id, told)]
+
+
+def _turn(message_id: MessageId, told: Sequence[Event]) -> Iterator[TimelineItem]:
+    said = next(e for e in told if e.type == ev.USER_MESSAGE)
+    answers = [e for e in told if e.type == ev.ASSISTANT_MESSAGE]
+    changes = [e for e in told if e.type == ev.MESSAGE_STATUS]
+    status = changes[-1].data["status"] if changes else "queued"
+    yield TimelineItem("user_message", said.seq, message_id, tuple(said.data["content"]), said.created_at)
+    for answer in answers:
+        content = tuple(answer.data["content"])
+        yield TimelineItem("assistant_message", answer.seq, message_id, content, answer.created_at, status)
+    if status == "failed" or not answers:
+        at = changes[-1] if changes else said
+        error = changes[-1].data["error"] if changes else None
+        yield TimelineItem("assistant_message", changes[-1].seq if changes else None, message_id, (), at.created_at, status, error)

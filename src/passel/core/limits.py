@@ -7,7 +7,8 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    body_bytes: int = 64 * MIB
+    body_bytes: int = 4 * MIB
+    batch_body_bytes: int = 64 * MIB
     json_items: int = 10_000
     stream_items: int = 1_000_000
     stream_line_bytes: int = MIB

@@ -12,12 +12,14 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from passel.core.content import clean
 from passel.core.errors import Invalid
 from passel.core.llm import ANTHROPIC, LOCAL, OPENAI, OPENROUTER, PROVIDERS, AgentSpec, LlmOption
 
 FILE = "dari.yml"
-SECRET_NAME = re.compile(r"^[A-Z_][A-Z0-9_]*$")
+SECRET_NAME = re.compile(r"[A-Z_][A-Z0-9_]*")  # use fullmatch: `$` would allow a newline at the end
 MAX_PROMPT_BYTES = 256 * 1024
+MAX_MANIFEST_BYTES = 256 * 1024
 
 _TOP_LEVEL = {
     "name", "harness", "instructions", "sandbox", "llm", "built_in_tools", "custom_tools", "skills", "extensions",
@@ -31,6 +33,7 @@ _SETTING_RANGES: dict[str, tuple[type, float, float]] = {
     "max_tokens": (int, 1, 1_000_000),
     "seed": (int, -(2**31), 2**31 - 1),
 }
+_NEED_A_SANDBOX = {"sandbox", "custom_tools", "skills", "extensions", "model_backend", "runtime", "tools", "secrets", "env"}
 _TOOLS_ADVICE = (
     "this server runs agents without tools so far, and leaving built_in_tools out means read, bash, edit and write: "
     "write `built_in_tools: []`"
@@ -60,11 +63,7 @@ def parse(files: Mapping[str, bytes]) -> Manifest:
     """The manifest of a bundle, given as path -> bytes. Raises `Invalid` with the field and what to write."""
     if FILE not in files:
         raise Invalid(f"the bundle has no {FILE} at its root", field=FILE)
-    try:
-        raw: object = yaml.safe_load(files[FILE])
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise Invalid(f"{FILE} is not valid YAML: {error}", field=FILE) from error
-    data = _mapping(raw, FILE)
+    data = _mapping(_load(files[FILE]), FILE)
     _refuse_what_needs_a_sandbox(data)
     name = _string(data.get("name"), "name")
     if len(name) > 200:
@@ -75,6 +74,32 @@ def parse(files: Mapping[str, bytes]) -> Manifest:
     return Manifest(AgentSpec(name, prompt, default, llms), path)
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses what makes a small file large (merge keys) or says a thing twice (a key that is repeated)."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if "<<" in keys:
+            raise yaml.YAMLError("merge keys (<<) are not allowed: write the fields out")
+        twice = {str(key)[:50] for key in keys if keys.count(key) > 1} if len(keys) <= _MOST_KEYS else {"too many keys"}
+        if twice:
+            raise yaml.YAMLError(f"the key {sorted(twice)[0]} stands twice in one mapping")
+        return super().construct_mapping(node, deep)
+
+
+_MOST_KEYS = 1000
+
+
+def _load(text: bytes) -> object:
+    if len(text) > MAX_MANIFEST_BYTES:
+        raise Invalid(f"{FILE} is larger than {MAX_MANIFEST_BYTES // 1024} KiB", field=FILE)
+    try:
+        return yaml.load(text, _Loader)
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, OverflowError, RecursionError) as error:
+        # the reader raises all of these for tags and numbers that are not what they say
+        raise Invalid(f"{FILE} is not valid YAML: {clean(str(error))[:500]}", field=FILE) from error
+
+
 def _refuse_what_needs_a_sandbox(data: dict[str, Any]) -> None:
     if "sdk" in data or "entrypoint" in data:
         raise Invalid(
@@ -83,31 +108,41 @@ def _refuse_what_needs_a_sandbox(data: dict[str, Any]) -> None:
         )
     for key in sorted(data):
         if key not in _TOP_LEVEL | _OLD_TOP_LEVEL:
-            raise Invalid(f"unknown field {key}; known are {', '.join(sorted(_TOP_LEVEL))}", field=key)
-    if "built_in_tools" not in data:
-        if "tools" in data and data["tools"] == []:
-            data = {k: v for k, v in data.items() if k != "tools"}
-        else:
-            raise Invalid(f"built_in_tools: {_TOOLS_ADVICE}", field="built_in_tools")
-    elif data["built_in_tools"] != []:
+            raise Invalid(f"unknown field {key[:100]}; known are {', '.join(sorted(_TOP_LEVEL))}", field=key[:100])
+    wanted = [key for key in sorted(_NEED_A_SANDBOX) if data.get(key) not in (None, [], {})]
+    if wanted:
+        names = ", ".join(wanted)
+        raise Invalid(
+            f"{names}: these need a sandbox or a router, which this server does not have yet. Remove them, and {_TOOLS_ADVICE}",
+            field=wanted[0],
+        )
+    tools = data.get("built_in_tools", data.get("tools"))
+    if tools != []:
         raise Invalid(f"built_in_tools: {_TOOLS_ADVICE}", field="built_in_tools")
-    for key in ("sandbox", "custom_tools", "skills", "extensions", "model_backend", "runtime", "tools", "secrets", "env"):
-        if data.get(key) not in (None, [], {}):
-            raise Invalid(f"{key} needs a sandbox or a router, which this server does not have yet: remove {key}", field=key)
 
 
 def _check_harness(value: object) -> None:
-    kind = cast(dict[str, Any], value).get("kind") if isinstance(value, dict) else value
-    if kind == "customRuntimeServer":
+    fields = _mapping(cast(object, value), "harness") if isinstance(value, dict) else {"kind": value}
+    _known(fields, {"kind", "protocol", "customRuntimeServer"}, "harness")
+    if fields.get("kind") == "customRuntimeServer" or "customRuntimeServer" in fields:
         raise Invalid(
             "harness: customRuntimeServer needs a sandbox, which this server does not have yet: write `harness: pi`", field="harness"
         )
-    if kind != "pi":
+    if fields.get("kind") != "pi" or fields.get("protocol", "dari-runtime-v1") != "dari-runtime-v1":
         raise Invalid("harness must be `pi`", field="harness")
 
 
+def _known(data: dict[str, Any], fields: set[str], where: str) -> None:
+    unknown = sorted(set(data) - fields)
+    if unknown:
+        name = f"{where}.{unknown[0][:100]}"
+        raise Invalid(f"{name} is not a field; known are {', '.join(sorted(fields))}", field=name)
+
+
 def _instructions(value: object, files: Mapping[str, bytes]) -> tuple[str, str]:
-    path = _string(_mapping(value, "instructions").get("system"), "instructions.system")
+    fields = _mapping(value, "instructions")
+    _known(fields, {"system"}, "instructions")
+    path = _string(fields.get("system"), "instructions.system")
     segments = path.split("/")
     if path.startswith("/") or any(s in ("", ".", "..") for s in segments):
         raise Invalid("instructions.system must be a relative path without `.` and `..`", field="instructions.system")
@@ -148,10 +183,10 @@ def _llm(value: object) -> tuple[str | None, dict[str | None, LlmOption]]:
 
 
 def _option(data: dict[str, Any], where: str) -> LlmOption:
-    unknown = sorted(set(data) - _OPTION_FIELDS)
-    if unknown:
-        raise Invalid(f"{where}.{unknown[0]} is not a field; known are {', '.join(sorted(_OPTION_FIELDS))}", field=f"{where}.{unknown[0]}")
+    _known(data, _OPTION_FIELDS, where)
     provider, model = split_model(_string(data.get("model"), f"{where}.model"), data.get("provider"), where)
+    if not model:
+        raise Invalid(f"{where}.model names no model", field=f"{where}.model")
     base_url = data.get("base_url")
     if base_url is not None:
         base_url = _string(base_url, f"{where}.base_url")
@@ -159,7 +194,7 @@ def _option(data: dict[str, Any], where: str) -> LlmOption:
         if provider == LOCAL:
             raise Invalid(f"{where}: a local model has no base_url", field=f"{where}.base_url")
     secret = data.get("api_key_secret")
-    if secret is not None and not SECRET_NAME.match(_string(secret, f"{where}.api_key_secret")):
+    if secret is not None and not SECRET_NAME.fullmatch(_string(secret, f"{where}.api_key_secret")):
         raise Invalid(f"{where}.api_key_secret must match {SECRET_NAME.pattern}", field=f"{where}.api_key_secret")
     return LlmOption(provider, model, base_url, secret, _settings(data.get("settings"), f"{where}.settings"))
 
@@ -196,7 +231,7 @@ def check_url_form(url: str, where: str) -> None:
 
 
 def _settings(value: object, where: str) -> dict[str, Any]:
-    settings = _mapping(value or {}, where)
+    settings = _mapping({} if value is None else value, where)
     for key, setting in settings.items():
         if key not in _SETTING_RANGES:
             raise Invalid(f"{where}.{key} is not a setting; known are {', '.join(_SETTING_RANGES)}", field=f"{where}.{key}")
@@ -215,13 +250,18 @@ def _mapping(value: object, where: str) -> dict[str, Any]:
     mapping = cast(dict[object, Any], value)
     for key in mapping:
         if not isinstance(key, str):
-            raise Invalid(f"{where} has the key {key!r}, which is not a string: put it in quotes", field=where)
+            raise Invalid(f"{where} has a key that is not a string but {type(key).__name__}: put it in quotes", field=where)
+        _storable(key, where)
     return cast(dict[str, Any], mapping)
 
 
 def _string(value: object, where: str) -> str:
     if not isinstance(value, str) or not value.strip():
         raise Invalid(f"{where} is required and must be a non-empty string", field=where)
-    if "\x00" in value:
-        raise Invalid(f"{where} holds a NUL character", field=where)
-    return value.strip()
+    return _storable(value, where).strip()
+
+
+def _storable(text: str, where: str) -> str:
+    if clean(text) != text:
+        raise Invalid(f"{where} holds a NUL character or half of a surrogate pair; remove it", field=where)
+    return text

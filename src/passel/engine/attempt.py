@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import structlog
 
 from passel.core.clock import Clock
+from passel.core.content import clean
 from passel.core.context import CallIntent, CallOutcome, Context, Ending, Fail, StoredFile, Turn
 from passel.core.errors import LeaseLost
 from passel.core.events import Draft
@@ -29,7 +30,7 @@ class Attempt:
     def __init__(self, claim: Claim, turn: Turn, journal: Journal, clock: Clock, ids: IdSource, read_file: FileReader) -> None:
         self._lease, self._turn = claim.lease, turn
         self._journal, self._clock, self._ids, self._read_file = journal, clock, ids, read_file
-        self._step = 0
+        self.step = 0
         self.finished = False
 
     @property
@@ -46,20 +47,29 @@ class Attempt:
         return await self._read_file(self._turn, file_id)
 
     async def write(self, drafts: Sequence[Draft] = (), *, ended: CallOutcome | None = None, intent: CallIntent | None = None) -> None:
-        await self._append(StepWrite(self._lease, self._step, self._turn.option, tuple(drafts), ended, intent))
+        await self._append(StepWrite(self._lease, self.step, self._turn.option, tuple(drafts), ended, intent))
 
     async def finish(self, ending: Ending, drafts: Sequence[Draft] = (), *, ended: CallOutcome | None = None) -> None:
-        await self._append(StepWrite(self._lease, self._step, self._turn.option, tuple(drafts), ended, ending=ending))
+        await self._append(StepWrite(self._lease, self.step, self._turn.option, tuple(drafts), ended, ending=ending))
         self.finished = True
 
     async def _append(self, write: StepWrite) -> None:
         await self._journal.write(write)
-        self._step += 1
+        self.step += 1
+
+
+@dataclass(slots=True)
+class Held:
+    """A lease with the task that works under it."""
+
+    lease: Lease
+    task: "asyncio.Task[None]"
+    evicted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Attempts:
-    """Runs the jobs that the queue delivers."""
+    """Runs the jobs that the queue delivers. `held` are the leases of the attempts that run, by session."""
 
     journal: Journal
     clock: Clock
@@ -68,40 +78,51 @@ class Attempts:
     read_file: FileReader
     workload: Workload
     max_attempts: int
-    leases: dict[str, Lease]
+    held: dict[str, Held] = field(default_factory=dict[str, Held])
 
     async def run(self, job: Job) -> None:
         claim = await self.journal.begin(job)
         if claim is None:
             return
-        lease = claim.lease
-        self.leases[lease.session_id] = lease
+        task = asyncio.current_task()
+        assert task is not None
+        held = self.held[job.session_id] = Held(claim.lease, task)
         try:
             await self._work(claim)
         except LeaseLost:
-            log.info("lease lost", session=lease.session_id, attempt=lease.attempt)
-            self._forget(lease)
+            log.info("lease lost", session=job.session_id, attempt=claim.lease.attempt)
         except asyncio.CancelledError:
-            raise  # a drain: the lease stays noted, to be handed back
-        else:
-            self._forget(lease)
+            if not held.evicted:
+                raise  # a drain: the lease stays noted, to be handed back
+            task.uncancel()
+        self._forget(held)
 
-    def _forget(self, lease: Lease) -> None:
-        if self.leases.get(lease.session_id) is lease:
-            del self.leases[lease.session_id]
+    def evict(self, session_id: str) -> None:
+        """End an attempt whose lease is lost: its call is of no use to anybody any more."""
+        held = self.held.get(session_id)
+        if held is not None and not held.task.done():
+            held.evicted = True
+            held.task.cancel()
+
+    def _forget(self, held: Held) -> None:
+        if self.held.get(held.lease.session_id) is held:
+            del self.held[held.lease.session_id]
 
     async def _work(self, claim: Claim) -> None:
-        turn = await self.load_turn(claim)
-        attempt = Attempt(claim, turn, self.journal, self.clock, self.ids, self.read_file)
-        if claim.lease.attempt > self.max_attempts:
-            tried = claim.lease.attempt - 1
-            await attempt.finish(Fail(f"given up: {tried} attempts at this message ended with their worker or were lost"))
+        if claim.lost >= self.max_attempts:
+            await self._fail(claim, 0, f"given up: {claim.lost} attempts at this message ended with their worker")
             return
+        attempt: Attempt | None = None
         try:
+            turn = await self.load_turn(claim)
+            attempt = Attempt(claim, turn, self.journal, self.clock, self.ids, self.read_file)
             await self.workload(attempt)
         except LeaseLost:
             raise
         except Exception as error:
-            log.exception("a turn failed inside Passel", session=turn.session_id)
-            if not attempt.finished:
-                await attempt.finish(Fail(f"internal error: {type(error).__name__}: {error}"))
+            log.exception("a turn failed inside Passel", session=claim.lease.session_id)
+            if attempt is None or not attempt.finished:
+                await self._fail(claim, attempt.step if attempt else 0, f"internal error: {type(error).__name__}: {error}")
+
+    async def _fail(self, claim: Claim, step: int, error: str) -> None:
+        await self.journal.write(StepWrite(claim.lease, step, None, ending=Fail(clean(error)[:2000])))

@@ -91,6 +91,8 @@ class Journal:
         group: dict[SessionId, _Entry] = {}
         rest: list[_Entry] = []
         for entry in self._waiting:
+            if isinstance(entry.work, Job) and entry.done.cancelled():
+                continue  # a begin that nobody waits for; a write is made all the same, since it may carry a paid answer
             if entry.session_id in group or len(group) >= _LARGEST_FLUSH:
                 rest.append(entry)
             else:

@@ -18,12 +18,15 @@ from typing import Any
 import asyncpg
 import structlog
 from pgqueuer import AsyncpgPoolDriver, PgQueuer
+from pgqueuer.adapters.drivers.asyncpg import Relay
+from pgqueuer.db import AsyncpgDriver
 from pgqueuer.domain.types import JOB_STATUS
 from pgqueuer.models import Job as QueueJob
 from pgqueuer.models import TracebackRecord
+from pgqueuer.ports.driver import NotifyCallback
 from pgqueuer.queries import Queries
 
-from passel.store.database import is_passing, pause_before_retry
+from passel.store.database import is_passing, patiently, pause_before_retry
 from passel.store.jobs import TURN, Job
 from passel.store.queries import SQL
 
@@ -33,9 +36,12 @@ Handler = Callable[[Job], Awaitable[None]]
 
 
 class PatientDriver(AsyncpgPoolDriver):
-    """Asks again while the database is away, and remembers that it was."""
+    """Asks again while the database is away, and listens again after a lost connection."""
 
-    disturbed = True
+    def __init__(self, pool: Any) -> None:
+        super().__init__(pool)
+        self._callbacks: list[tuple[str, NotifyCallback]] = []
+        self._relistening: asyncio.Task[None] | None = None
 
     async def fetch(self, query: str, *args: object) -> list[dict[str, object]]:
         return await self._patiently(super().fetch, query, *args)
@@ -46,6 +52,29 @@ class PatientDriver(AsyncpgPoolDriver):
     async def notify(self, channel: str, payload: str) -> None:
         await self._patiently(super().notify, channel, payload)
 
+    async def add_listener(self, channel: str, callback: NotifyCallback) -> None:
+        self._callbacks.append((channel, callback))
+        await self._patiently(self._listen)
+
+    async def _listen(self) -> None:
+        connection = await self._pool.acquire()
+        for channel, callback in self._callbacks:
+            await connection.add_listener(channel, Relay(callback))
+        connection.add_termination_listener(self._on_lost_connection)
+        self._listener_connection = connection
+
+    def _on_lost_connection(self, connection: object) -> None:
+        if self._entered and not self.shutdown.is_set():
+            self._relistening = asyncio.get_running_loop().create_task(self._patiently(self._listen))
+
+    async def __aexit__(self, *args: object) -> None:
+        if self._relistening is not None:
+            self._relistening.cancel()
+        try:
+            await super().__aexit__(*args)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            log.debug("the listener's connection was gone already")
+
     async def _patiently(self, call: Callable[..., Awaitable[Any]], *args: object) -> Any:
         tries = 0
         while True:
@@ -54,7 +83,6 @@ class PatientDriver(AsyncpgPoolDriver):
             except Exception as error:
                 if not is_passing(error) or self.shutdown.is_set():
                     raise
-                self.disturbed = True
                 if tries % 20 == 0:
                     log.warning("database is away, the queue waits", error=str(error) or repr(error))
                 await pause_before_retry(tries)
@@ -62,19 +90,25 @@ class PatientDriver(AsyncpgPoolDriver):
 
 
 class FencedQueries(Queries):
-    """Only the owner of a job completes it."""
+    """Only the owner of a job completes it, and nobody takes jobs over right after an outage."""
 
     owner: Any = None
+    pool: Any = None
     takeover_after: timedelta = timedelta(seconds=6)
+    _started = False
 
     async def log_jobs(self, job_status: list[tuple[QueueJob, JOB_STATUS, TracebackRecord | None]]) -> None:
         ids = [job.id for job, _, _ in job_status]
-        rows = await self.driver.fetch("select id from pgqueuer where id = any($1) and queue_manager_id = $2", ids, self.owner)
-        ours = {row["id"] for row in rows}
-        if lost := len(ids) - len(ours):
+
+        async def complete_ours() -> int:
+            async with self.pool.acquire() as raw, raw.transaction():
+                rows = await raw.fetch("select id from pgqueuer where id = any($1) and queue_manager_id = $2 for update", ids, self.owner)
+                ours = {row["id"] for row in rows}
+                await Queries(AsyncpgDriver(raw)).log_jobs([entry for entry in job_status if entry[0].id in ours])
+                return len(ours)
+
+        if lost := len(ids) - await patiently(complete_ours):
             log.info("completions of jobs that others own now were dropped", jobs=lost)
-        if ours:
-            await super().log_jobs([entry for entry in job_status if entry[0].id in ours])
 
     async def update_heartbeat(self, job_ids: list[Any]) -> None:
         await self.driver.execute(
@@ -84,17 +118,32 @@ class FencedQueries(Queries):
         )
 
     async def dequeue(self, *args: Any, **kwargs: Any) -> list[QueueJob]:
-        if isinstance(self.driver, PatientDriver) and self.driver.disturbed:
-            await self._wait_for_heartbeats_after_restart(self.driver)
-        return await super().dequeue(*args, **kwargs)
+        if not self._started:
+            self._started = True
+            await self._wait_after_restart()
+        once = Queries(AsyncpgPoolDriver(self.pool))
+        while True:
+            try:
+                return await once.dequeue(*args, **kwargs)
+            except Exception as error:
+                if not is_passing(error) or self.driver.shutdown.is_set():
+                    raise
+                log.warning("database is away, no jobs are taken", error=str(error) or repr(error))
+            await self._wait_for_heartbeats()
 
-    async def _wait_for_heartbeats_after_restart(self, driver: PatientDriver) -> None:
-        rows = await driver.fetch(SQL["picked_jobs"])
-        driver.disturbed = False
+    async def _wait_after_restart(self) -> None:
+        """A worker that starts together with its database: those who outlived the outage beat first."""
+        rows = await self.driver.fetch(SQL["picked_jobs"])
         up = rows[0]["up"]
         assert isinstance(up, timedelta)
         if rows[0]["any_picked"] and up < self.takeover_after:
             await asyncio.sleep((self.takeover_after - up).total_seconds())
+
+    async def _wait_for_heartbeats(self) -> None:
+        """Once the database answers again, every live worker gets the time for a heartbeat."""
+        rows = await self.driver.fetch(SQL["picked_jobs"])
+        if rows[0]["any_picked"]:
+            await asyncio.sleep(self.takeover_after.total_seconds())
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +163,7 @@ class Queue:
         driver = PatientDriver(pool)
         self._queries = FencedQueries(driver)
         self._pgq = PgQueuer(driver, queries=self._queries)
+        self._queries.pool = pool
         self._queries.owner = self._pgq.qm.queue_manager_id
         self._queries.takeover_after = settings.takeover_after
 
@@ -121,7 +171,7 @@ class Queue:
     async def open_pool(url: str) -> Any:
         """Connections of the queue's own: PgQueuer expects asyncpg's default types."""
         return await asyncpg.create_pool(
-            url, min_size=0, max_size=4, timeout=10, command_timeout=60, server_settings={"application_name": "passel queue", "jit": "off"}
+            url, min_size=0, max_size=5, timeout=10, command_timeout=60, server_settings={"application_name": "passel queue", "jit": "off"}
         )
 
     async def run(self, handler: Handler) -> None:

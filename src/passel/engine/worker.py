@@ -3,44 +3,29 @@
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from datetime import timedelta
 
 import structlog
+from pgqueuer.errors import RetryRequested
 
-from passel.core.clock import Clock
-from passel.core.ids import IdSource
-from passel.engine.attempt import Attempts, FileReader, TurnLoader, Workload
+from passel.engine.attempt import Attempts
 from passel.engine.duty import Duty
-from passel.engine.journal import Journal
 from passel.engine.queue import Queue
 from passel.store import turns
 from passel.store.database import Database, is_passing, pause_before_retry
 from passel.store.jobs import Job
-from passel.store.turns import Lease
 
 log = structlog.get_logger()
+
+_LAST_WRITES_SECONDS = 10.0
 
 
 class Worker:
     """`run` returns when `stop` was called and everything is finished or handed back."""
 
-    def __init__(
-        self,
-        db: Database,
-        queue: Queue,
-        journal: Journal,
-        duties: Sequence[Duty],
-        clock: Clock,
-        ids: IdSource,
-        load_turn: TurnLoader,
-        read_file: FileReader,
-        workload: Workload,
-        max_attempts: int,
-        drain_seconds: float,
-    ) -> None:
-        self._db, self._queue, self._journal, self._duties = db, queue, journal, duties
-        self._leases: dict[str, Lease] = {}
+    def __init__(self, db: Database, queue: Queue, attempts: Attempts, duties: Sequence[Duty], drain_seconds: float) -> None:
+        self._db, self._queue, self._attempts, self._duties = db, queue, attempts, duties
         self._running: set[asyncio.Task[None]] = set()
-        self._attempts = Attempts(journal, clock, ids, load_turn, read_file, workload, max_attempts, self._leases)
         self._stop = asyncio.Event()
         self._drain_seconds = drain_seconds
 
@@ -48,26 +33,29 @@ class Worker:
         self._stop.set()
 
     async def run(self) -> None:
-        journal = asyncio.create_task(self._journal.run())
+        journal = asyncio.create_task(self._attempts.journal.run())
         duties = [asyncio.create_task(duty.run()) for duty in self._duties]
         queue = asyncio.create_task(self._queue.run(self._handle))
         stopped = asyncio.create_task(self._stop.wait())
         try:
             await asyncio.wait([queue, journal, stopped], return_when=asyncio.FIRST_COMPLETED)
-            if not self._stop.is_set():
-                for task in (queue, journal):
-                    if task.done():
-                        await task  # raises what ended it; the parent starts a new process
+            for task in (queue, journal):
+                if task.done() and not self._stop.is_set():
+                    await task  # raises what ended it; the parent starts a new process
         finally:
+            self._stop.set()
             await self._drain(queue)
             for duty in self._duties:
                 duty.stop()
-            self._journal.stop()
             await asyncio.gather(*duties, return_exceptions=True)
-            await journal
+            self._attempts.journal.stop()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(journal, _LAST_WRITES_SECONDS)
             stopped.cancel()
 
     async def _handle(self, job: Job) -> None:
+        if self._stop.is_set():
+            raise RetryRequested(timedelta(0), "the worker is shutting down")  # back into the queue
         task = asyncio.current_task()
         assert task is not None
         self._running.add(task)
@@ -82,17 +70,16 @@ class Worker:
         if self._running:
             log.info("draining", running=len(self._running), seconds=self._drain_seconds)
             await asyncio.wait(list(self._running), timeout=self._drain_seconds)
-        left = [work for work in self._running if not work.done()]
-        for work in left:
-            work.cancel()
-        if left:
+        while left := [work for work in self._running if not work.done()]:
+            for work in left:
+                work.cancel()
             await asyncio.wait(left)
         await self._hand_back()
         with contextlib.suppress(TimeoutError, Exception):
-            await asyncio.wait_for(queue, 10)
+            await asyncio.wait_for(queue, _LAST_WRITES_SECONDS)
 
     async def _hand_back(self) -> None:
-        leases = list(self._leases.values())
+        leases = [held.lease for held in self._attempts.held.values()]
         for tries in range(20):
             if not leases:
                 return

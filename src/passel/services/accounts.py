@@ -16,7 +16,7 @@ from passel.store.accounts import ApiKey, Credential, Organisation
 
 KEY_PREFIX = "dari_"
 _TOUCH_EVERY = timedelta(minutes=1)
-_KEY_FORM = re.compile(r"^[\x21-\x7e]{8,256}$")
+_KEY_FORM = re.compile(r"[\x21-\x7e]{8,256}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ def _slug(name: str) -> str:
 
 async def ensure_first_key(deps: Deps, given: str | None) -> NewKey | None:
     """On an empty database make the first organisation with a key (`given`, or a new one); else None."""
-    if given is not None and not _KEY_FORM.match(given):
+    if given is not None and not _KEY_FORM.fullmatch(given):
         raise Invalid("PASSEL_API_KEY must have 8 to 256 printable characters without spaces", field="PASSEL_API_KEY")
     async with deps.db.write() as c:
         await c.raw.execute("select pg_advisory_xact_lock(7254201)")
@@ -124,7 +124,7 @@ def own_organisation(caller: Caller, org_id: str) -> OrgId:
 
 
 async def put_credential(deps: Deps, org_id: OrgId, name: str, value: str) -> tuple[Credential, bool]:
-    if not SECRET_NAME.match(name) or len(name) > 128:
+    if not SECRET_NAME.fullmatch(name) or len(name) > 128:
         raise Unprocessable(f"name must match {SECRET_NAME.pattern} and have at most 128 characters", field="name")
     if not value or len(value) > deps.limits.secret_chars:
         raise Unprocessable(f"value must have 1 to {deps.limits.secret_chars} characters", field="value")

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import ipaddress
 import re
+import secrets
 import socket
 from collections.abc import AsyncIterable
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from passel.store.agents import Agent, Snapshot, Version
 from passel.store.database import WriteConnection
 
 UPLOAD_TIME = timedelta(minutes=15)
-_SHA256 = re.compile(r"^[0-9a-f]{64}$")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +36,13 @@ class Published:
 
 
 async def reserve_snapshot(deps: Deps, caller: Caller, sha256: str, size_bytes: int, metadata: dict[str, Any]) -> Snapshot:
-    if not _SHA256.match(sha256):
+    if not _SHA256.fullmatch(sha256):
         raise Unprocessable("sha256 must be 64 lower-case hexadecimal digits", field="sha256")
     if size_bytes <= 0:
         raise Unprocessable("size_bytes must be positive", field="size_bytes")
     if size_bytes > deps.limits.bundle_bytes:
         raise TooLarge(f"size_bytes is {size_bytes}; a bundle may have {deps.limits.bundle_bytes} bytes", field="size_bytes")
-    snapshot = Snapshot(caller.org_id, deps.ids.snapshot(), sha256, size_bytes, "pending_upload", None, deps.now() + UPLOAD_TIME)
+    snapshot = Snapshot(caller.org_id, deps.ids.snapshot(), sha256, size_bytes, "pending_upload", None, deps.now() + UPLOAD_TIME, None)
     async with deps.db.write() as c:
         await store.insert_snapshot(c, snapshot, metadata, deps.now())
     return snapshot
@@ -68,11 +69,13 @@ async def upload_snapshot(deps: Deps, snapshot_id: str, token: str, body: AsyncI
         data += chunk
         if len(data) > deps.limits.bundle_bytes:
             raise TooLarge(f"a bundle may have {deps.limits.bundle_bytes} bytes")
-    await deps.blobs.put(_archive_path(snapshot), bytes(data))
-
-
-def _archive_path(snapshot: Snapshot) -> str:
-    return f"snapshots/{snapshot.org_id}/{snapshot.id}.tar.gz"
+    path = f"snapshots/{snapshot.org_id}/{snapshot.id}/{secrets.token_hex(8)}.tar.gz"
+    await deps.blobs.put(path, bytes(data))
+    async with deps.db.write() as c:
+        taken = await store.upload_to_snapshot_if_pending(c, snapshot_id, path)
+    if not taken:
+        await deps.blobs.delete(path)
+        raise Conflict("this source snapshot was finalized meanwhile")
 
 
 async def _own_snapshot(deps: Deps, caller: Caller, snapshot_id: str) -> Snapshot:
@@ -89,17 +92,19 @@ async def finalize_snapshot(deps: Deps, caller: Caller, snapshot_id: str) -> Sna
     snapshot = await _own_snapshot(deps, caller, snapshot_id)
     if snapshot.status != "pending_upload":
         return snapshot
-    try:
-        archive = await deps.blobs.get(_archive_path(snapshot))
-    except KeyError as error:
+    if snapshot.blob_path is None:
         if deps.now() <= snapshot.expires_at:
-            raise Conflict("nothing was uploaded yet: PUT the archive to upload_url first") from error
+            raise Conflict("nothing was uploaded yet: PUT the archive to upload_url first")
         status, reason = "failed", "expired"
     else:
-        status, reason = _judge(snapshot, archive)
+        status, reason = _judge(snapshot, await deps.blobs.get(snapshot.blob_path))
     async with deps.db.write() as c:
-        settled = await store.settle_snapshot_if_pending(c, snapshot_id, status, reason)
-    return settled or await _own_snapshot(deps, caller, snapshot_id)
+        settled = await store.settle_snapshot_if_pending(c, snapshot_id, status, reason, snapshot.blob_path)
+    if settled is None:
+        settled = await _own_snapshot(deps, caller, snapshot_id)
+        if settled.status == "pending_upload":
+            raise Conflict("another upload arrived while this one was checked: finalize again")
+    return settled
 
 
 def _judge(snapshot: Snapshot, archive: bytes) -> tuple[str, str | None]:
@@ -115,13 +120,16 @@ async def delete_snapshot(deps: Deps, caller: Caller, snapshot_id: str) -> None:
     async with deps.db.write() as c:
         if not await store.delete_snapshot_if_unused(c, snapshot_id):
             raise Conflict("in use")
-    await deps.blobs.delete(_archive_path(snapshot))
+    if snapshot.blob_path is not None:
+        await deps.blobs.delete(snapshot.blob_path)
 
 
 async def _bundle(deps: Deps, snapshot: Snapshot) -> dict[str, BundleFile]:
     if snapshot.status != "ready":
         raise Conflict(f"this source snapshot is {snapshot.status}: upload and finalize it first")
-    archive = await deps.blobs.get(_archive_path(snapshot))
+    archive = await deps.blobs.get(snapshot.blob_path or "")
+    if hashlib.sha256(archive).hexdigest() != snapshot.sha256:
+        raise Conflict("the stored archive is not the one that was finalized: publish again")
     return await asyncio.to_thread(unpack, archive, deps.limits)
 
 
@@ -129,7 +137,7 @@ async def read_manifest(deps: Deps, caller: Caller, snapshot_id: str) -> Manifes
     """The checked manifest of a finalized snapshot."""
     snapshot = await _own_snapshot(deps, caller, snapshot_id)
     files = await _bundle(deps, snapshot)
-    manifest = manifests.parse({path: file.data for path, file in files.items()})
+    manifest = await asyncio.to_thread(manifests.parse, {path: file.data for path, file in files.items()})
     await _check_urls(deps, manifest.spec)
     return manifest
 

@@ -277,21 +277,21 @@ async def list_batches(deps: Deps, caller: Caller, before: str | None, limit: in
         return await store.list_batches(c, caller.org_id, before, limit)
 
 
-async def read_items(deps: Deps, caller: Caller, batch_id: str) -> AsyncIterator[Batch | list[Item]]:
-    """First the batch, then its items in pages, all of one moment: the counts fit the items."""
+async def read_items(deps: Deps, caller: Caller, batch_id: str, write: Callable[[Batch, list[Item]], None]) -> Batch:
+    """Give `write` the batch's items in pages, all of one moment: the counts fit the items. Nothing of a client is
+    waited for in between, since that would hold a connection and its snapshot for as long as the client likes."""
     async with deps.db.snapshot() as c:
         batch = await _own(deps, caller, c, batch_id)
-        yield batch
         after = -1
         while page := await store.list_items(c, batch_id, after, _CHUNK):
-            yield page
+            write(batch, page)
             after = page[-1].index
+    return batch
 
 
 async def read_results(deps: Deps, caller: Caller, batch_id: str) -> AsyncIterator[Batch | list[tuple[Item, Row]]]:
     """First the batch, then its items with their texts and bills in pages, each page of its own moment."""
-    async with deps.db.read() as c:
-        yield await _own(deps, caller, c, batch_id)
+    yield await get(deps, caller, batch_id)
     after = -1
     while True:
         async with deps.db.read() as c:

@@ -38,7 +38,8 @@ def sniff(data: bytes) -> str:
 async def upload(deps: Deps, caller: Caller, filename: str, data: bytes) -> File:
     if len(data) > deps.limits.file_bytes:
         raise TooLarge(f"a file may have {deps.limits.file_bytes} bytes")
-    leaf = filename.replace("\\", "/").rsplit("/", 1)[-1][:255] or "file"
+    leaf = "".join(ch for ch in filename.replace("\\", "/").rsplit("/", 1)[-1] if ch.isprintable())[:255]
+    leaf = "file" if leaf in ("", ".", "..") else leaf
     require_storable(leaf, "filename")
     digest = hashlib.sha256(data).hexdigest()
     file = File(caller.org_id, deps.ids.file(), leaf, sniff(data), len(data), digest, deps.now())

@@ -78,7 +78,7 @@ def secret_problem(secrets: dict[str, str], limits: Limits) -> str | None:
     if len(secrets) > limits.secrets:
         return f"at most {limits.secrets} secrets are allowed"
     for name, value in secrets.items():
-        if not SECRET_NAME.match(name):
+        if not SECRET_NAME.fullmatch(name):
             return f"the secret name {name[:100]!r} does not match {SECRET_NAME.pattern}"
         if not value or len(value) > limits.secret_chars:
             return f"the secret {name} must have 1 to {limits.secret_chars} characters"
@@ -271,7 +271,7 @@ async def get_transcript(deps: Deps, caller: Caller, session_id: str) -> Transcr
         assert session is not None
         agent = await agent_store.find_agent(c, AgentId(session.agent_id))
         assert agent is not None
-        return Transcript(agent, session, list(timeline(await store.read_ledger(c, session_id))))
+        return Transcript(agent, session, timeline(await store.read_ledger(c, session_id)))
 
 
 async def get_bill(deps: Deps, caller: Caller, session_id: str) -> Bill:

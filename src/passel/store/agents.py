@@ -19,6 +19,7 @@ class Snapshot:
     status: str
     failure_reason: str | None
     expires_at: datetime
+    blob_path: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +67,14 @@ async def find_snapshot(c: ReadConnection, snapshot_id: str) -> Snapshot | None:
     return Snapshot(**row) if row else None
 
 
-async def settle_snapshot_if_pending(c: WriteConnection, snapshot_id: str, status: str, reason: str | None) -> Snapshot | None:
-    row = await c.fetchrow("settle_snapshot", snapshot_id, status, reason)
+async def upload_to_snapshot_if_pending(c: WriteConnection, snapshot_id: str, blob_path: str) -> bool:
+    return await c.fetchval("upload_to_snapshot", snapshot_id, blob_path) is not None
+
+
+async def settle_snapshot_if_pending(
+    c: WriteConnection, snapshot_id: str, status: str, reason: str | None, blob_path: str | None
+) -> Snapshot | None:
+    row = await c.fetchrow("settle_snapshot", snapshot_id, status, reason, blob_path)
     return Snapshot(**row) if row else None
 
 

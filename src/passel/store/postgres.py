@@ -100,12 +100,21 @@ class EmbeddedPostgres:
                 postmaster.wait(timeout)
 
     def postmaster(self) -> psutil.Process | None:
-        """The live postmaster of this directory. A reused pid or a zombie is not one."""
+        """The live postmaster of this directory. A reused pid or a zombie is not one.
+
+        A postmaster works in its data directory. Where that cannot be seen, its start time decides, which a stepped
+        clock may get wrong.
+        """
         try:
             lines = (self.directory / "postmaster.pid").read_text().splitlines()
             process = psutil.Process(int(lines[0]))
-            ours = abs(process.create_time() - int(lines[2])) < 30 and process.name().startswith("postgres")
-            return process if ours and process.status() != psutil.STATUS_ZOMBIE else None
+            if not process.name().startswith("postgres") or process.status() == psutil.STATUS_ZOMBIE:
+                return None
+            try:
+                ours = Path(process.cwd()) == self.directory
+            except psutil.AccessDenied:
+                ours = abs(process.create_time() - int(lines[2])) < 30
+            return process if ours else None
         except (FileNotFoundError, IndexError, ValueError, psutil.NoSuchProcess):
             return None
 

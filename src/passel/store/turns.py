@@ -25,7 +25,7 @@ from passel.core.events import Draft, Event
 from passel.core.ids import BatchId, LaneId, MessageId, OrgId, SessionId, VersionId
 from passel.core.llm import LlmOption
 from passel.store import jobs
-from passel.store.database import Row, WriteConnection
+from passel.store.database import ReadConnection, Row, WriteConnection
 from passel.store.jobs import Job
 
 
@@ -52,7 +52,10 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
+    """`lost` counts the attempts before this one that ended with their worker, without being handed back."""
+
     lease: Lease
+    lost: int
     version_id: VersionId
     llm_id: str | None
     secrets: bytes | None
@@ -65,7 +68,7 @@ class StepWrite:
 
     lease: Lease
     step: int
-    option: LlmOption
+    option: LlmOption | None
     drafts: tuple[Draft, ...] = ()
     ended: CallOutcome | None = None
     intent: CallIntent | None = None
@@ -180,7 +183,8 @@ async def _claim(c: WriteConnection, begins: Sequence[Job], changes: Changes) ->
         previous = batches.wire_status(message["previous"])
         started = events.message_status(lease.message_id, RUNNING, previous, lease.attempt)
         changes.append(lease.org_id, lease.session_id, row["last_seq"], [started])
-        claims.append(Claim(lease, row["version_id"], row["llm_id"], row["secrets"]))
+        lost = lease.attempt - 1 - message["handed_back"]
+        claims.append(Claim(lease, lost, row["version_id"], row["llm_id"], row["secrets"]))
     started_items = [claim.lease for claim in claims if claim.lease.batch_id is not None]
     if started_items:
         items = await c.fetch("claim_items", [one.batch_id for one in started_items], [one.item_index for one in started_items])
@@ -256,6 +260,7 @@ async def _write(c: WriteConnection, writes: Sequence[StepWrite], changes: Chang
                 appended = [*appended, events.session_status("idle", "running")]
         changes.append(write.lease.org_id, write.lease.session_id, row["last_seq"], appended)
     await _record_calls(c, fresh, changes)
+    await _doubt_left_open(c, [w for w in fresh if isinstance(w.ending, Fail) and w.ended is None], changes)
     await _finish(c, [(w.lease.message_id, w.ended_as, w.error) for w in fresh if w.ended_as], changes)
     return held
 
@@ -268,6 +273,18 @@ async def _written_before(c: WriteConnection, missing: Sequence[StepWrite]) -> s
         [w.step for w in missing],
     )
     return {row["id"] for row in rows}
+
+
+async def _doubt_left_open(c: WriteConnection, failed: Sequence[StepWrite], changes: Changes) -> None:
+    """A message that fails without the outcome of its last call leaves that call in doubt."""
+    doubts = await _doubt_calls(c, [w.lease.message_id for w in failed], changes)
+    if not doubts:
+        return
+    for write in failed:
+        if write.lease.batch_id:
+            changes.batches[write.lease.batch_id].in_doubt += doubts[write.lease.message_id]
+            changes.batches[write.lease.batch_id].calls += doubts[write.lease.message_id]
+    await _append_doubts(c, {w.lease.session_id: w.lease.org_id for w in failed}, doubts, changes)
 
 
 async def _record_calls(c: WriteConnection, writes: Sequence[StepWrite], changes: Changes) -> None:
@@ -299,8 +316,8 @@ async def _record_calls(c: WriteConnection, writes: Sequence[StepWrite], changes
             [w.lease.fence for w, _ in begun],
             [w.lease.attempt for w, _ in begun],
             [i.number for _, i in begun],
-            [w.option.provider for w, _ in begun],
-            [w.option.model for w, _ in begun],
+            [w.option.provider if w.option else "" for w, _ in begun],
+            [w.option.model if w.option else "" for w, _ in begun],
             [i.request_hash for _, i in begun],
             [i.started_at for _, i in begun],
         )
@@ -413,16 +430,38 @@ async def hand_back(c: WriteConnection, leases: Iterable[Lease]) -> int:
     """Give sessions up for any worker to go on with. Returns how many were still ours."""
     ours = sorted(leases, key=lambda lease: lease.session_id)
     await c.fetch("lock_sessions", [lease.session_id for lease in ours])
-    rows = await c.fetch("hand_back_sessions", [lease.session_id for lease in ours], [lease.fence for lease in ours])
+    rows = await c.fetch(
+        "hand_back_sessions",
+        [lease.session_id for lease in ours],
+        [lease.fence for lease in ours],
+        [lease.message_id for lease in ours],
+    )
     back = [Job(row["id"], row["active_message_id"]) for row in rows]
+    message_ids = [job.message_id for job in back]
+    await c.execute("hand_back_messages", message_ids)
+    await c.execute("delete_jobs", message_ids)
     await jobs.enqueue(c, back, [row["fence"] for row in rows], priority=jobs.DIRECT_PRIORITY)
     return len(rows)
 
 
+async def lost_leases(c: ReadConnection, leases: Sequence[Lease]) -> set[SessionId]:
+    """The sessions of those leases that another attempt, or a cancellation, has ended."""
+    rows = await c.fetch("lost_leases", [lease.session_id for lease in leases], [lease.fence for lease in leases])
+    return {row["id"] for row in rows}
+
+
+async def recount_lanes(c: WriteConnection) -> list[str]:
+    """Set right what lanes say of their slots; returns the names of those that were wrong, which none ever should be."""
+    lanes = [row["id"] for row in await c.fetch("busy_lanes")]
+    await c.fetch("lock_lanes", lanes)
+    return [row["name"] for row in await c.fetch("recount_lanes", lanes)]
+
+
 async def cancel_items(c: WriteConnection, items: Sequence[Row], now: datetime, capacity: Capacity) -> int:
-    """End batch items whose first message has not ended. Returns how many were ended by this call."""
+    """End items of one batch whose first message has not ended. Returns how many were ended by this call."""
     session_ids = [item["session_id"] for item in items]
     await c.fetch("lock_sessions", session_ids)
+    await c.fetch("lock_items", items[0]["batch_id"], [item["index"] for item in items])
     rows = await c.fetch("cancel_sessions", session_ids, [item["message_id"] for item in items])
     changes = Changes(now)
     messages = {r["id"]: r for r in await c.fetch("message_attempts", [r["message_id"] for r in rows])}

@@ -5,8 +5,9 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from starlette.responses import Response
 
+from passel.core.limits import Limits
+from passel.faces.dari.requests import BatchRequest, EventsRequest, ToolResultEvent, UserMessageEvent
 from passel.faces.dari.routes import agents, batches, files, organisations, sessions, snapshots
-from passel.faces.kit.auth import Authenticator
 from passel.faces.kit.json import json_response
 from passel.services.deps import Deps
 
@@ -41,17 +42,25 @@ _NOT_YET = {
     "/v1/sessions/{session_id}/workspace.zip": (["GET"], "workspaces"),
     "/v1/agents/{agent_id}/webhook": (["GET", "PUT", "DELETE"], "webhooks"),
     "/v1/agents/{agent_id}/webhook/rotate-secret": (["POST"], "webhooks"),
+    "/v1/organizations/{org_id}/storage-bindings": (["GET", "POST"], "storage bindings"),
+    "/v1/organizations/{org_id}/members": (["GET"], "members"),
+    "/v1/organizations/{org_id}/invitations": (["POST"], "members"),
+    "/v1/organizations/{org_id}/managed-cli-key/ensure": (["POST"], "logins; make keys with `passel keys create`"),
+    "/v1/organizations/{org_id}": (["DELETE"], "the deletion of organisations"),
+    "/v1/me/bootstrap": (["POST"], "logins; make keys with `passel keys create`"),
+    "/v1/auth/config": (["GET"], "logins; make keys with `passel keys create`"),
+    "/v1/auth/userinfo": (["GET"], "logins; make keys with `passel keys create`"),
 }
 
 
-def mount(app: FastAPI, deps: Deps, auth: Authenticator, public_url: str | None) -> None:
+def mount(app: FastAPI, deps: Deps, public_url: str | None) -> None:
     for router in (
-        snapshots.router(deps, auth, public_url),
-        agents.router(deps, auth, public_url),
-        sessions.router(deps, auth),
-        batches.router(deps, auth),
-        files.router(deps, auth),
-        organisations.router(deps, auth),
+        snapshots.router(deps, public_url),
+        agents.router(deps, public_url),
+        sessions.router(deps),
+        batches.router(deps),
+        files.router(deps),
+        organisations.router(deps),
         _not_yet(),
     ):
         app.include_router(router, responses=RESPONSES)
@@ -71,10 +80,34 @@ def _answer_not_yet(what: str) -> Any:
     return answer
 
 
-def streams_its_body(method: str, path: str, content_type: str) -> bool:
-    """Routes that count the bytes of their body themselves."""
+def is_public(method: str, path: str) -> bool:
+    """Routes that need no key: an upload URL carries its own permission."""
+    if path == "/v1/auth/config":
+        return True
+    return method == "PUT" and path.startswith("/v1/source-snapshots/")
+
+
+def body_limit(method: str, path: str, content_type: str, limits: Limits) -> int | None:
+    """The most bytes that a request's body may have; None where the route counts for itself."""
     if method == "PUT" and path.startswith("/v1/source-snapshots/"):
-        return True
+        return None
     if path == "/v1/files":
-        return True
-    return path == "/v1/session-batches" and content_type.split(";")[0].strip().lower() == batches.NDJSON
+        return limits.file_bytes + 64 * 1024  # the file, and what multipart puts around it
+    if path == "/v1/session-batches":
+        return None if content_type.split(";")[0].strip().lower() == batches.NDJSON else limits.batch_body_bytes
+    return limits.body_bytes
+
+
+def complete_openapi(document: dict[str, Any]) -> dict[str, Any]:
+    """What FastAPI does not see: bodies that are read by hand, and that every call needs a key."""
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    for model in (BatchRequest, UserMessageEvent, EventsRequest, ToolResultEvent):
+        schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas.update(schema.pop("$defs", {}))
+        schemas[model.__name__] = schema
+    document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+    for path, methods in document["paths"].items():
+        if path.startswith("/v1/"):
+            for operation in methods.values():
+                operation["security"] = [{"key": []}]
+    return document

@@ -1,9 +1,10 @@
 """Request bodies. Their limits come from the server's settings and are checked where the adapter has them."""
 
+import json
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, StringConstraints, model_validator
 
 from passel.core.content import require_storable
 from passel.core.errors import Unprocessable
@@ -20,10 +21,11 @@ def _storable(value: str) -> str:
 
 def _storable_json(value: dict[str, Any]) -> dict[str, Any]:
     try:
-        text = orjson.dumps(value)
-    except (TypeError, ValueError) as error:
+        text = json.dumps(value, allow_nan=False)
+        orjson.dumps(value)  # has narrower ideas of integers and text, and writes the ledger
+    except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"cannot be stored as JSON: {error}") from error
-    if b"\\u0000" in text.replace(b"\\\\", b""):
+    if "\\u0000" in text.replace("\\\\", ""):
         raise ValueError("holds a NUL character; remove it")
     if len(text) > 64 * 1024:
         raise ValueError("is larger than 64 KiB")
@@ -38,7 +40,7 @@ MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=64), Aft
 MetadataValue = Annotated[str, StringConstraints(max_length=512), AfterValidator(_storable)]
 Metadata = Annotated[dict[MetadataKey, MetadataValue], Field(max_length=50)]
 FreeObject = Annotated[dict[str, Any], AfterValidator(_storable_json)]
-Secrets = dict[String, String]
+Secrets = Annotated[dict[String, String], Field(max_length=100)]
 
 
 class Request(BaseModel):
@@ -83,6 +85,13 @@ class PublishRequest(StrictRequest):
     source_snapshot_id: Id
     runtime_metadata: FreeObject | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _no_old_form(cls, data: Any) -> Any:
+        if isinstance(data, dict) and ("manifest" in data or "source" in data):
+            raise ValueError("manifest and source are the form of April 2026: upload a source snapshot and send its source_snapshot_id")
+        return data
+
 
 class SessionFields(StrictRequest):
     name: Name | None = None
@@ -90,9 +99,7 @@ class SessionFields(StrictRequest):
     metadata: Metadata | None = None
     secrets: Secrets | None = Field(default=None, repr=False)
     llm_id: Id | None = None
-    llm_api_key: Annotated[str, StringConstraints(min_length=1, max_length=65536), AfterValidator(_storable)] | None = Field(
-        default=None, repr=False
-    )
+    llm_api_key: Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,4096}$")] | None = Field(default=None, repr=False)
     internet_access: bool | None = None
     version_id: Id | None = None
 
@@ -118,7 +125,11 @@ class ToolResultEvent(Request):
     is_error: bool = False
 
 
-OneEvent = Annotated[UserMessageEvent | ToolResultEvent, Field(discriminator="type")]
+class EventForm(Request):
+    """Only as much of an event as tells which form it has."""
+
+    type: Any = None
+    events: Any = None
 
 
 class EventsRequest(Request):
@@ -150,7 +161,7 @@ class BatchItem(StrictRequest):
 
 class BatchRequest(Request):
     idempotency_key: Key | None = None
-    items: Annotated[list[BatchItem], Field(min_length=1)]
+    items: Annotated[list[BatchItem], Field(min_length=1), FailFast()]
     max_concurrency: Annotated[int, Field(ge=1, lt=2**31)] | None = None
 
     @model_validator(mode="after")

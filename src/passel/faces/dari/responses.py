@@ -160,7 +160,7 @@ def transcript(transcript: Transcript) -> Body:
 def _timeline_item(session_id: str, item: TimelineItem) -> Body:
     body: Body = {
         "type": item.type,
-        "id": f"{session_id}:evt_{item.seq}",
+        "id": f"{session_id}:evt_{item.seq}" if item.seq else f"{session_id}:{item.message_id}:assistant",
         "message_id": item.message_id,
         "content": list(item.content),
         "created_at": timestamp(item.created_at),

@@ -1,11 +1,17 @@
-"""Who is calling: a bearer key, looked up by its hash and remembered for some seconds."""
+"""Who is calling: a bearer key, looked up by its hash and remembered for some seconds.
+
+Keys are checked before anything of a body is read: a stranger's upload costs nothing but its headers.
+"""
 
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 
 from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from passel.core.errors import Unauthenticated
+from passel.core.errors import PasselError, Unauthenticated
+from passel.faces.kit.errors import error_response
 from passel.services import accounts
 from passel.services.deps import Caller, Deps
 
@@ -18,8 +24,9 @@ class Authenticator:
         self._deps = deps
         self._known: OrderedDict[str, tuple[float, Caller]] = OrderedDict()
 
-    async def __call__(self, request: Request) -> Caller:
-        scheme, _, secret = request.headers.get("authorization", "").partition(" ")
+    async def identify(self, authorization: str) -> Caller:
+        """The caller of a request with this header. Raises `Unauthenticated`."""
+        scheme, _, secret = authorization.partition(" ")
         if scheme.lower() != "bearer" or not secret.strip():
             raise Unauthenticated("Missing or invalid API key")
         return await self._caller(secret.strip())
@@ -34,3 +41,28 @@ class Authenticator:
         if len(self._known) > _REMEMBERED_KEYS:
             self._known.popitem(last=False)
         return caller
+
+
+def current_caller(request: Request) -> Caller:
+    """The caller that `RequireKey` has identified."""
+    return request.state.caller
+
+
+class RequireKey:
+    """Answers 401 to requests without a good key; `public` says which need none."""
+
+    def __init__(self, app: ASGIApp, authenticator: Authenticator, public: Callable[[Scope], bool]) -> None:
+        self._app, self._authenticator, self._public = app, authenticator, public
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or self._public(scope):
+            await self._app(scope, receive, send)
+            return
+        header = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+        try:
+            caller = await self._authenticator.identify(header.decode("latin-1"))
+        except PasselError as error:
+            await error_response(error)(scope, receive, send)
+            return
+        scope.setdefault("state", {})["caller"] = caller
+        await self._app(scope, receive, send)

@@ -6,6 +6,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from passel.core.content import clean
 from passel.core.errors import FieldError, PasselError, Unavailable
 from passel.faces.kit.json import json_response
 
@@ -23,12 +24,16 @@ STATUS_OF_CODE = {
 }
 
 _SHOWN_ERRORS = 20
+_LONGEST_DETAIL, _LONGEST_MESSAGE, _LONGEST_PLACE = 2000, 300, 200
+_SOURCES = ("body", "query", "path", "header")
+_BLOCKS = ("text", "file", "image")
 
 
 def error_response(error: PasselError) -> Response:
-    body: dict[str, object] = {"detail": error.message}
+    detail = clean(error.message)[:_LONGEST_DETAIL]
+    body: dict[str, object] = {"detail": detail}
     if error.field is not None:
-        body["errors"] = [{"loc": error.field, "msg": error.message}]
+        body["errors"] = [{"loc": clean(error.field)[:_LONGEST_PLACE], "msg": detail}]
     headers = {"Retry-After": "2"} if isinstance(error, Unavailable) else None
     return json_response(body, STATUS_OF_CODE.get(error.code, 400), headers)
 
@@ -45,7 +50,15 @@ async def on_validation_error(request: Request, error: Exception) -> Response:
 
 async def on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return json_response({"detail": error.detail}, error.status_code, dict(error.headers or {}))
+    if error.status_code == 400 and "parsing the body" in str(error.detail):
+        # FastAPI says no more of bodies that are no UTF-8, nested too deep or cut in the middle
+        return json_response({"detail": "the body cannot be read: it must be JSON in UTF-8, or multipart/form-data for files"}, 422)
+    return json_response({"detail": clean(str(error.detail))[:_LONGEST_DETAIL]}, error.status_code, dict(error.headers or {}))
+
+
+async def on_disconnect(request: Request, error: Exception) -> Response:
+    """The client hung up in the middle of its body: nobody reads this answer."""
+    return json_response({"detail": "the body ended before it was complete"}, 400)
 
 
 async def on_unexpected(request: Request, error: Exception) -> Response:
@@ -53,26 +66,48 @@ async def on_unexpected(request: Request, error: Exception) -> Response:
     return json_response({"detail": "internal error; the server's log has the details"}, 500)
 
 
+def sentence(errors: list[FieldError]) -> str:
+    """The first errors in words, and how many more there are."""
+    said = "; ".join(f"{e.loc}: {e.msg}" if e.loc else e.msg for e in errors[:3])
+    return f"{said}; and {len(errors) - 3} more" if len(errors) > 3 else said
+
+
 def validation_response(errors: list[FieldError]) -> Response:
-    detail = "; ".join(f"{e.loc}: {e.msg}" if e.loc else e.msg for e in errors[:3])
-    if len(errors) > 3:
-        detail += f"; and {len(errors) - 3} more"
+    detail = sentence(errors)
+    detail = detail[:_LONGEST_DETAIL]
     listed = [{"loc": e.loc, "msg": e.msg} for e in errors[:_SHOWN_ERRORS]]
     return json_response({"detail": detail, "errors": listed}, 422)
 
 
-def describe(errors: list[dict[str, object]], prefix: str = "") -> list[FieldError]:
+def describe(errors: list[dict[str, object]]) -> list[FieldError]:
     """Pydantic's errors with their places as a client writes them: `items[3].message.content`."""
-    described: list[FieldError] = []
-    for error in errors:
-        loc = error["loc"]
-        parts = [p for p in loc if p not in ("body", "query", "path", "header")] if isinstance(loc, tuple) else []
-        described.append(FieldError(prefix + _path(parts), str(error["msg"])))
-    return described
+    return [_describe(error) for error in errors]
+
+
+def _describe(error: dict[str, object]) -> FieldError:
+    loc = error["loc"]
+    parts = list(loc) if isinstance(loc, tuple) else []
+    if parts and parts[0] in _SOURCES:
+        parts = parts[1:]
+    msg = clean(str(error["msg"])).removeprefix("Value error, ")[:_LONGEST_MESSAGE]
+    if error["type"] == "json_invalid":
+        return FieldError("", f"the body is not valid JSON: {msg}")
+    if error["type"] == "missing" and not parts:
+        return FieldError("", "a JSON body is required")
+    if not parts and error["type"] in ("model_attributes_type", "model_type", "dict_type"):
+        return FieldError("", "the body must be a JSON object, sent with Content-Type: application/json")
+    if "UploadFile" in msg:
+        msg = "must be a file part of multipart/form-data"
+    return FieldError(_path(parts), msg)
 
 
 def _path(parts: list[object]) -> str:
-    path = ""
+    path, after_index = "", False
     for part in parts:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
-    return path[:200]
+        if isinstance(part, int):
+            path, after_index = f"{path}[{part}]", True
+        elif after_index and part in _BLOCKS:
+            after_index = False  # the step into one kind of block is none that a client wrote
+        else:
+            path, after_index = f"{path}.{part}" if path else str(part), False
+    return clean(path)[:_LONGEST_PLACE]

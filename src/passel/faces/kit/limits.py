@@ -1,8 +1,9 @@
 """A limit on bodies that are read into memory, and an id for each request."""
 
 import secrets
-from typing import Any
+from collections.abc import Callable
 
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from passel.core.errors import Invalid, TooLarge
@@ -10,20 +11,21 @@ from passel.faces.kit.errors import error_response
 
 
 class BodyLimit:
-    """Refuses bodies over `limit` bytes, by their announced length or as they come in. Routes that stream their
-    body count for themselves and are left out (`streamed` decides from the scope)."""
+    """Refuses bodies over a limit, by their announced length or as they come in. `limit_of` gives the limit of a
+    request; None for routes that stream their body and count for themselves."""
 
-    def __init__(self, app: ASGIApp, limit: int, streamed: Any) -> None:
-        self._app, self._limit, self._streamed = app, limit, streamed
+    def __init__(self, app: ASGIApp, limit_of: Callable[[Scope], int | None]) -> None:
+        self._app, self._limit_of = app, limit_of
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or self._streamed(scope):
+        limit = self._limit_of(scope) if scope["type"] == "http" else None
+        if limit is None:
             await self._app(scope, receive, send)
             return
-        error = TooLarge(f"a body may have {self._limit} bytes")
+        sentence = f"a body may have {limit} bytes here"
         announced = next((v for k, v in scope["headers"] if k == b"content-length"), b"0")
-        if announced.isdigit() and int(announced) > self._limit:
-            await error_response(error)(scope, receive, send)
+        if announced.isdigit() and int(announced) > limit:
+            await error_response(TooLarge(sentence))(scope, receive, send)
             return
         taken = 0
 
@@ -31,8 +33,9 @@ class BodyLimit:
             nonlocal taken
             message = await receive()
             taken += len(message.get("body", b""))
-            if taken > self._limit:
-                raise error
+            if taken > limit:
+                # an HTTPException, since FastAPI turns every other one into a 400 while it reads a body
+                raise HTTPException(413, sentence)
             return message
 
         await self._app(scope, limited, send)

@@ -36,6 +36,7 @@ create table source_snapshot (
     metadata jsonb not null,
     status text not null check (status in ('pending_upload', 'ready', 'failed')),
     failure_reason text,
+    blob_path text,
     created_at timestamptz not null,
     expires_at timestamptz not null
 );
@@ -121,6 +122,7 @@ create table message (
     number int not null,
     state text not null check (state in ('held', 'lined', 'ready', 'running', 'completed', 'failed')),
     attempt int not null default 0,
+    handed_back int not null default 0,
     batch_id text,
     item_index int,
     error text,

@@ -18,17 +18,19 @@ with room as (
         order by bl.pass
         limit least(r.room, 1000)
     ) o
+), shared as (
+    -- each batch offers its share and some; what that leaves open the feeder fills
+    select f.*, f.room / count(*) over (partition by f.lane_id) + 32 as share from offered f
 ), candidate as (
-    select f.lane_id, f.room, f.batch_id, f.batch_room, i.index, i.session_id, i.message_id,
+    select f.lane_id, f.room, f.batch_id, f.batch_room, i.index,
            f.pass + row_number() over (partition by f.lane_id, f.batch_id order by i.index) as pass
-    from offered f
+    from shared f
     cross join lateral (
-        select index, session_id, message_id
+        select index
         from item
         where batch_id = f.batch_id and lane_id = f.lane_id and state = 'held'
         order by index
-        limit least(f.room, f.batch_room)
-        for update skip locked
+        limit least(f.room, f.batch_room, f.share)
     ) i
 ), within_batch as (
     select c.*, row_number() over (partition by batch_id order by pass, lane_id) as nth_of_batch from candidate c
@@ -37,7 +39,12 @@ with room as (
     from within_batch w
     where batch_room is null or nth_of_batch <= batch_room
 ), chosen as (
-    select * from within_lane where nth_of_lane <= room
+    -- a cancellation may hold some of them: it ends them, and nobody waits
+    select i.batch_id, i.index, w.pass
+    from within_lane w
+    join item i on i.batch_id = w.batch_id and i.index = w.index
+    where w.nth_of_lane <= w.room and i.state = 'held'
+    for update of i skip locked
 ), admitted as (
     update item i set state = 'ready' from chosen c
     where i.batch_id = c.batch_id and i.index = c.index and i.state = 'held'

@@ -1,1 +1,1 @@
-select count(*) from message where session_id = $1 and state in ('lined', 'ready', 'running', 'held')
+select count(*) from message where session_id = $1 and state = 'lined'

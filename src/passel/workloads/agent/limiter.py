@@ -11,8 +11,6 @@ from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from passel.core.retry import Fault, ModelFailure
-
 _DECREASE = 0.7
 _SETTLE_SECONDS = 1.0
 
@@ -29,19 +27,27 @@ class AdaptiveLimit:
 
     @asynccontextmanager
     async def slot(self) -> AsyncGenerator[None]:
-        """Hold one of the places. An overload inside lowers the limit, anything else raises it."""
+        """Hold one of the places. What came of the call is told with `answered` or `overloaded`."""
         await self._enter()
         try:
             yield
-        except ModelFailure as failure:
-            if failure.fault is Fault.OVERLOADED:
-                self._lower(failure.retry_after or 0.0)
-            raise
-        else:
-            self.limit = min(self.ceiling, self.limit + 1 / self.limit)
         finally:
             self.running -= 1
             self._let_in()
+
+    def answered(self) -> None:
+        self.limit = min(self.ceiling, self.limit + 1 / self.limit)
+
+    def overloaded(self, retry_after: float) -> None:
+        now = time.monotonic()
+        self._paused_until = max(self._paused_until, now + retry_after)
+        if now - self._lowered_at >= _SETTLE_SECONDS:
+            self._lowered_at = now
+            self.limit = max(1.0, min(self.limit, self.running) * _DECREASE)
+
+    @property
+    def idle(self) -> bool:
+        return not self.running and not self._waiting and time.monotonic() >= self._paused_until
 
     async def _enter(self) -> None:
         if not self._waiting and self._has_room():
@@ -70,10 +76,3 @@ class AdaptiveLimit:
         pause = self._paused_until - time.monotonic()
         if self._waiting and pause > 0 and (self._timer is None or self._timer.when() < asyncio.get_running_loop().time()):
             self._timer = asyncio.get_running_loop().call_later(pause, self._let_in)
-
-    def _lower(self, retry_after: float) -> None:
-        now = time.monotonic()
-        self._paused_until = max(self._paused_until, now + retry_after)
-        if now - self._lowered_at >= _SETTLE_SECONDS:
-            self._lowered_at = now
-            self.limit = max(1.0, min(self.limit, self.running) * _DECREASE)

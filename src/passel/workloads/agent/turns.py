@@ -21,17 +21,23 @@ from passel.workloads.agent.questions import Answer, Question
 
 @dataclass(slots=True)
 class _Tries:
-    """What the calls of one step have come to so far."""
+    """What the calls of one step have come to so far. Patience runs from the first refusal, not from a wait of ours."""
 
-    started_at: datetime
+    calls: int = 0
     accidents: int = 0
     overloads: int = 0
+    overloaded_since: datetime | None = None
 
-    def count(self, failure: ModelFailure) -> None:
+    def count(self, failure: ModelFailure, now: datetime) -> None:
         if failure.fault is Fault.OVERLOADED:
             self.overloads += 1
+            self.overloaded_since = self.overloaded_since or now
         else:
             self.accidents += 1
+
+    def delay(self, failure: ModelFailure, now: datetime, policy: RetryPolicy) -> float | None:
+        waited = (now - self.overloaded_since).total_seconds() if self.overloaded_since else 0.0
+        return policy.delay(failure, self.accidents, self.overloads, waited, random.random())
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,36 +61,45 @@ class AgentWorkload:
             await context.finish(Fail(str(error)))
             return
         asked = request_hash(turn.spec, turn.option, step.conversation)
-        tries = _Tries(context.now())
-        intent = CallIntent(context.new_call_id(), 1, asked, tries.started_at)
-        await context.write(intent=intent)
+        tries = _Tries()
         while True:
-            result = await self._call(turn, question)
+            intent, result = await self._call(context, question, asked, tries)
             if isinstance(result, Answer):
                 await self._finish(context, intent, result)
                 return
-            tries.count(result)
-            waited = (context.now() - tries.started_at).total_seconds()
-            delay = self.retries.delay(result, tries.accidents, tries.overloads, waited, random.random())
+            tries.count(result, context.now())
+            delay = tries.delay(result, context.now(), self.retries)
             outcome, told = _failed(context, intent, result)
             if delay is None:
                 await context.finish(Fail(clean(result.message)), [told], ended=outcome)
                 return
             await context.write([told], ended=outcome)
             await asyncio.sleep(delay)
-            intent = CallIntent(context.new_call_id(), intent.number + 1, asked, context.now())
-            await context.write(intent=intent)
 
-    async def _call(self, turn: Turn, question: Question) -> Answer | ModelFailure:
-        try:
-            return await self.models.ask(turn.org_id, turn.option, turn.api_key, question)
-        except ModelFailure as failure:
-            return failure
+    async def _call(self, context: Context, question: Question, asked: str, tries: _Tries) -> tuple[CallIntent, Answer | ModelFailure]:
+        """Wait for a place, write the intent, make the call. A call that still waits is not in the bill, and one
+        whose lease was lost while it waited is never made."""
+        turn = context.turn
+        limit = self.models.limit(turn.org_id, turn.option, turn.api_key)
+        async with limit.slot():
+            tries.calls += 1
+            intent = CallIntent(context.new_call_id(), tries.calls, asked, context.now())
+            await context.write(intent=intent)
+            try:
+                answer = await self.models.ask(turn.option, turn.api_key, question)
+            except ModelFailure as failure:
+                if failure.fault is Fault.OVERLOADED:
+                    limit.overloaded(failure.retry_after or 0.0)
+                return intent, failure
+            limit.answered()
+            return intent, answer
 
     async def _finish(self, context: Context, intent: CallIntent, answer: Answer) -> None:
         turn = context.turn
         outcome = CallOutcome(intent.id, "answered", answer.usage, None, context.now())
-        said = events.assistant_message(turn.message_id, clean(answer.text), answer.stop_reason, _describe(turn, intent, answer.usage))
+        said = events.assistant_message(
+            turn.message_id, clean(answer.text), clean(answer.stop_reason)[:100], _describe(turn, intent, answer.usage)
+        )
         await context.finish(Done(), [said], ended=outcome)
 
 

@@ -53,10 +53,16 @@ _NO_TIMEOUT = aiohttp.ClientTimeout(total=None)  # the caller's deadline covers 
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
-    data = await response.read() if (response.content_length or 0) <= _MAX_ANSWER_BYTES else b""
-    if len(data) > _MAX_ANSWER_BYTES or not (data or (response.content_length or 0) <= _MAX_ANSWER_BYTES):
-        raise ModelFailure(Fault.UNKNOWN, f"the answer is larger than {_MAX_ANSWER_BYTES} bytes")
-    return data
+    """The body, as long as it is bounded: what is announced, and what comes in, decompressed."""
+    parts: list[bytes] = []
+    size = 0
+    async for part in response.content.iter_any():
+        size += len(part)
+        if size > _MAX_ANSWER_BYTES:
+            response.close()
+            raise ModelFailure(Fault.UNKNOWN, f"the answer is larger than {_MAX_ANSWER_BYTES} bytes")
+        parts.append(part)
+    return b"".join(parts)
 
 
 def _messages(question: Question) -> list[dict[str, Any]]:
@@ -77,6 +83,11 @@ def _part(part: str | Picture) -> dict[str, Any]:
     return {"type": "image_url", "image_url": {"url": f"data:{part.media_type};base64,{encoded}"}}
 
 
+def _tokens(count: Any) -> int:
+    """A provider's count, within what can be added up."""
+    return max(0, min(int(count or 0), 2**53))
+
+
 def _decode(data: bytes) -> Any:
     try:
         return orjson.loads(data)
@@ -92,9 +103,9 @@ def _answer(option: LlmOption, data: bytes) -> Answer:
         if not isinstance(text, str):
             raise ValueError("the message has no text")
         used = body.get("usage") or {}
-        counts = [int(used.get(name) or 0) for name in ("prompt_tokens", "completion_tokens")]
-        cached = int((used.get("prompt_tokens_details") or {}).get("cached_tokens") or 0)
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        counts = [_tokens(used.get(name)) for name in ("prompt_tokens", "completion_tokens")]
+        cached = _tokens((used.get("prompt_tokens_details") or {}).get("cached_tokens"))
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         shown = data[:200].decode(errors="replace")
         raise ModelFailure(Fault.UNKNOWN, f"{option.ref} answered 200 with what is no chat completion ({error}): {shown!r}") from error
     cost = price(option, counts[0], counts[1], cached, 0, datetime.now(UTC))

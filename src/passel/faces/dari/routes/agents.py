@@ -8,15 +8,15 @@ from starlette.responses import Response
 from passel.faces.dari import responses
 from passel.faces.dari.requests import PublishRequest
 from passel.faces.dari.routes.paging import After
-from passel.faces.kit.auth import Authenticator
+from passel.faces.kit.auth import current_caller
 from passel.faces.kit.json import json_response
 from passel.services import agents
 from passel.services.deps import Caller, Deps
 
 
-def router(deps: Deps, auth: Authenticator, public_url: str | None) -> APIRouter:
+def router(deps: Deps, public_url: str | None) -> APIRouter:
     routes = APIRouter(prefix="/v1/agents", tags=["agents"])
-    caller = Depends(auth)
+    caller = Depends(current_caller)
 
     def agent_url(request: Request, agent_id: str) -> str:
         return f"{(public_url or str(request.base_url)).rstrip('/')}/v1/agents/{agent_id}"

@@ -1,41 +1,42 @@
 """Session batches. Bodies are read and written by hand here: they may have a million items."""
 
 import hashlib
+import tempfile
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import IO, Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import ValidationError
 from starlette.responses import Response, StreamingResponse
 
-from passel.core.errors import TooLarge, Unprocessable
+from passel.core.errors import TooLarge
 from passel.faces.dari import adapter, responses
 from passel.faces.dari.requests import BatchItem, BatchRequest
+from passel.faces.dari.routes.bodies import parse
 from passel.faces.dari.routes.paging import After, Limit
-from passel.faces.kit.auth import Authenticator
-from passel.faces.kit.errors import describe
+from passel.faces.kit.auth import current_caller
 from passel.faces.kit.json import json_response
 from passel.services import batches
-from passel.services.batches import Batch, ItemRequest
+from passel.services.batches import Batch, Item, ItemRequest
 from passel.services.deps import Caller, Deps
 
 NDJSON = "application/x-ndjson"
+_KEPT_IN_MEMORY = 4 * 1024 * 1024
 
 _BODY = {
     "requestBody": {
         "required": True,
         "content": {
-            "application/json": {"schema": BatchRequest.model_json_schema(ref_template="#/components/schemas/{model}")},
+            "application/json": {"schema": {"$ref": "#/components/schemas/BatchRequest"}},
             NDJSON: {"schema": {"type": "string", "description": "One item a line; key and limits are query parameters."}},
         },
     }
 }
 
 
-def router(deps: Deps, auth: Authenticator) -> APIRouter:
+def router(deps: Deps) -> APIRouter:
     routes = APIRouter(prefix="/v1/session-batches", tags=["session batches"])
-    caller = Depends(auth)
+    caller = Depends(current_caller)
 
     @routes.post("", status_code=201, openapi_extra=_BODY)
     async def create(
@@ -51,7 +52,7 @@ def router(deps: Deps, auth: Authenticator) -> APIRouter:
             with_sessions = bool(include_sessions)
         else:
             raw = await request.body()
-            body = _parse(raw)
+            body = parse(BatchRequest, raw)
             if len(body.items) > deps.limits.json_items:
                 raise TooLarge(
                     f"items has {len(body.items)} entries; a JSON body may have {deps.limits.json_items}: send more as {NDJSON}, one item a line",
@@ -92,44 +93,36 @@ def router(deps: Deps, auth: Authenticator) -> APIRouter:
         return StreamingResponse(_lines(parts, batch), media_type=NDJSON)
 
     async def _with_sessions(caller: Caller, batch_id: str, status: int, headers: dict[str, str]) -> Response:
-        parts = batches.read_items(deps, caller, batch_id)
-        batch = await anext(parts)
-        assert isinstance(batch, Batch)
-        return StreamingResponse(_batch_body(parts, batch), status, headers, media_type="application/json")
+        """The whole answer is put together first, on disk when it is long, and sent at the client's pace then."""
+        body = tempfile.SpooledTemporaryFile(max_size=_KEPT_IN_MEMORY)  # noqa: SIM115 - closed when it has been sent
+        try:
+
+            def write(batch: Batch, page: list[Item]) -> None:
+                body.write(b"," if body.tell() else b"[")
+                body.write(b",".join(orjson.dumps(responses.item(item, batch.agent_id)) for item in page))
+
+            batch = await batches.read_items(deps, caller, batch_id, write)
+            if not body.tell():
+                body.write(b"[")
+        except BaseException:
+            body.close()
+            raise
+        return StreamingResponse(_batch_body(batch, body), status, headers, media_type="application/json")
 
     return routes
 
 
-def _parse(raw: bytes) -> BatchRequest:
-    try:
-        return BatchRequest.model_validate_json(raw)
-    except ValidationError as error:
-        raise _unprocessable(error, "") from error
-
-
 def parse_line(index: int, line: bytes) -> ItemRequest:
-    try:
-        return adapter.to_item(BatchItem.model_validate_json(line))
-    except ValidationError as error:
-        raise _unprocessable(error, f"items[{index}]") from error
+    return adapter.to_item(parse(BatchItem, line, f"items[{index}]"))
 
 
-def _unprocessable(error: ValidationError, prefix: str) -> Unprocessable:
-    errors: list[Any] = list(error.errors(include_url=False, include_input=False, include_context=False))
-    found = describe(errors)
-    first = found[0]
-    loc = f"{prefix}.{first.loc}".strip(".")
-    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-    return Unprocessable(f"{loc}: {first.msg}{more}" if loc else first.msg + more, field=loc or "body")
-
-
-async def _batch_body(parts: AsyncIterator[Any], batch: Batch) -> AsyncIterator[bytes]:
-    yield orjson.dumps(responses.batch(batch))[:-1] + b',"sessions":['
-    comma = b""
-    async for page in parts:
-        yield comma + b",".join(orjson.dumps(responses.item(item, batch.agent_id)) for item in page)
-        comma = b","
-    yield b"]}"
+async def _batch_body(batch: Batch, sessions: IO[bytes]) -> AsyncIterator[bytes]:
+    with sessions:
+        sessions.seek(0)
+        yield orjson.dumps(responses.batch(batch))[:-1] + b',"sessions":'
+        while chunk := sessions.read(256 * 1024):
+            yield chunk
+        yield b"]}"
 
 
 async def _lines(parts: AsyncIterator[Any], batch: Batch) -> AsyncIterator[bytes]:

@@ -5,15 +5,15 @@ from starlette.responses import Response
 
 from passel.faces.dari import responses
 from passel.faces.dari.requests import CredentialRequest, KeyRequest
-from passel.faces.kit.auth import Authenticator
+from passel.faces.kit.auth import current_caller
 from passel.faces.kit.json import json_response
 from passel.services import accounts
 from passel.services.deps import Caller, Deps
 
 
-def router(deps: Deps, auth: Authenticator) -> APIRouter:
+def router(deps: Deps) -> APIRouter:
     routes = APIRouter(prefix="/v1/organizations", tags=["organizations"])
-    caller = Depends(auth)
+    caller = Depends(current_caller)
 
     @routes.get("")
     async def list_organisations(caller: Caller = caller) -> Response:

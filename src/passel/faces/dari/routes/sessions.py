@@ -2,23 +2,24 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Body, Depends, Header, Query, Request
+from fastapi import APIRouter, Depends, Header, Query, Request
 from starlette.responses import Response
 
 from passel.core.content import require_storable
 from passel.core.errors import Invalid, Unprocessable
 from passel.faces.dari import adapter, responses
 from passel.faces.dari.requests import (
+    EventForm,
     EventsRequest,
-    OneEvent,
     PartsRequest,
     SessionFields,
     StartRequest,
     ToolResultEvent,
     UserMessageEvent,
 )
+from passel.faces.dari.routes.bodies import parse
 from passel.faces.dari.routes.paging import After, Limit
-from passel.faces.kit.auth import Authenticator
+from passel.faces.kit.auth import current_caller
 from passel.faces.kit.json import json_response
 from passel.services import sessions
 from passel.services.deps import Caller, Deps
@@ -26,12 +27,24 @@ from passel.services.sessions import Sent
 
 IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=128)]
 
+_EVENT_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "oneOf": [{"$ref": f"#/components/schemas/{form}"} for form in ("UserMessageEvent", "ToolResultEvent", "EventsRequest")]
+                }
+            }
+        },
+    }
+}
 _ACCEPTED_STATUSES = Literal["idle", "running", "failed", "expired", "active", "completed"]
 
 
-def router(deps: Deps, auth: Authenticator) -> APIRouter:
+def router(deps: Deps) -> APIRouter:
     routes = APIRouter(prefix="/v1", tags=["sessions"])
-    caller = Depends(auth)
+    caller = Depends(current_caller)
 
     @routes.post("/agents/{agent_id}/sessions", status_code=201)
     async def create(agent_id: str, body: SessionFields | None = None, caller: Caller = caller) -> Response:
@@ -59,7 +72,10 @@ def router(deps: Deps, auth: Authenticator) -> APIRouter:
         caller: Caller = caller,
     ) -> Response:
         """Newest first. `metadata.<key>=<value>` parameters must all match exactly."""
-        metadata = {k.removeprefix("metadata."): v for k, v in request.query_params.items() if k.startswith("metadata.")}
+        wanted = {(k.removeprefix("metadata."), v) for k, v in request.query_params.multi_items() if k.startswith("metadata.")}
+        metadata = dict(wanted)
+        if len(metadata) < len(wanted):
+            return json_response(responses.listing("sessions", []))  # nothing has two values under one key
         for key, value in metadata.items():
             require_storable(key + value, "metadata")
         for value in (agent_id, after):
@@ -71,15 +87,11 @@ def router(deps: Deps, auth: Authenticator) -> APIRouter:
     async def get(session_id: str, caller: Caller = caller) -> Response:
         return json_response(responses.session(await sessions.get_session(deps, caller, session_id)))
 
-    @routes.post("/sessions/{session_id}/events", status_code=202)
-    async def send(
-        session_id: str,
-        body: Annotated[EventsRequest | OneEvent, Body()],
-        idempotency_key: IdempotencyKey = None,
-        caller: Caller = caller,
-    ) -> Response:
-        old_form = isinstance(body, EventsRequest)
-        event: UserMessageEvent | ToolResultEvent = body.events[0] if isinstance(body, EventsRequest) else body
+    @routes.post("/sessions/{session_id}/events", status_code=202, openapi_extra=_EVENT_BODY)
+    async def send(request: Request, session_id: str, idempotency_key: IdempotencyKey = None, caller: Caller = caller) -> Response:
+        """One event: a user's message. The form of before May 2026, a list of one, is taken too."""
+        raw = await request.body()
+        event, old_form = _parse_event(raw)
         if isinstance(event, ToolResultEvent):
             await sessions.get_session(deps, caller, session_id)
             raise Unprocessable(
@@ -108,13 +120,22 @@ def router(deps: Deps, auth: Authenticator) -> APIRouter:
     async def list_events(
         session_id: str, limit: Limit = 1000, after: After = None, order: Literal["asc", "desc"] = "asc", caller: Caller = caller
     ) -> Response:
-        start = _sequence_number(session_id, after)
-        session, found = await sessions.list_events(deps, caller, session_id, after=start, limit=limit + 1, newest_first=order == "desc")
-        page = found[:limit]
+        start, backwards = _sequence_number(session_id, after), order == "desc"
+        session, found = await sessions.list_events(
+            deps,
+            caller,
+            session_id,
+            after=1 if backwards and after is not None and start == 0 else start,
+            limit=limit + 1,
+            newest_first=backwards,
+        )
+        page, more = found[:limit], len(found) > limit
+        # upwards there may always be new ones behind the last; downwards number 1 is the end
+        following = None if backwards and not more else page[-1].seq if page else start
         body = {
             "events": [responses.event(event, session.agent_id) for event in page],
-            "has_more": len(found) > limit,
-            "next_after": page[-1].seq if page else start,
+            "has_more": more,
+            "next_after": following,
         }
         return json_response(body)
 
@@ -127,6 +148,16 @@ def router(deps: Deps, auth: Authenticator) -> APIRouter:
         return json_response(responses.bill(session_id, await sessions.get_bill(deps, caller, session_id)))
 
     return routes
+
+
+def _parse_event(raw: bytes) -> tuple[UserMessageEvent | ToolResultEvent, bool]:
+    """The event, and whether it came in the old form. What is there decides, so that errors speak of one form only."""
+    form = parse(EventForm, raw)
+    if form.events is not None:
+        return parse(EventsRequest, raw).events[0], True
+    if form.type == "tool.result_submitted":
+        return parse(ToolResultEvent, raw), False
+    return parse(UserMessageEvent, raw), False
 
 
 def _sent(sent: Sent, *, old_form: bool = False) -> Response:

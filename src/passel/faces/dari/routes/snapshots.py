@@ -6,15 +6,15 @@ from starlette.responses import Response
 from passel.core.errors import Forbidden
 from passel.faces.dari import responses
 from passel.faces.dari.requests import SnapshotRequest
-from passel.faces.kit.auth import Authenticator
+from passel.faces.kit.auth import current_caller
 from passel.faces.kit.json import json_response
 from passel.services import agents
 from passel.services.deps import Caller, Deps
 
 
-def router(deps: Deps, auth: Authenticator, public_url: str | None) -> APIRouter:
+def router(deps: Deps, public_url: str | None) -> APIRouter:
     routes = APIRouter(prefix="/v1/source-snapshots", tags=["source snapshots"])
-    caller = Depends(auth)
+    caller = Depends(current_caller)
 
     @routes.post("", status_code=201)
     async def reserve(request: Request, body: SnapshotRequest, caller: Caller = caller) -> Response:

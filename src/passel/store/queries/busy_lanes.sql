@@ -1,0 +1,1 @@
+select id from lane where active > 0 order by id
