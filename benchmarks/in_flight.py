@@ -6,7 +6,6 @@ The ideal is sessions / concurrency x latency; beside it a bare loop with the sa
 """
 
 import argparse
-import asyncio
 import json
 import time
 from datetime import datetime
@@ -14,30 +13,9 @@ from datetime import datetime
 import psutil
 import uvloop
 
+from benchmarks.baseline import bare_loop
 from benchmarks.report import print_report
-from passel.core.llm import LlmOption
-from passel.workloads.agent.models import CallSettings, ModelDirectory
-from passel.workloads.agent.questions import Question, Spoken
 from tests.support.installation import Installation, item, played_model, scratch_dir
-
-
-async def _nothing(model: str) -> str:
-    raise AssertionError("no local model here")
-
-
-async def bare_loop(url: str, model: str, calls: int, concurrency: int) -> float:
-    models = ModelDirectory(CallSettings(concurrency=concurrency, allow_private_urls=True), _nothing)
-    option = LlmOption("openai", model, f"{url}/v1")
-    todo = iter(range(calls))
-
-    async def one_after_the_other() -> None:
-        for n in todo:
-            await models.ask(option, None, Question("You are a test.", (Spoken("user", (f"loop {n}",)),)))
-
-    started = time.perf_counter()
-    await asyncio.gather(*(one_after_the_other() for _ in range(concurrency)))
-    await models.close()
-    return time.perf_counter() - started
 
 
 def main() -> None:
@@ -67,7 +45,7 @@ def main() -> None:
         cpu = psutil.Process(worker.pid).cpu_times()
         peak = model.state()["peak"]
         passel.stop()
-        bare = uvloop.run(bare_loop(model.url, rule, args.sessions, args.concurrency))
+        bare = args.sessions / uvloop.run(bare_loop(model.url, rule, args.sessions, args.concurrency, direct=True))
     rows = [
         ("ideal", f"{ideal:.1f}", "1.0"),
         ("passel, one worker", f"{elapsed:.1f}", f"{elapsed / ideal:.2f}"),

@@ -7,55 +7,15 @@ the limit of the transport. All run on the same machine in the same run, against
 """
 
 import argparse
-import asyncio
 import json
 import statistics
-import time
+from datetime import datetime
 
-import aiohttp
 import uvloop
 
+from benchmarks.baseline import bare_aiohttp, bare_loop
 from benchmarks.report import print_report
-from passel.core.llm import LlmOption
-from passel.workloads.agent.models import CallSettings, ModelDirectory
-from passel.workloads.agent.questions import Question, Spoken
 from tests.support.installation import Installation, item, played_model, scratch_dir, wait_for_batch
-
-
-async def _nothing(model: str) -> str:
-    raise AssertionError("no local model here")
-
-
-async def bare_loop(url: str, calls: int, concurrency: int, direct: bool) -> float:
-    """Calls a second of an asyncio loop with Passel's own model client, keeping nothing."""
-    models = ModelDirectory(CallSettings(concurrency=concurrency, allow_private_urls=True, direct=direct), _nothing)
-    option = LlmOption("openai", "echo", f"{url}/v1")
-    todo = iter(range(calls))
-
-    async def one_after_the_other() -> None:
-        for n in todo:
-            await models.ask(option, None, Question("You are a test.", (Spoken("user", (f"loop {n}",)),)))
-
-    started = time.perf_counter()
-    await asyncio.gather(*(one_after_the_other() for _ in range(concurrency)))
-    elapsed = time.perf_counter() - started
-    await models.close()
-    return calls / elapsed
-
-
-async def bare_aiohttp(url: str, calls: int, concurrency: int) -> float:
-    todo = iter(range(calls))
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-
-        async def one_after_the_other() -> None:
-            for n in todo:
-                messages = [{"role": "system", "content": "You are a test."}, {"role": "user", "content": f"raw {n}"}]
-                async with session.post(f"{url}/v1/chat/completions", json={"model": "echo", "messages": messages}) as response:
-                    await response.json()
-
-        started = time.perf_counter()
-        await asyncio.gather(*(one_after_the_other() for _ in range(concurrency)))
-        return calls / (time.perf_counter() - started)
 
 
 def passel_turns(passel: Installation, agent_id: str, sessions: int, tag: str) -> float:
@@ -64,8 +24,6 @@ def passel_turns(passel: Installation, agent_id: str, sessions: int, tag: str) -
     batch = passel.client.post_lines("/v1/session-batches", lambda: iter(lines))
     ended = wait_for_batch(passel.client, batch["batch_id"], 600)
     assert ended["status"] == "completed", ended
-    from datetime import datetime
-
     begun, done = (datetime.fromisoformat(ended[name]) for name in ("created_at", "finished_at"))
     return sessions / (done - begun).total_seconds()
 
@@ -92,7 +50,7 @@ def main() -> None:
             for n in range(args.rounds):
                 figures["passel"].append(passel_turns(passel, agent_id, args.sessions, f"round {n}"))
                 figures["bare loop, same client"].append(
-                    uvloop.run(bare_loop(model.url, args.sessions, args.concurrency, args.client == "auto"))
+                    uvloop.run(bare_loop(model.url, "echo", args.sessions, args.concurrency, direct=args.client == "auto"))
                 )
                 figures["bare aiohttp"].append(uvloop.run(bare_aiohttp(model.url, args.sessions, args.concurrency)))
         finally:

@@ -27,7 +27,7 @@ from pgqueuer.ports.driver import NotifyCallback
 from pgqueuer.queries import Queries
 
 from passel.store.database import is_passing, patiently, pause_before_retry
-from passel.store.jobs import TURN, Job
+from passel.store.jobs import TURN, Job, queries_on
 from passel.store.queries import SQL
 
 log = structlog.get_logger()
@@ -104,7 +104,7 @@ class FencedQueries(Queries):
             async with self.pool.acquire() as raw, raw.transaction():
                 rows = await raw.fetch("select id from pgqueuer where id = any($1) and queue_manager_id = $2 for update", ids, self.owner)
                 ours = {row["id"] for row in rows}
-                await Queries(AsyncpgDriver(raw)).log_jobs([entry for entry in job_status if entry[0].id in ours])
+                await queries_on(AsyncpgDriver(raw)).log_jobs([entry for entry in job_status if entry[0].id in ours])
                 return len(ours)
 
         if lost := len(ids) - await patiently(complete_ours):
@@ -121,7 +121,7 @@ class FencedQueries(Queries):
         if not self._started:
             self._started = True
             await self._wait_after_restart()
-        once = Queries(AsyncpgPoolDriver(self.pool))
+        once = queries_on(AsyncpgPoolDriver(self.pool))
         while True:
             try:
                 return await once.dequeue(*args, **kwargs)

@@ -5,9 +5,10 @@ a wake-up inside that window would be dropped as a duplicate.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pgqueuer.db import AsyncpgDriver
+from pgqueuer.ports.driver import Driver
 from pgqueuer.queries import Queries
 
 from passel.core.ids import MessageId, SessionId
@@ -31,9 +32,20 @@ class Job:
         return Job(SessionId(session_id), MessageId(message_id))
 
 
+_template: list[Queries] = []
+
+
+def queries_on(driver: Driver) -> Queries:
+    """PgQueuer's statements on a connection. Their text is built once: each build reads the environment and costs
+    more than the statement."""
+    if not _template:
+        _template.append(Queries(driver))
+    return replace(_template[0], driver=driver)
+
+
 async def enqueue(c: WriteConnection, jobs: Sequence[Job], fences: Sequence[int], *, priority: int) -> None:
     if jobs:
-        await Queries(AsyncpgDriver(c.raw)).enqueue(
+        await queries_on(AsyncpgDriver(c.raw)).enqueue(
             [TURN] * len(jobs),
             [job.encode() for job in jobs],
             [priority] * len(jobs),
