@@ -1,4 +1,4 @@
-"""A real HTTP server that plays an OpenAI-compatible model, for tests and benchmarks.
+"""A real HTTP server that plays an OpenAI-compatible model (and, at /v1/messages, Anthropic's), for tests and benchmarks.
 
 The model's name says how it behaves; several rules may be joined with `+`:
 
@@ -71,14 +71,16 @@ class ModelProtocol(asyncio.Protocol):
             self._answer(200, told)
             return
         request = orjson.loads(body)
+        self._anthropic = b"/v1/messages" in head.split(b"\r\n", 1)[0]
         prompt = _last_text(request["messages"])
         self._state.calls[prompt] += 1
         for line in head.split(b"\r\n"):
-            if line.lower().startswith(b"authorization: bearer "):
-                self._state.keys.add(line[22:].decode())
+            name, _, value = line.partition(b": ")
+            if name.lower() in (b"authorization", b"x-api-key"):
+                self._state.keys.add(value.decode().removeprefix("Bearer "))
         rules = request["model"].split("+")
         if rules == ["echo"]:
-            self._answer(200, _completion(request["model"], "echo: " + prompt))
+            self._complete(request["model"], "echo: " + prompt)
         else:
             self._task = asyncio.get_running_loop().create_task(self._play(rules, request, prompt))
 
@@ -120,7 +122,10 @@ class ModelProtocol(asyncio.Protocol):
             elif name == "count":
                 kinds = [p["type"] for m in request["messages"] if isinstance(m["content"], list) for p in m["content"]]
                 text = json.dumps({"messages": len(request["messages"]), "kinds": kinds, "roles": [m["role"] for m in request["messages"]]})
-        return self._answer(200, _completion(request["model"], text))
+        return self._complete(request["model"], text)
+
+    def _complete(self, model: str, text: str) -> None:
+        self._answer(200, (_anthropic_message if self._anthropic else _completion)(model, text))
 
     def _answer(self, status: int, body: object, headers: str = "") -> None:
         try:
@@ -151,6 +156,20 @@ def _last_text(messages: list[dict]) -> str:
 def _completion(model: str, text: str) -> dict:
     choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
     return {"id": "chatcmpl-1", "object": "chat.completion", "created": 1_700_000_000, "model": model, "choices": [choice], "usage": _USAGE}
+
+
+def _anthropic_message(model: str, text: str) -> dict:
+    usage = {"input_tokens": 11, "output_tokens": 7}
+    content = [{"type": "text", "text": text}]
+    return {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": model,
+        "content": content,
+        "stop_reason": "end_turn",
+        "usage": usage,
+    }
 
 
 async def main(port: int) -> None:
