@@ -30,7 +30,7 @@ check: $(VENV)/ready ## Lint, types, import rules, generated docs
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/python -m passel.cli.reference --check docs/reference
 
 chaos: $(VENV)/ready ## The long kill test: 20 kills of workers, API and database (about 10 minutes)
