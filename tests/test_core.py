@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,6 +25,7 @@ from passel.core.retry import Fault, ModelFailure, RetryPolicy
 from passel.core.turn import CallModel, Finish, next_step
 from passel.workloads.agent import failures
 from passel.workloads.agent.limiter import AdaptiveLimit
+from passel.workloads.agent.models import CallSettings, ModelDirectory
 from passel.workloads.agent.network import is_private
 from passel.workloads.agent.prices import price
 
@@ -206,3 +208,36 @@ def test_private_addresses() -> None:
     private = ["127.0.0.1", "10.1.2.3", "192.168.0.1", "169.254.169.254", "::1", "fd00::1", "0.0.0.0", "100.64.0.1", "224.0.0.1"]
     assert all(is_private(address) for address in private)
     assert not any(is_private(address) for address in ("8.8.8.8", "2606:4700::1111", "example.com"))
+
+
+def test_a_pause_ends_on_the_loop_that_workers_use() -> None:
+    """uvloop rounds timers to milliseconds: one that fires early must not leave anybody waiting."""
+
+    async def scenario() -> None:
+        limit = AdaptiveLimit(3)
+        entered = 0
+
+        async def call() -> None:
+            nonlocal entered
+            async with limit.slot():
+                entered += 1
+                if entered % 7 == 0:
+                    limit.overloaded(0.003)
+                await asyncio.sleep(0)
+
+        async with asyncio.timeout(30):
+            await asyncio.gather(*(call() for _ in range(400)))
+        assert entered == 400 and limit.running == 0
+
+    uvloop.run(scenario())
+
+
+def test_limits_of_many_keys_are_forgotten_when_idle() -> None:
+    async def no_local_model(model: str) -> str:
+        raise AssertionError(model)
+
+    models = ModelDirectory(CallSettings(), no_local_model)
+    option = LlmOption("openai", "x", "http://127.0.0.1:1/v1")
+    limits = [models.limit("org", option, f"key-{n}") for n in range(2500)]
+    assert len(set(map(id, limits))) == 2500 and models.limit("org", option, "key-2499") is limits[-1]
+    assert len(models._limits) <= 1000

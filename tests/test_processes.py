@@ -143,3 +143,15 @@ def test_a_database_at_its_connection_limit_delays_and_loses_nothing() -> None:
         done = wait_for_batch(passel.client, made["batch_id"], 60)
         assert done["counts"]["completed"] == 50
         assert passel.stop() == 0
+
+
+def test_a_worker_can_be_stopped_while_its_database_is_away() -> None:
+    with scratch_dir() as directory, played_model() as model:
+        passel = Installation(directory, 0).start()
+        agent = passel.deploy(model.url, ["wait-1"])
+        worker = Program([sys.executable, "-m", "passel", "worker"], passel.environment(), stderr_path=directory / "worker.err")
+        worker.start()
+        submit(passel, agent, "away", 20, "away")
+        wait_until(lambda: in_flight(passel) > 0)
+        assert passel.stop() == 0  # takes the database along
+        assert worker.stop(90) == 0, worker.errors()

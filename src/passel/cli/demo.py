@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -59,7 +60,7 @@ def demo(
             agent = publish(client, directory)
             options = list(yaml.safe_load((directory / "dari.yml").read_text())["llm"]["options"])
         tasks = read_tasks(example() / "tasks.jsonl")
-        batch = submit(client, agent["agent_id"], tasks, options, None, None)
+        batch = submit(client, agent["agent_id"], tasks, options, f"demo-{secrets.token_hex(8)}", None)
         note(
             f"agent {agent['name']} {agent['version_id']}: {len(tasks)} tasks x {len(options)} options = {batch['size']} sessions, {batch['batch_id']}"
         )

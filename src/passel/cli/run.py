@@ -11,7 +11,7 @@ import typer
 from passel.cli.batches import print_summary, write_results
 from passel.cli.client import DEFAULT_URL, Client, Key, Url
 from passel.cli.output import CommandError, note, print_json
-from passel.cli.watch import watch_batch
+from passel.cli.watch import left_running, watch_batch
 
 _TASK_FIELDS = ("task", "prompt", "content", "metadata", "llm_id", "version_id")
 
@@ -43,14 +43,21 @@ def run(
     """Run every task with every LLM option, show progress, and write the results. Ctrl-C leaves the batch running."""
     client = Client(url, key)
     agent_id = client.find_agent(agent)["id"]
-    batch = submit(client, agent_id, read_tasks(tasks), llm or [], idempotency_key, max_concurrency)
+    own_key = idempotency_key or f"run-{secrets.token_hex(16)}"
+    asked = read_tasks(tasks)
+    with left_running(f"If it was submitted, this shows it:  passel run ... --idempotency-key {own_key}"):
+        batch = submit(client, agent_id, asked, llm or [], own_key, max_concurrency)
+    with left_running(f"Watch it again:  passel batch watch {batch['batch_id']}"):
+        _follow(client, batch, output or tasks.with_suffix(".results.jsonl"), detach, json_output)
+
+
+def _follow(client: Client, batch: Any, target: Path, detach: bool, json_output: bool) -> None:
     batch_id = batch["batch_id"]
     note(f"batch {batch_id}: {batch['size']} sessions")
     if detach:
         print_json(batch) if json_output else print(batch_id)
         return
     batch = watch_batch(client, batch_id, table=True)
-    target = output or tasks.with_suffix(".results.jsonl")
     count = write_results(client, batch_id, target)
     note(f"{count} results in {target}")
     print_json(batch) if json_output else print_summary(batch)
@@ -82,19 +89,15 @@ def _task(line: str, where: str) -> dict[str, Any]:
     return task
 
 
-def submit(
-    client: Client, agent_id: str, tasks: list[dict[str, Any]], llms: list[str], key: str | None, max_concurrency: int | None
-) -> Any:
-    """One batch of tasks x options. With no key of the user's, one of this call makes a repeat after a broken
-    connection harmless."""
+def submit(client: Client, agent_id: str, tasks: list[dict[str, Any]], llms: list[str], key: str, max_concurrency: int | None) -> Any:
+    """One batch of tasks x options. The key makes a repeat after a broken connection harmless."""
 
     def lines() -> Iterator[bytes]:
         for number, task in enumerate(tasks):
             for llm in llms or [task.get("llm_id")]:
                 yield json.dumps(_item(agent_id, number, task, llm)).encode() + b"\n"
 
-    own_key = key or f"run-{secrets.token_hex(16)}"
-    return client.post_lines("/v1/session-batches", lines, idempotency_key=own_key, max_concurrency=max_concurrency)
+    return client.post_lines("/v1/session-batches", lines, idempotency_key=key, max_concurrency=max_concurrency)
 
 
 def _item(agent_id: str, number: int, task: dict[str, Any], llm: str | None) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """Live progress of a batch: a bar for any size, a table of tasks x options where it fits the terminal."""
 
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -19,10 +21,20 @@ _TABLE_ITEMS = 400
 _POLL_SECONDS = 0.5
 
 
+@contextmanager
+def left_running(advice: str) -> Generator[None]:
+    """Ctrl-C ends the command, not the batch: say how to come back to it. Exit code 130, as shells have it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        note(f"\nThe batch goes on without you. {advice}")
+        raise SystemExit(130) from None
+
+
 def watch_batch(client: Client, batch_id: str, *, table: bool = False) -> Any:
     """Show progress until the batch has ended; returns the batch. Ctrl-C leaves the batch running and says so."""
     started = time.monotonic()
-    try:
+    with left_running(f"Watch it again:  passel batch watch {batch_id}"):
         if not stderr.is_terminal:
             return _watch_quietly(client, batch_id)
         with Live(console=stderr, refresh_per_second=8, transient=False) as live:
@@ -33,9 +45,6 @@ def watch_batch(client: Client, batch_id: str, *, table: bool = False) -> Any:
                 if batch["status"] in ENDED:
                     return batch
                 time.sleep(_POLL_SECONDS)
-    except KeyboardInterrupt:
-        note(f"\nThe batch goes on without you. Watch it again:  passel batch watch {batch_id}")
-        raise SystemExit(130) from None
 
 
 def _watch_quietly(client: Client, batch_id: str) -> Any:

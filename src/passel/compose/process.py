@@ -14,6 +14,8 @@ from passel.services.vault import Vault
 from passel.store.database import Database
 from passel.store.postgres import EmbeddedPostgres
 
+_OPEN_FILES = 65536
+
 
 def prepare_data_dir(settings: Settings) -> None:
     settings.data_dir.mkdir(parents=True, exist_ok=True)
@@ -66,5 +68,9 @@ def settle_heap() -> None:
 
 def raise_file_limit() -> None:
     """Thousands of calls in flight are thousands of sockets."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # macOS says "no limit" and takes no such number
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

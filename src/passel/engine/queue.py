@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import structlog
@@ -26,7 +27,7 @@ from pgqueuer.models import TracebackRecord
 from pgqueuer.ports.driver import NotifyCallback
 from pgqueuer.queries import Queries
 
-from passel.store.database import is_passing, patiently, pause_before_retry
+from passel.store.database import is_passing, pause_before_retry
 from passel.store.jobs import TURN, Job, queries_on
 from passel.store.queries import SQL
 
@@ -36,7 +37,12 @@ Handler = Callable[[Job], Awaitable[None]]
 
 
 class PatientDriver(AsyncpgPoolDriver):
-    """Asks again while the database is away, and listens again after a lost connection."""
+    """Asks again while the database is away until `give_up`, and listens again after a lost connection.
+
+    `disturbed` is set whenever a call met an outage, whichever call it was.
+    """
+
+    disturbed = False
 
     def __init__(self, pool: Any) -> None:
         super().__init__(pool)
@@ -44,28 +50,32 @@ class PatientDriver(AsyncpgPoolDriver):
         self._relistening: asyncio.Task[None] | None = None
 
     async def fetch(self, query: str, *args: object) -> list[dict[str, object]]:
-        return await self._patiently(super().fetch, query, *args)
+        return await self.patiently(super().fetch, query, *args)
 
     async def execute(self, query: str, *args: object) -> str:
-        return await self._patiently(super().execute, query, *args)
+        return await self.patiently(super().execute, query, *args)
 
     async def notify(self, channel: str, payload: str) -> None:
-        await self._patiently(super().notify, channel, payload)
+        await self.patiently(super().notify, channel, payload)
 
     async def add_listener(self, channel: str, callback: NotifyCallback) -> None:
         self._callbacks.append((channel, callback))
-        await self._patiently(self._listen)
+        await self.patiently(self._listen)
 
     async def _listen(self) -> None:
         connection = await self._pool.acquire()
-        for channel, callback in self._callbacks:
-            await connection.add_listener(channel, Relay(callback))
+        try:
+            for channel, callback in self._callbacks:
+                await connection.add_listener(channel, Relay(callback))
+        except BaseException:
+            await self._pool.release(connection)
+            raise
         connection.add_termination_listener(self._on_lost_connection)
         self._listener_connection = connection
 
     def _on_lost_connection(self, connection: object) -> None:
         if self._entered and not self.shutdown.is_set():
-            self._relistening = asyncio.get_running_loop().create_task(self._patiently(self._listen))
+            self._relistening = asyncio.get_running_loop().create_task(self.patiently(self._listen))
 
     async def __aexit__(self, *args: object) -> None:
         if self._relistening is not None:
@@ -75,12 +85,17 @@ class PatientDriver(AsyncpgPoolDriver):
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
             log.debug("the listener's connection was gone already")
 
-    async def _patiently(self, call: Callable[..., Awaitable[Any]], *args: object) -> Any:
+    def give_up(self) -> None:
+        """From now on an outage is an error: the process ends, and others take over."""
+        self.shutdown.set()
+
+    async def patiently(self, call: Callable[..., Awaitable[Any]], *args: object) -> Any:
         tries = 0
         while True:
             try:
                 return await call(*args)
             except Exception as error:
+                self.disturbed = True
                 if not is_passing(error) or self.shutdown.is_set():
                     raise
                 if tries % 20 == 0:
@@ -94,6 +109,7 @@ class FencedQueries(Queries):
 
     owner: Any = None
     pool: Any = None
+    patient: PatientDriver
     takeover_after: timedelta = timedelta(seconds=6)
     _started = False
 
@@ -107,8 +123,18 @@ class FencedQueries(Queries):
                 await queries_on(AsyncpgDriver(raw)).log_jobs([entry for entry in job_status if entry[0].id in ours])
                 return len(ours)
 
-        if lost := len(ids) - await patiently(complete_ours):
+        if lost := len(ids) - await self.patient.patiently(complete_ours):
             log.info("completions of jobs that others own now were dropped", jobs=lost)
+
+    async def retry_job(self, job: QueueJob, delay: timedelta, traceback_record: TracebackRecord | None) -> None:
+        """Back into the queue, as a worker that shuts down does with jobs that it has only just taken; if still ours."""
+
+        async def retry_ours() -> None:
+            async with self.pool.acquire() as raw, raw.transaction():
+                if await raw.fetchval("select id from pgqueuer where id = $1 and queue_manager_id = $2 for update", job.id, self.owner):
+                    await queries_on(AsyncpgDriver(raw)).retry_job(job, delay, traceback_record)
+
+        await self.patient.patiently(retry_ours)
 
     async def update_heartbeat(self, job_ids: list[Any]) -> None:
         await self.driver.execute(
@@ -123,13 +149,15 @@ class FencedQueries(Queries):
             await self._wait_after_restart()
         once = queries_on(AsyncpgPoolDriver(self.pool))
         while True:
+            if self.patient.disturbed:
+                await self._wait_for_heartbeats()
             try:
                 return await once.dequeue(*args, **kwargs)
             except Exception as error:
-                if not is_passing(error) or self.driver.shutdown.is_set():
+                if not is_passing(error) or self.patient.shutdown.is_set():
                     raise
                 log.warning("database is away, no jobs are taken", error=str(error) or repr(error))
-            await self._wait_for_heartbeats()
+                self.patient.disturbed = True
 
     async def _wait_after_restart(self) -> None:
         """A worker that starts together with its database: those who outlived the outage beat first."""
@@ -142,6 +170,7 @@ class FencedQueries(Queries):
     async def _wait_for_heartbeats(self) -> None:
         """Once the database answers again, every live worker gets the time for a heartbeat."""
         rows = await self.driver.fetch(SQL["picked_jobs"])
+        self.patient.disturbed = False
         if rows[0]["any_picked"]:
             await asyncio.sleep(self.takeover_after.total_seconds())
 
@@ -160,10 +189,11 @@ class Queue:
 
     def __init__(self, pool: Any, settings: QueueSettings) -> None:
         self._settings = settings
-        driver = PatientDriver(pool)
-        self._queries = FencedQueries(driver)
-        self._pgq = PgQueuer(driver, queries=self._queries)
+        self._driver = PatientDriver(pool)
+        self._queries = FencedQueries(self._driver)
+        self._pgq = PgQueuer(self._driver, queries=self._queries)
         self._queries.pool = pool
+        self._queries.patient = self._driver
         self._queries.owner = self._pgq.qm.queue_manager_id
         self._queries.takeover_after = settings.takeover_after
 
@@ -190,5 +220,15 @@ class Queue:
             log_aggregation_interval=timedelta(0),
         )
 
+    @property
+    def owner(self) -> UUID:
+        """The name under which this worker picks jobs."""
+        return self._pgq.qm.queue_manager_id
+
     def stop(self) -> None:
+        """Take no more jobs. Heartbeats go on for those that run."""
         self._pgq.shutdown.set()
+
+    def give_up(self) -> None:
+        """Wait for no database any more: everything is finished or handed back, or cannot be."""
+        self._driver.give_up()

@@ -1,7 +1,6 @@
 """A worker: takes jobs, runs attempts, and drains when asked to stop."""
 
 import asyncio
-import contextlib
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -49,8 +48,9 @@ class Worker:
                 duty.stop()
             await asyncio.gather(*duties, return_exceptions=True)
             self._attempts.journal.stop()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(journal, _LAST_WRITES_SECONDS)
+            if not (await asyncio.wait([journal], timeout=_LAST_WRITES_SECONDS))[0]:
+                log.warning("the database is away: the last writes could not be made")
+                journal.cancel()
             stopped.cancel()
 
     async def _handle(self, job: Job) -> None:
@@ -75,8 +75,13 @@ class Worker:
                 work.cancel()
             await asyncio.wait(left)
         await self._hand_back()
-        with contextlib.suppress(TimeoutError, Exception):
-            await asyncio.wait_for(queue, _LAST_WRITES_SECONDS)
+        _, late = await asyncio.wait([queue], timeout=_LAST_WRITES_SECONDS)
+        self._queue.give_up()
+        if late:
+            queue.cancel()
+            await asyncio.wait([queue], timeout=_LAST_WRITES_SECONDS)
+        if queue.done() and not queue.cancelled() and (error := queue.exception()):
+            log.warning("the queue ended with an error", error=str(error) or repr(error))
 
     async def _hand_back(self) -> None:
         leases = [held.lease for held in self._attempts.held.values()]
@@ -85,7 +90,7 @@ class Worker:
                 return
             try:
                 async with self._db.write() as c:
-                    handed = await turns.hand_back(c, leases)
+                    handed = await turns.hand_back(c, leases, self._queue.owner)
             except Exception as error:
                 if not is_passing(error):
                     raise

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from passel.core.content import require_storable
-from passel.core.errors import Conflict, Forbidden, Invalid, NotFound, Unauthenticated, Unprocessable
+from passel.core.errors import Conflict, Forbidden, Invalid, NotFound, Unauthenticated, Unavailable, Unprocessable
 from passel.core.ids import OrgId
 from passel.core.manifest import SECRET_NAME
 from passel.services.deps import Caller, Deps
 from passel.store import accounts as store
 from passel.store.accounts import ApiKey, Credential, Organisation
+from passel.store.database import is_passing
 
 KEY_PREFIX = "dari_"
 _TOUCH_EVERY = timedelta(minutes=1)
@@ -91,15 +92,21 @@ async def _insert_key(deps: Deps, c: store.WriteConnection, org_id: OrgId, label
 
 
 async def authenticate(deps: Deps, secret: str | None) -> Caller:
+    """Raises `Unauthenticated`, or `Unavailable` while the database is away."""
     if not secret:
         raise Unauthenticated("Missing or invalid API key")
-    async with deps.db.read() as c:
-        key = await store.find_api_key(c, _hash(secret))
+    try:
+        async with deps.db.read() as c:
+            key = await store.find_api_key(c, _hash(secret))
+        if key is not None and (key.last_used_at is None or deps.now() - key.last_used_at > _TOUCH_EVERY):
+            async with deps.db.write() as c:
+                await store.touch_api_key(c, key.id, deps.now())
+    except Exception as error:
+        if is_passing(error):
+            raise Unavailable("the database is away or full; try again") from error
+        raise
     if key is None:
         raise Unauthenticated("Missing or invalid API key")
-    if key.last_used_at is None or deps.now() - key.last_used_at > _TOUCH_EVERY:
-        async with deps.db.write() as c:
-            await store.touch_api_key(c, key.id, deps.now())
     return Caller(key.org_id, key.id)
 
 

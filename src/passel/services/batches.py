@@ -7,6 +7,7 @@ the commit leaves nothing, and the same request with the same key makes the batc
 """
 
 import asyncio
+import errno
 import hashlib
 import tempfile
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterator, Sequence
@@ -17,7 +18,7 @@ from typing import IO, Any
 
 import orjson
 
-from passel.core.errors import Invalid, NotFound, TooLarge, Unprocessable
+from passel.core.errors import NotFound, TooLarge, Unavailable, Unprocessable
 from passel.core.ids import AgentId, LaneId
 from passel.core.llm import lane_name
 from passel.services import files
@@ -123,7 +124,9 @@ def _spool() -> Generator[IO[bytes]]:
         with tempfile.TemporaryFile(prefix="passel-batch-") as file:
             yield file
     except OSError as error:
-        raise Invalid(f"the server has no room to take the batch in: {error.strerror}") from error
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise  # the database's, not the file's
+        raise Unavailable("the server's disk has no room to take the batch in") from error
 
 
 async def _line_groups(body: AsyncIterable[bytes], deps: Deps) -> AsyncIterator[list[bytes]]:
@@ -257,7 +260,13 @@ async def _fill(writer: BatchWriter, plan: _Plan, items: Iterator[ItemRequest]) 
 
     chunk = await asyncio.to_thread(build)
     while chunk:
-        chunk, _ = await asyncio.gather(asyncio.to_thread(build), writer.add(chunk))
+        # both are waited for even if one fails: the connection and the file are still in use until then
+        following, added = await asyncio.gather(asyncio.to_thread(build), writer.add(chunk), return_exceptions=True)
+        for outcome in (added, following):
+            if isinstance(outcome, BaseException):
+                raise outcome
+        assert isinstance(following, list)
+        chunk = following
 
 
 async def get(deps: Deps, caller: Caller, batch_id: str) -> Batch:

@@ -67,7 +67,7 @@ def unpack(archive: bytes, limits: Limits) -> dict[str, BundleFile]:
                 content = tar.extractfile(member)
                 assert content is not None
                 files[path] = BundleFile(content.read(), bool(member.mode & 0o100))
-    except (tarfile.TarError, EOFError, OSError, zlib.error, ValueError, OverflowError) as error:
+    except (tarfile.TarError, EOFError, OSError, zlib.error, ValueError, OverflowError, RecursionError) as error:
         raise Invalid(f"the archive is not a readable tar.gz: {clean(str(error))}") from error
     return files
 

@@ -25,6 +25,8 @@ def is_passing(error: BaseException) -> bool:
     """Whether the database may answer the same call later: away, restarting, full, or a lost race."""
     if isinstance(error, asyncpg.PostgresError):
         return str(getattr(error, "sqlstate", "")).startswith(_PASSING_CLASSES)
+    if isinstance(error, ValueError | TypeError):
+        return False  # asyncpg's own errors about arguments are InterfaceErrors too, and stay what they are
     return isinstance(error, OSError | asyncpg.InterfaceError | asyncio.TimeoutError)
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import orjson
 
@@ -426,10 +427,15 @@ async def admit(c: WriteConnection, lanes: Sequence[LaneId], capacity: Capacity,
     return len(admitted)
 
 
-async def hand_back(c: WriteConnection, leases: Iterable[Lease]) -> int:
-    """Give sessions up for any worker to go on with. Returns how many were still ours."""
+async def hand_back(c: WriteConnection, leases: Iterable[Lease], owner: UUID | None = None) -> int:
+    """Give sessions up for any worker to go on with. Returns how many were still ours.
+
+    `owner` is our name in the queue: what another worker has taken over already is left to it.
+    """
     ours = sorted(leases, key=lambda lease: lease.session_id)
     await c.fetch("lock_sessions", [lease.session_id for lease in ours])
+    taken = {row["message_id"] for row in await c.fetch("taken_over", [lease.message_id for lease in ours], owner)}
+    ours = [lease for lease in ours if lease.message_id not in taken]
     rows = await c.fetch(
         "hand_back_sessions",
         [lease.session_id for lease in ours],
@@ -439,7 +445,7 @@ async def hand_back(c: WriteConnection, leases: Iterable[Lease]) -> int:
     back = [Job(row["id"], row["active_message_id"]) for row in rows]
     message_ids = [job.message_id for job in back]
     await c.execute("hand_back_messages", message_ids)
-    await c.execute("delete_jobs", message_ids)
+    await c.execute("delete_jobs", message_ids, owner)
     await jobs.enqueue(c, back, [row["fence"] for row in rows], priority=jobs.DIRECT_PRIORITY)
     return len(rows)
 

@@ -74,5 +74,10 @@ class AdaptiveLimit:
                 self.running += 1
                 turn.set_result(None)
         pause = self._paused_until - time.monotonic()
-        if self._waiting and pause > 0 and (self._timer is None or self._timer.when() < asyncio.get_running_loop().time()):
-            self._timer = asyncio.get_running_loop().call_later(pause, self._let_in)
+        if self._waiting and pause > 0 and self._timer is None:
+            # a little late: a loop that rounds to milliseconds would wake us while the pause still holds
+            self._timer = asyncio.get_running_loop().call_later(pause + 0.002, self._pause_ended)
+
+    def _pause_ended(self) -> None:
+        self._timer = None
+        self._let_in()

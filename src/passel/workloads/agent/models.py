@@ -45,9 +45,11 @@ class ModelDirectory:
         """The limit that calls with this provider key share. Hold one of its slots around `ask`."""
         key = (option.provider, option.base_url or "", fingerprint(api_key) if api_key else org_id)
         if key not in self._limits:
+            if len(self._limits) >= _KEPT:
+                for idle in [k for k, limit in self._limits.items() if limit.idle][:_KEPT]:
+                    del self._limits[idle]
             self._limits[key] = AdaptiveLimit(self._settings.concurrency)
-            for idle in [k for k, limit in self._limits.items() if limit.idle][: max(0, len(self._limits) - _KEPT)]:
-                del self._limits[idle]
+        self._limits.move_to_end(key)
         return self._limits[key]
 
     async def ask(self, option: LlmOption, api_key: str | None, question: Question) -> Answer:
