@@ -139,7 +139,7 @@ class Changes:
     batches: dict[BatchId, Delta] = field(default_factory=lambda: defaultdict[BatchId, Delta](Delta))
     lanes: dict[LaneId, int] = field(default_factory=lambda: defaultdict[LaneId, int](int))
     released: dict[tuple[BatchId, LaneId], int] = field(default_factory=lambda: defaultdict[tuple[BatchId, LaneId], int](int))
-    ended_sessions: list[SessionId] = field(default_factory=list[SessionId])
+    next_in_line: list[SessionId] = field(default_factory=list[SessionId])
 
     def append(self, org_id: OrgId, session_id: SessionId, last_seq: int, drafts: Sequence[Draft]) -> None:
         """Number `drafts` so that the last one gets `last_seq`."""
@@ -256,9 +256,10 @@ async def _write(c: WriteConnection, writes: Sequence[StepWrite], changes: Chang
         appended = drafts[write.lease.session_id]
         if write.ending is not None:
             changes.lanes[row["lane_id"]] -= 1
-            changes.ended_sessions.append(write.lease.session_id)
             if row["was_last"]:
                 appended = [*appended, events.session_status("idle", "running")]
+            else:
+                changes.next_in_line.append(write.lease.session_id)
         changes.append(write.lease.org_id, write.lease.session_id, row["last_seq"], appended)
     await _record_calls(c, fresh, changes)
     await _doubt_left_open(c, [w for w in fresh if isinstance(w.ending, Fail) and w.ended is None], changes)
@@ -351,7 +352,7 @@ async def _finish(c: WriteConnection, endings: Sequence[tuple[MessageId, str, st
 async def _settle(c: WriteConnection, changes: Changes, capacity: Capacity) -> None:
     """The statements that every changing transaction ends with: events, next messages, counters, admission."""
     await insert_events(c, changes)
-    if changes.ended_sessions:
+    if changes.next_in_line:
         await _promote(c, changes)
     lanes = sorted({*changes.lanes, *(lane for _, lane in changes.released)})
     if lanes:
@@ -384,7 +385,7 @@ async def insert_events(c: WriteConnection, changes: Changes) -> None:
 
 
 async def _promote(c: WriteConnection, changes: Changes) -> None:
-    rows = await c.fetch("promote_messages", changes.ended_sessions)
+    rows = await c.fetch("promote_messages", changes.next_in_line)
     for row in rows:
         changes.lanes[row["lane_id"]] += 1
     promoted = [Job(row["id"], row["message_id"]) for row in rows]
@@ -478,8 +479,9 @@ async def cancel_items(c: WriteConnection, items: Sequence[Row], now: datetime, 
         drafts = [events.message_status(message_id, FAILED, previous, messages[message_id]["attempt"], CANCELLED_ERROR)]
         if row["was_last"]:
             drafts.append(events.session_status("idle", "running"))
+        else:
+            changes.next_in_line.append(row["id"])
         changes.append(row["org_id"], row["id"], row["last_seq"], drafts)
-        changes.ended_sessions.append(row["id"])
         if messages[message_id]["state"] in (READY, RUNNING):
             changes.lanes[row["lane_id"]] -= 1
     if doubts:
