@@ -86,7 +86,15 @@ def test_ctrl_c_leaves_the_batch_running(passel: Installation, agent: str, tmp_p
     tasks.write_text('{"task": "slow", "prompt": "take your time"}\n')
     command = [sys.executable, "-m", "passel", "run", str(tasks), "--agent", agent, "--llm", "wait-30", "-o", os.devnull]
     environment = {**passel.environment(), "PASSEL_URL": passel.url}
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    # a test run in the background of a shell has SIGINT ignored, and its children would inherit that
+    process = subprocess.Popen(
+        command,
+        env=environment,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     newest = wait_until(
         lambda: [
             b for b in passel.client.get("/v1/session-batches", limit=1)["session_batches"] if b["counts"]["running"] and b["size"] == 1
