@@ -159,7 +159,7 @@ def test_settings_come_from_file_environment_and_options(tmp_path: Path) -> None
     wrong = subprocess.run(
         [sys.executable, "-m", "passel", "api"], env={**environment, "PASSEL_CONCURRENCY": "many"}, capture_output=True, text=True
     )
-    assert wrong.returncode == 2 and "concurrency" in wrong.stderr and "Traceback" not in wrong.stderr
+    assert wrong.returncode == 2 and "PASSEL_CONCURRENCY" in wrong.stderr and "Traceback" not in wrong.stderr
 
 
 def test_serve_help_names_every_setting() -> None:

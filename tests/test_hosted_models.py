@@ -79,6 +79,20 @@ def test_a_busy_provider_is_asked_again(hosted: tuple[Installation, str], model:
     assert message["status"] == "completed" and model.calls()[f"{provider} busy"] == 2
 
 
+@pytest.mark.parametrize("provider", ["openai", "anthropic"])
+@pytest.mark.parametrize("host", ["127.0.0.1:9", "no-such-host.invalid"])
+def test_a_provider_that_cannot_be_reached_is_in_no_bill(
+    hosted: tuple[Installation, str], tmp_path: Path, provider: str, host: str
+) -> None:
+    passel, _ = hosted
+    write_agent(tmp_path, f"gone-{provider}-{host[0]}", {"a": {"provider": provider, "model": "echo", "base_url": f"http://{host}/v1"}})
+    agent = publish(passel.client, tmp_path)["agent_id"]
+    sent = passel.client.post(f"/v1/agents/{agent}/messages", {"type": "user.message", "content": text("hi")})
+    message = ended(passel, sent["message"]["id"])
+    assert message["status"] == "failed" and host.split(":")[0] in message["output"]["error"]
+    assert passel.client.get(f"/v1/costs/sessions/{message['session_id']}")["in_doubt_calls"] == 0
+
+
 def test_without_a_key_it_says_where_one_can_be_set(hosted: tuple[Installation, str], tmp_path: Path) -> None:
     passel, _ = hosted
     write_agent(tmp_path, "keyless", {"a": {"model": "anthropic/claude-haiku-4-5"}})

@@ -2,14 +2,16 @@
 
 import csv
 import json
+import os
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from passel.cli.client import DEFAULT_URL, Client, Key, Url
-from passel.cli.output import print_json, print_table
+from passel.cli.output import CommandError, print_json, print_table
 from passel.cli.watch import watch_batch
 
 app = typer.Typer(no_args_is_help=True, help="Batches: get, watch, list, results, cancel.")
@@ -38,8 +40,13 @@ _FIELDS = [
 @app.command("get")
 def get(batch_id: BatchId, json_output: Json = False, url: Url = DEFAULT_URL, key: Key = "") -> None:
     """Show a batch's state, counts and bill."""
-    batch = Client(url, key).get(f"/v1/session-batches/{batch_id}", include_sessions=json_output)
-    print_json(batch) if json_output else print_summary(batch)
+    client = Client(url, key)
+    batch = client.get(f"/v1/session-batches/{batch_id}", include_sessions=json_output)
+    if json_output:
+        print_json(batch)
+        return
+    print_summary(batch)
+    print_errors(client, batch)
 
 
 def print_summary(batch: Any) -> None:
@@ -54,7 +61,17 @@ def print_summary(batch: Any) -> None:
     unpriced = f" ({usage['unpriced_calls']} calls of models without a known price)" if usage["unpriced_calls"] else ""
     print(f"  cost      ${usage['total_cost_usd']}{unpriced}")
     if usage["in_doubt_calls"]:
-        print(f"  in doubt  {usage['in_doubt_calls']} calls: sent, but their answer was lost; the provider may bill them")
+        print(f"  in doubt  {usage['in_doubt_calls']} calls: sent, but their answer was lost; a provider may bill them")
+
+
+def print_errors(client: Client, batch: Any) -> None:
+    """Why items failed: each error once, the most frequent first."""
+    if not batch["counts"]["failed"]:
+        return
+    with client.lines(f"/v1/session-batches/{batch['batch_id']}/results") as results:
+        errors = Counter(result["error"] for result in results if result["status"] == "failed")
+    for error, count in errors.most_common(5):
+        print(f"  failed    {count} x {error}")
 
 
 @app.command("list")
@@ -73,8 +90,10 @@ def list_batches(
 @app.command("watch")
 def watch(batch_id: BatchId, url: Url = DEFAULT_URL, key: Key = "") -> None:
     """Follow a batch until it has ended. Exit code 1 unless all of it completed."""
-    batch = watch_batch(Client(url, key), batch_id)
+    client = Client(url, key)
+    batch = watch_batch(client, batch_id)
     print_summary(batch)
+    print_errors(client, batch)
     raise typer.Exit(0 if batch["status"] == "completed" else 1)
 
 
@@ -86,7 +105,7 @@ def results(
     key: Key = "",
 ) -> None:
     """Read the results, in input order; also of a batch that still runs."""
-    count = write_results(Client(url, key), batch_id, output)
+    count = write_results(Client(url, key), batch_id, output and check_output(output))
     if output:
         print(f"{count} results in {output}", file=sys.stderr)
 
@@ -96,6 +115,15 @@ def cancel(batch_id: BatchId, json_output: Json = False, url: Url = DEFAULT_URL,
     """End what has not ended yet."""
     batch = Client(url, key).post(f"/v1/session-batches/{batch_id}/cancel", repeat=True)
     print_json(batch) if json_output else print_summary(batch)
+
+
+def check_output(output: Path) -> Path:
+    """The file must be one that can be written, in a form that we write: known before anything is paid for."""
+    if output.suffix not in (".jsonl", ".csv") and output != Path(os.devnull):
+        raise CommandError(f"{output}: results are written as .jsonl or .csv; give the file one of these endings")
+    if not output.absolute().parent.is_dir():
+        raise CommandError(f"{output}: there is no directory {output.absolute().parent}")
+    return output
 
 
 def write_results(client: Client, batch_id: str, output: Path | None) -> int:

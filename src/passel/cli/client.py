@@ -26,7 +26,10 @@ class Client:
             raise CommandError(
                 "no API key: set PASSEL_API_KEY to the key that `passel serve` printed, or make one with `passel keys create`"
             )
+        if not url.startswith(("http://", "https://")):
+            raise CommandError(f"PASSEL_URL must begin with http:// or https://, not {url}")
         self.url = url.rstrip("/")
+        self.replayed = False
         self._http = httpx2.Client(
             base_url=self.url, headers={"Authorization": f"Bearer {key}"}, timeout=httpx2.Timeout(60, write=None, read=300)
         )
@@ -87,6 +90,7 @@ class Client:
         raise AssertionError("unreachable")
 
     def _check(self, response: httpx2.Response) -> Any:
+        self.replayed = response.headers.get("Idempotency-Replayed") == "true"
         try:
             body = orjson.loads(response.content or b"{}")
         except orjson.JSONDecodeError:

@@ -123,7 +123,7 @@ def _bundle(llm: list[str] | None) -> Generator[Path]:
 
 
 def _kill_a_worker(client: Client, batch_id: str, server: subprocess.Popen[bytes]) -> None:
-    """Once a third is done, the first worker gets SIGKILL. The batch goes on all the same."""
+    """Once a third is done, the busiest worker gets SIGKILL. The batch goes on all the same."""
     with contextlib.suppress(CommandError, psutil.Error):
         while True:
             batch = client.get(f"/v1/session-batches/{batch_id}", include_sessions=False)
@@ -132,11 +132,14 @@ def _kill_a_worker(client: Client, batch_id: str, server: subprocess.Popen[bytes
             if batch["finished_at"]:
                 return
             time.sleep(0.2)
-        for child in psutil.Process(server.pid).children():
-            if child.cmdline()[-1:] == ["worker"]:
-                child.kill()
-                note(f"kill -9 {child.pid}: a worker is gone; its sessions will be taken over")
-                return
+        workers = [child for child in psutil.Process(server.pid).children() if child.cmdline()[-1:] == ["worker"]]
+        for worker in workers:
+            worker.cpu_percent()
+        time.sleep(0.3)
+        # local models run in their worker: the busier one has sessions in its hands
+        victim = max(workers, key=lambda worker: worker.cpu_percent())
+        victim.kill()
+        note(f"kill -9 {victim.pid}: a worker is gone; its sessions will be taken over")
 
 
 def _show(client: Client, batch: Any, data_dir: Path) -> None:

@@ -1,5 +1,6 @@
 """How commands speak: tables and JSON to stdout, notes and errors to stderr."""
 
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -29,7 +30,14 @@ def print_json(value: Any) -> None:
 def print_table(columns: list[str], rows: list[list[Any]]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, no_wrap=True)
     for row in rows:
-        table.add_row(*("" if cell is None else str(cell) for cell in row))
-    stdout.print(table)
+        table.add_row(*(_cell(cell) for cell in row))
+    # ids must come out whole, to be copied or searched: a line that is too long is the terminal's to break
+    stdout.print(table, soft_wrap=True, crop=False, width=10_000 if not stdout.is_terminal else max(stdout.width, 200))
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return value.strftime("%Y-%m-%d %H:%M:%S") if isinstance(value, datetime) else str(value)

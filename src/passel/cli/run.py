@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from passel.cli.batches import print_summary, write_results
+from passel.cli.batches import check_output, print_errors, print_summary, write_results
 from passel.cli.client import DEFAULT_URL, Client, Key, Url
 from passel.cli.output import CommandError, note, print_json
 from passel.cli.watch import left_running, watch_batch
@@ -43,12 +43,15 @@ def run(
     """Run every task with every LLM option, show progress, and write the results. Ctrl-C leaves the batch running."""
     client = Client(url, key)
     agent_id = client.find_agent(agent)["id"]
+    target = check_output(output or tasks.with_suffix(".results.jsonl"))
     own_key = idempotency_key or f"run-{secrets.token_hex(16)}"
     asked = read_tasks(tasks)
     with left_running(f"If it was submitted, this shows it:  passel run ... --idempotency-key {own_key}"):
         batch = submit(client, agent_id, asked, llm or [], own_key, max_concurrency)
+    if idempotency_key and client.replayed:
+        note(f"the key {idempotency_key} is known: this is the batch that was made with it, and nothing new was submitted")
     with left_running(f"Watch it again:  passel batch watch {batch['batch_id']}"):
-        _follow(client, batch, output or tasks.with_suffix(".results.jsonl"), detach, json_output)
+        _follow(client, batch, target, detach, json_output)
 
 
 def _follow(client: Client, batch: Any, target: Path, detach: bool, json_output: bool) -> None:
@@ -60,7 +63,11 @@ def _follow(client: Client, batch: Any, target: Path, detach: bool, json_output:
     batch = watch_batch(client, batch_id, table=True)
     count = write_results(client, batch_id, target)
     note(f"{count} results in {target}")
-    print_json(batch) if json_output else print_summary(batch)
+    if json_output:
+        print_json(batch)
+    else:
+        print_summary(batch)
+        print_errors(client, batch)
     raise typer.Exit(0 if batch["status"] == "completed" else 1)
 
 

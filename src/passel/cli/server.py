@@ -1,18 +1,21 @@
 """`passel serve`, `api`, `worker`, `migrate`: the processes of a server."""
 
 import asyncio
+import os
 import sys
+import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 import uvloop
+from pydantic import ValidationError
 
 from passel.cli.output import CommandError, fail, print_json
 from passel.compose import logs
 from passel.compose.process import database_url, embedded, prepare_data_dir
 from passel.compose.reference import settings_epilog
-from passel.compose.settings import Settings
+from passel.compose.settings import Settings, env_name
 
 Host = Annotated[str | None, typer.Option(help="Address that the API listens on.", show_default="127.0.0.1")]
 Port = Annotated[int | None, typer.Option(help="Port that the API listens on; 0 takes any free one.", show_default="8000")]
@@ -20,7 +23,13 @@ DataDir = Annotated[Path | None, typer.Option(help="Where the database, files, m
 
 
 def load_settings(**given: Any) -> Settings:
-    settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    try:
+        settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        wrong = [f"{env_name(str(one['loc'][0]).lower())}: {one['msg']}" for one in error.errors() if one["loc"]]
+        raise ValueError("; ".join(wrong) or str(error)) from error
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{os.environ.get('PASSEL_CONFIG') or 'passel.toml'} is not valid TOML: {error}") from error
     logs.configure(settings)
     return settings
 

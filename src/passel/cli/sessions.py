@@ -60,9 +60,23 @@ def events(
             if json_output:
                 print(json.dumps(event, ensure_ascii=False))
             else:
-                rows.append(
-                    [event["sequence_number"], event["created_at"], event["type"], json.dumps(event["data"], ensure_ascii=False)[:100]]
-                )
+                rows.append([event["sequence_number"], event["created_at"], event["type"], _gist(event)])
         after, more = page["next_after"], page["has_more"]
     if not json_output:
         print_table(["#", "time", "type", "data"], rows)
+
+
+def _gist(event: Any) -> str:
+    """An event in a line: what was said or what changed, and what a call used."""
+    data = event["data"]
+    said = " ".join(" ".join(_block(block) for block in data.get("content", [])).split())[:80]
+    change = f"{data['previous_status']} -> {data['status']}" if "status" in data else ""
+    return "  ".join(part for part in (_call(data.get("call") or {}), change, said, data.get("error") or "") if part)
+
+
+def _call(call: Any) -> str:
+    if not call:
+        return ""
+    cost = call.get("cost_usd")
+    tokens = f"{call.get('input_tokens', 0)} in, {call.get('output_tokens', 0)} out"
+    return f"[call {call['number']}: {call['provider']}:{call['model']}, {tokens}, {'no price' if cost is None else '$' + cost}]"

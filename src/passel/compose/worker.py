@@ -93,7 +93,7 @@ async def _wait_for_schema(db: Database, stop: asyncio.Event) -> bool:
             if not is_passing(error):
                 raise
         if tries % 20 == 0:
-            log.warning("waiting for a database with the newest schema", revision=newest)
+            log.warning("waiting for a database with the newest schema: run `passel migrate`", revision=newest)
         await pause_before_retry(tries)
         tries += 1
     return False

@@ -35,9 +35,14 @@ def of_exception(error: BaseException) -> ModelFailure:
     message = (" <- ".join(f"{type(e).__name__}: {e}" for e in chain if str(e)) or repr(error))[:_MAX_MESSAGE]
     if any(isinstance(e, PrivateAddress) for e in chain):
         return ModelFailure(Fault.REFUSED, message)
-    if any(isinstance(e, aiohttp.ClientConnectorError) for e in chain):
+    if never_connected(error):
         return ModelFailure(Fault.BROKEN, message)
     return ModelFailure(Fault.UNKNOWN, message)
+
+
+def never_connected(error: BaseException) -> bool:
+    """Whether not even a connection was made: then nothing was sent, and nothing can be billed."""
+    return any(isinstance(e, aiohttp.ClientConnectorError | PrivateAddress) for e in causes(error))
 
 
 def causes(error: BaseException) -> list[BaseException]:

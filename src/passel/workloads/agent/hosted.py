@@ -55,6 +55,8 @@ async def ask(model: Model, option: LlmOption, question: Question, timeout: floa
 
 def explain(error: Exception, timeout: float) -> ModelFailure:
     """pydantic-ai's exceptions in our words; the message that clients see is the upstream one."""
+    if failures.never_connected(error):  # the SDKs call this a time-out too, though nothing was sent
+        return failures.of_exception(error)
     if isinstance(error, TimeoutError | ai.ModelTimeoutError):
         return failures.of_timeout(timeout)
     if isinstance(error, ai.ModelHTTPError):
