@@ -45,13 +45,3 @@ def block_to_json(block: Block) -> dict[str, Any]:
             return {"type": "text", "text": text}
         case FileRef(file_id, image):
             return {"type": "image" if image else "file", "file_id": file_id}
-
-
-def block_from_json(data: dict[str, Any]) -> Block:
-    if data["type"] == "text":
-        return Text(data["text"])
-    return FileRef(FileId(data["file_id"]), image=data["type"] == "image")
-
-
-def text_block(text: str) -> dict[str, Any]:
-    return block_to_json(Text(text))

@@ -1,4 +1,4 @@
-"""The limits of what a client may send, all of them settings (decision 9 of the `dari` contract)."""
+"""The limits that use cases check (decision 9 of the `dari` contract). A face's request models hold those of single fields."""
 
 from dataclasses import dataclass
 
@@ -17,13 +17,6 @@ class Limits:
     unpacked_bytes: int = 500 * MIB
     bundle_entries: int = 20_000
     file_bytes: int = 100 * MIB
-    metadata_keys: int = 50
-    metadata_key_chars: int = 64
-    metadata_value_chars: int = 512
     secrets: int = 100
     secret_chars: int = 64 * 1024
-    name_chars: int = 200
-    key_chars: int = 128
-    content_blocks: int = 100
-    text_chars: int = MIB
     waiting_messages: int = 100

@@ -1,6 +1,5 @@
 """The schema: made at the first start, brought forward at later ones. Safe to call from many processes at once."""
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +69,3 @@ async def current_revision(c: ReadConnection) -> str | None:
         return await c.raw.fetchval("select version_num from alembic_version")
     except asyncpg.UndefinedTableError:
         return None
-
-
-def migrate_now(url: str) -> str:
-    return asyncio.run(migrate(url))

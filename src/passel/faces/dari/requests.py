@@ -1,4 +1,4 @@
-"""Request bodies. Their limits come from the server's settings and are checked where the adapter has them."""
+"""Request bodies, with the limits of single fields (decision 9 of the contract)."""
 
 import json
 from typing import Annotated, Any, Literal
