@@ -5,9 +5,9 @@ import time
 
 import aiohttp
 
-from passel.core.llm import LlmOption
-from passel.workloads.agent.models import CallSettings, ModelDirectory
-from passel.workloads.agent.questions import Question, Spoken
+from passel.core.llm.options import LlmOption
+from passel.models.directory import CallSettings, ModelDirectory
+from passel.models.questions import Question, Spoken
 
 
 async def _nothing(model: str) -> str:

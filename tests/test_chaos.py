@@ -47,7 +47,7 @@ def rows(passel: Installation, sql: str, *args: Any) -> list[dict[str, Any]]:
 
 
 def in_flight(passel: Installation) -> int:
-    return rows(passel, "select count(*) as n from model_call where state = 'started'")[0]["n"]
+    return rows(passel, "select count(*) as n from effect where state = 'started'")[0]["n"]
 
 
 def kill_worker(passel: Installation, rng: random.Random) -> int:
@@ -84,9 +84,9 @@ def check_everything(passel: Installation, model: PlayedModel, sizes: dict[str, 
     asked = model.calls()
     total = sum(sizes.values())
     extra = sum(asked.values()) - total
-    booked = {r["state"]: r["n"] for r in rows(passel, "select state, count(*) as n from model_call group by state")}
-    assert set(booked) <= {"answered", "in_doubt"}, booked
-    assert booked["answered"] == total
+    booked = {r["state"]: r["n"] for r in rows(passel, "select state, count(*) as n from effect group by state")}
+    assert set(booked) <= {"done", "in_doubt"}, booked
+    assert booked["done"] == total
     # a call in doubt may never have left: so at least every extra one is in doubt
     assert extra <= booked.get("in_doubt", 0) <= allowed_extra, (extra, booked, allowed_extra)
 
@@ -161,7 +161,7 @@ def test_a_frozen_worker_writes_nothing_when_it_wakes_up() -> None:
         frozen = passel.children("worker")[0]
         freeze(frozen)
         wait_for_batch(passel.client, made["batch_id"], 60)
-        before = rows(passel, "select * from event order by session_id, seq"), rows(passel, "select * from model_call order by id")
+        before = rows(passel, "select * from event order by session_id, seq"), rows(passel, "select * from effect order by id")
         thaw(frozen)
         # its answers have come by now; when it takes new work, it has tried to write all of them
         after_id = submit(passel, agent, "thawed", 30, "thawed")["batch_id"]
@@ -174,13 +174,13 @@ def test_a_frozen_worker_writes_nothing_when_it_wakes_up() -> None:
             ),
             rows(
                 passel,
-                "select * from model_call where session_id in (select session_id from item where batch_id = $1) order by id",
+                "select * from effect where session_id in (select session_id from item where batch_id = $1) order by id",
                 made["batch_id"],
             ),
         )
         assert before == after
         assert rows(passel, INVARIANTS) == []
-        assert sum(model.calls().values()) == 50 + rows(passel, "select count(*) as n from model_call where state = 'in_doubt'")[0]["n"]
+        assert sum(model.calls().values()) == 50 + rows(passel, "select count(*) as n from effect where state = 'in_doubt'")[0]["n"]
         assert passel.stop() == 0
 
 

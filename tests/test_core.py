@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -12,55 +12,123 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from passel.core import events as ev
-from passel.core.batches import Counts, aggregate
-from passel.core.content import clean, require_storable
+from passel.core.agent import events as agent_ev
+from passel.core.agent.events import ToolCall
+from passel.core.agent.ledger import conversation, output_of, timeline
+from passel.core.agent.manifest import split_model
+from passel.core.agent.planner import AwaitResults, CallModel, Finish, GiveUp, Rules, RunTools, next_step
 from passel.core.costs import decimal_string
+from passel.core.endings import Done, Fail, Retry
 from passel.core.errors import Unprocessable
 from passel.core.events import Draft, Event
+from passel.core.faults import FaultPolicy, after_fault
 from passel.core.ids import IdSource, MessageId, OrgId, SessionId
-from passel.core.ledger import conversation, output_of, timeline
-from passel.core.llm import LlmOption, lane_name
-from passel.core.manifest import split_model
-from passel.core.retry import Fault, ModelFailure, RetryPolicy
-from passel.core.turn import CallModel, Finish, next_step
-from passel.workloads.agent import failures
-from passel.workloads.agent.limiter import AdaptiveLimit
-from passel.workloads.agent.models import CallSettings, ModelDirectory
-from passel.workloads.agent.network import is_private
-from passel.workloads.agent.prices import price
+from passel.core.llm.events import call_failed
+from passel.core.llm.options import LlmOption, lane_name
+from passel.core.llm.retry import Again, Fault, NoMore, RetryPolicy, after_failures
+from passel.core.states import Counts, aggregate
+from passel.core.text import clean, require_storable
+from passel.models import failures
+from passel.models.directory import CallSettings, ModelDirectory
+from passel.models.limiter import AdaptiveLimit, Closed
+from passel.models.network import is_private
+from passel.models.prices import price
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
 
-def ledger(*drafts: Draft) -> list[Event]:
-    return [Event(OrgId("o"), SessionId("s"), n, d.message_id, d.type, d.source, d.data, NOW) for n, d in enumerate(drafts, 1)]
+Told = tuple[str | None, Draft]
 
 
-def said(message: str, text: str) -> Draft:
-    return ev.user_message(MessageId(message), [{"type": "text", "text": text}], None)
+def ledger(*told: Told, every: float = 0) -> list[Event]:
+    """A ledger of drafts of messages, `every` so many seconds."""
+    return [
+        Event(OrgId("o"), SessionId("s"), n, m and MessageId(m), d.type, d.data, NOW + timedelta(seconds=every * n))
+        for n, (m, d) in enumerate(told, 1)
+    ]
 
 
-def answered(message: str, text: str) -> Draft:
-    return ev.assistant_message(MessageId(message), text, "stop", {})
+def said(message: str, text: str) -> Told:
+    return message, ev.message_requested(agent_ev.request([{"type": "text", "text": text}], None))
 
 
-def status(message: str, state: str, error: str | None = None) -> Draft:
-    return ev.message_status(MessageId(message), state, "running", 1, error)
+def answered(message: str, text: str, *tools: str) -> Told:
+    calls = [ToolCall(f"eff.{tool}", tool, "look", "{}") for tool in tools]
+    return message, agent_ev.assistant_message(text, calls, "stop", {})
+
+
+def ended(message: str, error: str | None = None) -> Told:
+    return message, ev.message_ended(Fail(error) if error else Done(), 1)
+
+
+def failed(message: str, fault: Fault, said: str = "no", retry_after: float | None = None) -> Told:
+    return message, call_failed({"id": f"eff_{fault}"}, fault, said, retry_after)
+
+
+ONE = MessageId("m1")
+CALL = ToolCall("eff.a", "a", "look", "{}")
 
 
 def test_the_planner_asks_until_there_is_an_answer() -> None:
-    one = MessageId("m1")
-    asked = ledger(said("m1", "hi"))
-    step = next_step(asked, one)
-    assert isinstance(step, CallModel) and [s.role for s in step.conversation] == ["user"]
-    assert next_step(ledger(said("m1", "hi"), answered("m1", "hello")), one) == Finish()
+    step = next_step(ledger(said("m1", "hi")), ONE, Rules())
+    assert isinstance(step, CallModel) and [s.role for s in step.conversation] == ["user"] and step.number == 1
+    assert next_step(ledger(said("m1", "hi"), answered("m1", "hello")), ONE, Rules()) == Finish("hello")
+
+
+def test_the_planner_runs_tools_and_asks_again() -> None:
+    told = [said("m1", "hi"), answered("m1", "let me see", "a", "b")]
+    step = next_step(ledger(*told), ONE, Rules())
+    assert isinstance(step, RunTools) and [call.id for call in step.calls] == ["eff.a", "eff.b"] and not step.interrupted
+    told.append(("m1", agent_ev.tool_requested(CALL, "sandbox")))
+    step = next_step(ledger(*told), ONE, Rules())
+    assert isinstance(step, RunTools) and step.interrupted == (CALL,)  # it began, and nobody knows what came of it
+    told.append(("m1", agent_ev.tool_completed(CALL, {"n": 1})))
+    told.append(("m1", agent_ev.tool_requested(ToolCall("eff.b", "b", "look", "{}"), "external")))
+    step = next_step(ledger(*told), ONE, Rules())
+    assert isinstance(step, AwaitResults) and [call.id for call in step.calls] == ["eff.b"]
+    told.append(("m1", agent_ev.tool_failed(ToolCall("eff.b", "b", "look", "{}"), "too late")))
+    step = next_step(ledger(*told), ONE, Rules())
+    assert isinstance(step, CallModel) and step.number == 2
+    heard = [(s.role, s.call_id, s.content[0]["text"] if s.content else "") for s in step.conversation]
+    assert heard == [("user", None, "hi"), ("assistant", None, "let me see"), ("tool", "a", '{"n": 1}'), ("tool", "b", "Error: too late")]
+    told.append(answered("m1", "done"))
+    assert next_step(ledger(*told), ONE, Rules()) == Finish("let me see\n\ndone")
+    assert isinstance(next_step(ledger(*told[:-1]), ONE, Rules(max_calls=1)), GiveUp)
+
+
+def test_patience_is_folded_from_the_ledger() -> None:
+    """Whoever plans, and however often: tries and patience start with the first failure, not with the worker."""
+    rules = Rules(RetryPolicy(tries=3, patience=100, base=1, ceiling=8))
+    told = [said("m1", "hi"), failed("m1", Fault.UNKNOWN, "cut"), failed("m1", Fault.BROKEN, "500")]
+    step = next_step(ledger(*told), ONE, rules)
+    assert isinstance(step, CallModel) and step.number == 3 and step.reason == "500"
+    assert step == next_step(ledger(*told), ONE, rules)  # jitter too
+    assert step.not_before and 1 <= (step.not_before - NOW).total_seconds() <= 2
+    assert next_step(ledger(*told, failed("m1", Fault.BROKEN, "500")), ONE, rules) == GiveUp("500")
+    busy = [said("m1", "hi"), *[failed("m1", Fault.OVERLOADED, "429", 30)] * 4]
+    step = next_step(ledger(*busy, every=30), ONE, rules)
+    assert isinstance(step, CallModel) and step.not_before == NOW + timedelta(seconds=150 + 30)
+    assert next_step(ledger(*busy, failed("m1", Fault.OVERLOADED, "429", 30), every=30), ONE, rules) == GiveUp("429")
+    assert next_step(ledger(said("m1", "hi"), failed("m1", Fault.REFUSED, "400")), ONE, rules) == GiveUp("400")
+
+
+def test_faults_are_borne_for_a_while_and_progress_starts_anew() -> None:
+    policy = FaultPolicy(patience=100, base=1, ceiling=8)
+    began, put_off = ("m1", ev.message_began(1)), ("m1", ev.message_ended(Retry(NOW, "disk", fault=True), 1))
+    told = [said("m1", "hi"), began, put_off, began]
+    again = after_fault(ledger(*told, every=10), ONE, "disk", NOW + timedelta(seconds=41), policy)
+    assert again == Retry(NOW + timedelta(seconds=43), "disk", fault=True)
+    over = after_fault(ledger(*told, every=10), ONE, "disk", NOW + timedelta(seconds=131), policy)
+    assert isinstance(over, Fail) and "disk" in over.error and "2 tries" in over.error
+    anew = after_fault(ledger(*told, answered("m1", "part"), every=10), ONE, "disk", NOW + timedelta(seconds=131), policy)
+    assert anew == Retry(NOW + timedelta(seconds=132), "disk", fault=True)
 
 
 def test_a_model_is_told_the_turns_in_order_and_no_failed_ones() -> None:
     told = ledger(
         said("m1", "one"), said("m2", "two"), said("m3", "three"),
-        answered("m1", "first"), status("m1", "completed"),
-        answered("m2", "half"), status("m2", "failed", "broke"),
+        answered("m1", "first"), ended("m1"),
+        answered("m2", "half"), ended("m2", "broke"),
     )  # fmt: skip
     heard = [(s.role, s.content[0]["text"]) for s in conversation(told, MessageId("m3"))]
     assert heard == [("user", "one"), ("assistant", "first"), ("user", "three")]
@@ -68,14 +136,14 @@ def test_a_model_is_told_the_turns_in_order_and_no_failed_ones() -> None:
 
 
 def test_the_transcript_has_one_placeholder_and_one_end_each() -> None:
-    told = ledger(said("m1", "a"), said("m2", "b"), status("m1", "running"))
-    items = [(i.type, i.message_id, i.status, i.seq) for i in timeline(told)]
+    told = ledger(said("m1", "a"), said("m2", "b"), ("m1", ev.message_began(1)))
+    items = [(i.type, i.message_id, i.state, i.seq) for i in timeline(told)]
     assert items == [
         ("user_message", "m1", None, 1), ("assistant_message", "m1", "running", 3),
-        ("user_message", "m2", None, 2), ("assistant_message", "m2", "queued", None),
+        ("user_message", "m2", None, 2), ("assistant_message", "m2", "held", None),
     ]  # fmt: skip
-    failed = timeline(ledger(said("m1", "a"), answered("m1", "part"), status("m1", "failed", "why")))
-    assert [(i.type, i.error) for i in failed] == [("user_message", None), ("assistant_message", None), ("assistant_message", "why")]
+    broken = timeline(ledger(said("m1", "a"), answered("m1", "part"), ended("m1", "why")))
+    assert [(i.type, i.error) for i in broken] == [("user_message", None), ("assistant_message", None), ("assistant_message", "why")]
 
 
 @pytest.mark.parametrize(
@@ -108,16 +176,11 @@ def test_cleaned_text_is_storable_and_the_rest_untouched(text: str) -> None:
             require_storable(text, "field")
 
 
-def test_retries_follow_the_kind_of_fault() -> None:
-    policy = RetryPolicy(tries=3, patience=100, base=1, ceiling=8)
-    overload = ModelFailure(Fault.OVERLOADED, "429", 429, retry_after=30)
-    assert policy.delay(overload, 0, 50, 99, 0.5) == 30
-    assert policy.delay(overload, 0, 1, 100, 0.5) is None
-    accident = ModelFailure(Fault.UNKNOWN, "cut")
-    assert policy.delay(accident, 1, 0, 0, 0.0) == 0.5
-    assert policy.delay(accident, 2, 9, 0, 1.0) == 2
-    assert policy.delay(accident, 3, 0, 0, 0.5) is None
-    assert policy.delay(ModelFailure(Fault.REFUSED, "400"), 1, 0, 0, 0.5) is None
+def test_failures_of_calls_that_never_left_are_not_repeated() -> None:
+    told = ledger(said("m1", "hi"), failed("m1", Fault.UNSENT, "no key"))
+    assert after_failures(told, RetryPolicy()) == NoMore("no key")
+    assert after_failures(told[:1], RetryPolicy()) is None
+    assert isinstance(after_failures(ledger(failed("m1", Fault.BROKEN)), RetryPolicy()), Again)
 
 
 def test_statuses_mean_what_providers_mean_by_them() -> None:
@@ -147,6 +210,25 @@ def test_the_limit_falls_with_overloads_and_recovers() -> None:
             async with limit.slot():
                 limit.answered()
         assert before < limit.limit <= 100
+
+    asyncio.run(scenario())
+
+
+def test_a_long_pause_sends_everybody_away() -> None:
+    async def scenario() -> None:
+        limit = AdaptiveLimit(1)
+        away = []
+
+        async def call() -> None:
+            try:
+                async with limit.slot():
+                    await asyncio.sleep(0)
+                    limit.overloaded(30)
+            except Closed as closed:
+                away.append(closed.seconds)
+
+        await asyncio.gather(*(call() for _ in range(5)))
+        assert len(away) == 4 and all(29 < seconds <= 30 for seconds in away) and limit.running == 0
 
     asyncio.run(scenario())
 
@@ -198,10 +280,10 @@ def test_model_names_in_every_form() -> None:
 
 def test_lanes_follow_the_key_that_pays() -> None:
     option = LlmOption("openai", "gpt-5.5", api_key_secret="KEY")
-    assert lane_name(option, None, {}) == "openai::KEY"
+    assert lane_name(option, None, {}) == "model/openai::KEY"
     own = lane_name(option, None, {"KEY": "sk-1"})
-    assert own.startswith("openai::session:") and "sk-1" not in own and own != lane_name(option, "sk-2", {})
-    assert lane_name(LlmOption("local", "smollm2"), None, {}) == "local:smollm2"
+    assert own.startswith("model/openai::session:") and "sk-1" not in own and own != lane_name(option, "sk-2", {})
+    assert lane_name(LlmOption("local", "smollm2"), None, {}) == "local/smollm2"
 
 
 def test_private_addresses() -> None:

@@ -38,7 +38,7 @@ def test_an_answer_with_its_tokens_and_the_sessions_key(hosted: tuple[Installati
     message = ask(passel, agent, f"{provider}-echo", text(f"hosted {provider}"))
     assert message["status"] == "completed" and message["output"]["parts"] == text(f"echo: hosted {provider}")
     bill = passel.client.get(f"/v1/costs/sessions/{message['session_id']}")
-    assert (bill["input_tokens"], bill["output_tokens"], bill["event_count"]) == (11, 7, 1)
+    assert (bill["input_tokens"], bill["output_tokens"], bill["calls"]) == (11, 7, 1)
     assert f"sk-{provider}-echo" in model.state()["keys"]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from passel.workloads.agent import local
+from passel.models import local
 from tests.support.installation import Installation, item, scratch_dir, wait_for_batch, write_agent
 
 
@@ -59,7 +59,7 @@ def test_a_damaged_model_is_fetched_again_and_a_wrong_one_never_kept(weights: Pa
 
 def test_a_local_model_that_is_not_here_says_what_to_do() -> None:
     with scratch_dir() as directory:
-        passel = Installation(directory).start()
+        passel = Installation(directory, settings={"PASSEL_FAULT_PATIENCE": "0.5"}).start()
         write_agent(directory / "agent", "absent", {"x": {"model": "local:smollm2"}})
         agent = json.loads(_deploy(passel, directory / "agent"))["agent_id"]
         made = passel.client.post("/v1/session-batches", {"items": [item(agent, "hello")]})

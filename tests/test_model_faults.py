@@ -34,7 +34,7 @@ def test_what_fails_for_good_says_the_upstream_error(
     assert message["status"] == "failed" and said.lower() in message["output"]["error"].lower()
     assert model.calls()[prompt] == calls
     bill = passel.client.get(f"/v1/costs/sessions/{message['session_id']}")
-    assert bill["event_count"] == calls and bill["in_doubt_calls"] == in_doubt
+    assert bill["calls"] == calls and bill["event_count"] == 0 and bill["in_doubt_calls"] == in_doubt
     items = passel.client.get(f"/v1/sessions/{message['session_id']}/transcript")["timeline"]["items"]
     assert items[-1]["type"] == "assistant_message" and items[-1]["error_message"] == message["output"]["error"]
     session = passel.client.get(f"/v1/sessions/{message['session_id']}")

@@ -52,9 +52,9 @@ def test_a_draining_worker_finishes_what_it_can_and_hands_back_the_rest() -> Non
         assert worker.stop(20) == 0, worker.errors()
         assert time.monotonic() - begun < 15
         batch = passel.client.get(f"/v1/session-batches/{made['batch_id']}")
-        assert batch["counts"] == {"queued": 0, "running": 3, "completed": 5, "failed": 0}
-        # handed back, not abandoned: their jobs wait in the queue, long before the take-over time
-        assert rows(passel, "select count(*) as n from pgqueuer where status = 'queued'")[0]["n"] == 3
+        assert batch["counts"] == {"queued": 3, "running": 0, "completed": 5, "failed": 0}
+        # handed back, not abandoned: they are ready, long before the take-over time, and have lost no try
+        assert rows(passel, "select state, lost from message where ended_at is null") == [{"state": "ready", "lost": 0}] * 3
         second = Program([sys.executable, "-m", "passel", "worker"], passel.environment(), stderr_path=directory / "worker.err")
         second.start()
         done = wait_for_batch(passel.client, made["batch_id"], 60)

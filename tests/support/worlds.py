@@ -5,90 +5,111 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from passel.core.context import CallIntent, CallOutcome, Done, Ending
+from passel.core.agent import events as agent_events
+from passel.core.context import Step
 from passel.core.costs import Usage
-from passel.core.events import Draft
-from passel.core.ids import AgentId, BatchId, CallId, IdSource, LaneId, MessageId, OrgId, SessionId, VersionId
-from passel.core.llm import LlmOption
-from passel.store import accounts, sessions, turns
-from passel.store.batches import BatchWriter, NewItem
+from passel.core.effects import DONE, Effect, Outcome
+from passel.core.endings import Done, Ending
+from passel.core.events import Draft, message_requested
+from passel.core.ids import BatchId, IdSource, LaneId, MessageId, OrgId, SessionId, WorkerId
+from passel.store import accounts, admission, attempts, sessions, steps, workers
+from passel.store.admission import Capacity
+from passel.store.creation import BatchWriter, NewItem
 from passel.store.database import Database
-from passel.store.jobs import Job
-from passel.store.turns import Capacity, Claim, Lease, StepWrite
+from passel.store.leases import Claim, Lease
+from passel.store.steps import StepWrite
 
-OPTION = LlmOption("openai", "echo", "http://127.0.0.1:1/v1")
+LANE = "model/openai::server"
+SPEC = {"version_id": "ver_1", "llm_id": None, "internet_access": False}
 
 
 @dataclass
 class World:
-    """The clock stands still until `tick`."""
+    """The clock stands still until `tick`. One worker, `self.worker`, takes messages of `kind`."""
 
     db: Database
-    capacity: Capacity = field(default_factory=lambda: Capacity(1000, 4))
+    capacity: Capacity = field(default_factory=lambda: Capacity(1000, {"local": 4}))
     now: datetime = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
     org_id: OrgId = field(default_factory=lambda: OrgId("org_1"))
     ids: IdSource = field(default_factory=lambda: IdSource(lambda: 1_700_000_000_000))
+    kind: str = "agent"
+    worker: WorkerId = field(default_factory=lambda: WorkerId(0))
+    numbers: dict[tuple[str, int], int] = field(default_factory=dict)
 
     async def start(self) -> "World":
         async with self.db.write() as c:
             await accounts.insert_organisation(c, accounts.Organisation(self.org_id, "One", "one", self.now))
+        self.worker = await self.new_worker()
         return self
+
+    async def new_worker(self) -> WorkerId:
+        async with self.db.write() as c:
+            return await workers.register_on(c.raw, "test", [self.kind])
 
     def tick(self, seconds: float = 1) -> None:
         self.now += timedelta(seconds=seconds)
 
-    async def lane(self, name: str = "openai::server") -> LaneId:
+    async def lane(self, name: str = LANE) -> LaneId:
         async with self.db.write() as c:
-            return (await sessions.ensure_lanes(c, self.org_id, [name]))[name]
+            return (await admission.ensure_lanes(c, self.org_id, [name], self.now))[name]
 
-    async def batch(
-        self, size: int, *, lanes: Sequence[str] = ("openai::server",), cap: int | None = None, key: str | None = None
-    ) -> BatchId:
-        lane_ids = [await self.lane(name) for name in lanes]
+    async def batch(self, size: int, *, lanes: Sequence[str] = (LANE,), cap: int | None = None, key: str | None = None) -> BatchId:
+        lane_ids = [(name, await self.lane(name)) for name in lanes]
         batch_id = self.ids.batch()
         async with self.db.write() as c:
-            writer = BatchWriter(c, self.org_id, batch_id, AgentId("agt_1"), self.now)
-            assert await writer.begin(key, "digest", cap)
-            await writer.add([self._item(n, lane_ids[n % len(lane_ids)]) for n in range(size)])
+            writer = BatchWriter(c, self.org_id, batch_id, self.kind, self.now)
+            assert await writer.begin("agt_1", key, "digest", cap)
+            await writer.add([self._item(n, *lane_ids[n % len(lane_ids)]) for n in range(size)])
             await writer.end(self.capacity)
         return batch_id
 
-    def _item(self, index: int, lane_id: LaneId) -> NewItem:
-        content = [{"type": "text", "text": f"prompt {index}"}]
-        return NewItem(index, self.ids.session(), self.ids.message(), lane_id, VersionId("ver_1"), None, {}, content, {}, None)
+    def _item(self, index: int, lane: str, lane_id: LaneId) -> NewItem:
+        request = agent_events.request([{"type": "text", "text": f"prompt {index}"}], {})
+        return NewItem(index, self.ids.session(), self.ids.message(), lane_id, lane, "agt_1", SPEC, {}, request, None)
 
-    async def queued_jobs(self) -> list[Job]:
-        """What the queue holds, oldest first, without taking it."""
-        async with self.db.read() as c:
-            rows = await c.raw.fetch("select payload from pgqueuer order by priority desc, id")
-        return [Job.decode(row["payload"]) for row in rows]
+    async def ready(self) -> list[MessageId]:
+        """What workers could take, in the order in which they would."""
+        rows = await self.rows("select id from message where state = 'ready' order by priority, ready_at, id")
+        return [row["id"] for row in rows]
 
-    async def take_jobs(self, limit: int = 1000) -> list[Job]:
+    async def claim(self, limit: int = 1000, worker: WorkerId | None = None) -> list[Claim]:
         async with self.db.write() as c:
-            rows = await c.raw.fetch(
-                "delete from pgqueuer where id in (select id from pgqueuer order by priority desc, id limit $1) returning id, payload",
-                limit,
-            )
-        return [Job.decode(row["payload"]) for row in sorted(rows, key=lambda row: row["id"])]
+            return await attempts.claim(c, self.kind, limit, worker or self.worker, self.now, self.capacity)
 
-    async def begin(self, *jobs: Job) -> list[Claim]:
+    async def claim_suspects(self, worker: WorkerId | None = None) -> list[Claim]:
         async with self.db.write() as c:
-            claims, _ = await turns.apply(c, jobs, [], self.now, self.capacity)
-        return claims
+            return await attempts.claim_suspects(c, self.kind, worker or self.worker, self.now, self.capacity)
 
-    async def write(self, *writes: StepWrite) -> set[SessionId]:
+    async def lose(self, lease: Lease) -> None:
+        """The lease's worker dies, as if it had nothing else in its hands."""
+        worker = await self.new_worker()
         async with self.db.write() as c:
-            _, held = await turns.apply(c, [], writes, self.now, self.capacity)
-        return held
+            await c.raw.execute("update message set worker_id = $2 where id = $1 and attempt = $3", lease.message_id, worker, lease.attempt)
+            await attempts.reap(c, [worker], self.now, self.capacity)
 
-    async def finish(self, lease: Lease, step: int = 0, ending: Ending | None = None, drafts: Sequence[Draft] = ()) -> bool:
-        return lease.session_id in await self.write(StepWrite(lease, step, OPTION, tuple(drafts), ending=ending or Done()))
+    def write_of(self, lease: Lease, step: Step, *, number: int | None = None, leaves_open: bool = False) -> StepWrite:
+        """The next write of an attempt, or the one of that number."""
+        key = (lease.message_id, lease.attempt)
+        if number is None:
+            number = self.numbers[key] = self.numbers.get(key, 0) + 1
+        return StepWrite(lease, number, 2**31 - 1, step, leaves_open)
 
-    def intent(self) -> CallIntent:
-        return CallIntent(self.ids.call(), 1, "hash", self.now)
+    async def write(self, *writes: StepWrite) -> set[MessageId]:
+        """The messages whose writes hold."""
+        async with self.db.write() as c:
+            return set(await steps.apply(c, writes, self.now, self.capacity))
 
-    def outcome(self, call_id: CallId, usage: Usage | None = None) -> CallOutcome:
-        return CallOutcome(call_id, "answered", usage or Usage(10, 5), None, self.now)
+    async def step(self, lease: Lease, step: Step, **how: Any) -> bool:
+        return lease.message_id in await self.write(self.write_of(lease, step, **how))
+
+    async def finish(self, lease: Lease, ending: Ending | None = None, drafts: Sequence[Draft] = (), **how: Any) -> bool:
+        return await self.step(lease, Step(tuple(drafts), ending=ending or Done()), **how)
+
+    def effect(self, number: int = 1) -> Effect:
+        return Effect(self.ids.effect(), "model", "openai:echo", number, "hash", self.now)
+
+    def outcome(self, effect: Effect, usage: Usage | None = None) -> Outcome:
+        return Outcome(effect.id, DONE, usage or Usage(10, 5), None, self.now)
 
     async def rows(self, sql: str, *args: Any) -> list[dict[str, Any]]:
         async with self.db.read() as c:
@@ -99,19 +120,21 @@ class World:
             return await c.raw.fetchval(sql, *args)
 
     async def direct_message(self, session_id: SessionId) -> MessageId:
-        from passel.core import events
-
         message_id = self.ids.message()
         async with self.db.write() as c:
-            row = await sessions.lock_session(c, session_id)
-            assert row is not None
-            said = events.user_message(message_id, [{"type": "text", "text": "more"}], None)
-            running = events.session_status("running", "idle")
-            await sessions.add_message(c, session_id, message_id, said, running, row["status"] == "running", self.now)
+            session = await sessions.lock_session(c, session_id)
+            assert session is not None
+            lanes = await admission.ensure_lanes(c, self.org_id, [session.lane], self.now)
+            requested = message_requested(agent_events.request([{"type": "text", "text": "more"}], {}))
+            await sessions.add_message(c, session, message_id, requested, lanes[session.lane], self.now, self.capacity)
         return message_id
 
+    async def feed(self) -> None:
+        async with self.db.write() as c:
+            await admission.feed(c, self.capacity, self.now)
+
     async def check(self) -> None:
-        """What holds at every instant: counts, gapless ledgers, slots, one job for each ready message."""
+        """What holds at every instant: counts, gapless ledgers, places, one bill."""
         wrong = await self.rows(INVARIANTS)
         assert not wrong, wrong
 
@@ -123,35 +146,61 @@ where s.last_seq <> (select count(*) from event e where e.session_id = s.id)
 union all
 select 'counts differ from items', b.id
 from batch b cross join lateral (
-    select count(*) filter (where state in ('held', 'ready')) as queued, count(*) filter (where state = 'running') as running,
-           count(*) filter (where state = 'completed') as completed, count(*) filter (where state = 'failed') as failed
-    from item i where i.batch_id = b.id) i
-where (b.queued, b.running, b.completed, b.failed) is distinct from (i.queued, i.running, i.completed, i.failed)
+    select count(*) filter (where state in ('held', 'ready', 'suspect', 'delayed')) as queued,
+           count(*) filter (where state in ('running', 'waiting')) as running,
+           count(*) filter (where state = 'completed') as completed, count(*) filter (where state = 'failed') as failed, count(*) as size
+    from (
+        select coalesce(m.outcome, m.state, 'failed') as state
+        from item i left join message m on m.id = i.message_id where i.batch_id = b.id
+    ) x) i
+where (b.queued, b.running, b.completed, b.failed, b.size) is distinct from (i.queued, i.running, i.completed, i.failed, i.size)
+union all
+select 'batch is done or is not', b.id from batch b where (b.state = 'done') <> (b.queued + b.running = 0)
+    and not (b.state = 'cancelling' and b.queued + b.running = 0)
+union all
+select 'cancelled differs', b.id from batch b
+where b.cancelled <> (select count(*) from item i join message m on m.id = i.message_id
+    where i.batch_id = b.id and m.error = 'cancelled' and m.outcome = 'failed')
 union all
 select 'held differs', bl.batch_id from batch_lane bl
-where bl.held <> (select count(*) from item i where i.batch_id = bl.batch_id and i.lane_id = bl.lane_id and i.state = 'held')
+where bl.held <> (select count(*) from message m where m.batch_id = bl.batch_id and m.lane_id = bl.lane_id and m.state = 'held')
 union all
-select 'lane slots differ', l.name from lane l
-where l.active <> (select count(*) from message m join session s on s.id = m.session_id where s.lane_id = l.id and m.state in ('ready', 'running'))
+select 'lane places differ', l.name from lane l
+where l.active <> (select count(*) from message m where m.lane_id = l.id and m.state in ('ready', 'suspect', 'running'))
+   or l.parked <> (select count(*) from message m where m.lane_id = l.id and m.state in ('waiting', 'delayed'))
 union all
-select 'capped batch differs', b.id from batch b
-where b.max_concurrency is not null
-  and b.active <> (select count(*) from item i where i.batch_id = b.id and i.state in ('ready', 'running'))
+select 'places of the batch differ', b.id from batch b
+where b.active <> (select count(*) from message m where m.batch_id = b.id and m.state in ('ready', 'suspect', 'running'))
 union all
 select 'cap exceeded', b.id from batch b where b.active > b.max_concurrency
 union all
-select 'item and message differ', i.message_id from item i join message m on m.id = i.message_id where i.state <> m.state
+select 'session and active message differ', s.id from session s
+where s.active_message_id is distinct from (
+    select m.id from message m
+    where m.session_id = s.id and m.state in ('held', 'ready', 'suspect', 'running', 'waiting', 'delayed'))
+union all
+select 'two active messages', m.session_id from message m
+where m.state in ('held', 'ready', 'suspect', 'running', 'waiting', 'delayed') group by m.session_id having count(*) > 1
+union all
+select 'an ended message has no outcome', m.id from message m where m.state in ('completed', 'failed') and m.outcome is null
+union all
+select 'nobody has it', m.id from message m where (m.state = 'running') <> (m.worker_id is not null)
 union all
 select 'ended twice', e.message_id from event e
-where e.type = 'message.status_changed' and e.data ->> 'status' in ('completed', 'failed')
+where e.type = 'message.state' and e.data ->> 'state' in ('completed', 'failed')
 group by e.message_id having count(*) > 1
 union all
-select 'answered twice', e.message_id from event e where e.type = 'assistant.message_completed' group by e.message_id having count(*) > 1
+select 'finished twice', e.message_id from event e
+where e.type = 'assistant.message' and jsonb_array_length(e.data -> 'calls') = 0 group by e.message_id having count(*) > 1
 union all
-select 'bill differs from calls', b.id
+select 'an open effect of nobody', f.id from effect f join message m on m.id = f.message_id
+where f.state = 'started' and m.state in ('completed', 'failed', 'held')
+union all
+select 'bill differs from effects', b.id
 from batch b cross join lateral (
-    select count(*) as calls, coalesce(sum(c.input_tokens), 0) as input, coalesce(sum(c.output_tokens), 0) as output,
-           count(*) filter (where c.state = 'in_doubt') as in_doubt
-    from model_call c join message m on m.id = c.message_id where m.batch_id = b.id and c.state <> 'started') c
-where (b.calls, b.input_tokens, b.output_tokens, b.in_doubt) is distinct from (c.calls, c.input, c.output, c.in_doubt)
+    select count(*) filter (where f.state <> 'unsent') as calls, coalesce(sum(f.input_tokens), 0) as input,
+           coalesce(sum(f.output_tokens), 0) as output, coalesce(sum(f.cost_usd), 0) as cost,
+           count(*) filter (where f.state = 'in_doubt') as in_doubt
+    from effect f join message m on m.id = f.message_id where m.batch_id = b.id and f.state <> 'started') c
+where (b.calls, b.input_tokens, b.output_tokens, b.in_doubt, b.cost_usd) is distinct from (c.calls, c.input, c.output, c.in_doubt, c.cost)
 """

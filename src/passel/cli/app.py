@@ -8,8 +8,8 @@ from passel import __version__
 from passel.cli import accounts, batches, demo, deploy, doctor, models, run, server, sessions
 from passel.cli.output import CommandError, fail
 from passel.core.errors import PasselError
+from passel.models.local import LocalModelError
 from passel.store.postgres import PostgresError
-from passel.workloads.agent.local import LocalModelError
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -24,7 +24,7 @@ from passel.cli.deploy import publish
 from passel.cli.output import CommandError, note, stdout
 from passel.cli.run import read_tasks, submit
 from passel.cli.watch import matrix, watch_batch
-from passel.workloads.agent import local
+from passel.models import local
 
 _START_SECONDS = 60
 

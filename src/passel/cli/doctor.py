@@ -15,8 +15,8 @@ import typer
 from passel.cli.output import print_json, stdout
 from passel.cli.server import DataDir, load_settings
 from passel.compose.settings import Settings
+from passel.models.local import PACKAGED
 from passel.store.postgres import PostgresError, find_binaries
-from passel.workloads.agent.local import PACKAGED
 
 
 @dataclass(frozen=True, slots=True)

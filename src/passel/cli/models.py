@@ -13,7 +13,7 @@ app = typer.Typer(no_args_is_help=True, help="Local models: pull, list.")
 @app.command("pull")
 def pull(name: Annotated[str, typer.Argument(help="smollm2")], data_dir: DataDir = None) -> None:
     """Fetch a local model and check its hash."""
-    from passel.workloads.agent import local
+    from passel.models import local
 
     settings = load_settings(data_dir=data_dir)
     note(f"fetching {name} ...")
@@ -23,7 +23,7 @@ def pull(name: Annotated[str, typer.Argument(help="smollm2")], data_dir: DataDir
 @app.command("list")
 def list_models(data_dir: DataDir = None) -> None:
     """List the models that can be pulled, and which are here."""
-    from passel.workloads.agent.local import PACKAGED
+    from passel.models.local import PACKAGED
 
     directory = load_settings(data_dir=data_dir).models_dir
     rows = [[name, m.licence, m.requirement, "yes" if (directory / f"{name}.gguf").is_file() else "no"] for name, m in PACKAGED.items()]

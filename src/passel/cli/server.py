@@ -83,11 +83,21 @@ def api(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
     uvloop.run(run_api(settings, lambda url: print(f"listening {url}", flush=True)))
 
 
-def worker(data_dir: DataDir = None) -> None:
+def worker(
+    data_dir: DataDir = None,
+    kinds: Annotated[
+        str | None, typer.Option(help="The kinds of work to do, separated by commas.", show_default="all that can be done here")
+    ] = None,
+    suspects: Annotated[bool, typer.Option("--suspects", hidden=True)] = False,
+) -> None:
     """Run one worker. As many as you like may run, on as many machines."""
-    from passel.compose.worker import run_worker
+    from passel.compose.kinds import KINDS, chosen
+    from passel.compose.worker import quarantine_command, run_worker
 
-    uvloop.run(run_worker(load_settings(data_dir=data_dir)))
+    settings = load_settings(data_dir=data_dir)
+    served = chosen(KINDS, [name.strip() for name in (kinds or "").split(",") if name.strip()])
+    quarantine = None if suspects else quarantine_command(list(served))
+    uvloop.run(run_worker(settings, served, quarantine=quarantine, suspects=suspects, ready=lambda: print("ready", flush=True)))
 
 
 def migrate(data_dir: DataDir = None, json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:

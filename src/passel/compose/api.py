@@ -34,8 +34,9 @@ log = structlog.get_logger()
 
 
 def build_app(deps: Deps, settings: Settings) -> FastAPI:
-    app = FastAPI(title="Passel", version=__version__, redirect_slashes=False, docs_url=None, redoc_url=None)
-    dari.mount(app, deps, settings.public_url)
+    app = FastAPI(title="Passel", version=__version__, redirect_slashes=False, docs_url=None, redoc_url=None, strict_content_type=False)
+    app.state.deps = deps
+    dari.mount(app)
     _mount_health(app, deps)
     app.add_exception_handler(PasselError, errors.on_passel_error)
     app.add_exception_handler(RequestValidationError, errors.on_validation_error)
@@ -65,8 +66,7 @@ def _is_public(scope: Scope) -> bool:
 
 
 def _body_limit(deps: Deps, scope: Scope) -> int | None:
-    content_type = next((v.decode("latin-1") for k, v in scope["headers"] if k == b"content-type"), "")
-    return dari.body_limit(scope["method"], scope["path"], content_type, deps.limits)
+    return dari.body_limit(scope["method"], scope["path"], deps.limits)
 
 
 def _mount_health(app: FastAPI, deps: Deps) -> None:

@@ -1,7 +1,10 @@
 """What the processes of one installation share: the dependencies, made from the settings."""
 
+import ctypes
 import gc
 import resource
+import signal
+import sys
 from pathlib import Path
 
 from passel.blobs import BlobStore
@@ -56,7 +59,17 @@ async def open_deps(settings: Settings, *, name: str, connections: int) -> Deps:
         limits=settings.limits,
         allow_private_urls=settings.private_urls_allowed,
         hide_foreign=settings.hide_foreign,
+        public_url=settings.public_url,
     )
+
+
+_PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent() -> None:
+    """In a child before it runs: a parent that was killed takes it along (Linux; elsewhere it notices or stays)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def settle_heap() -> None:

@@ -9,7 +9,6 @@ its process is gone it is started again, and everybody reconnects.
 
 import asyncio
 import contextlib
-import ctypes
 import fcntl
 import os
 import signal
@@ -20,7 +19,7 @@ from pathlib import Path
 
 import structlog
 
-from passel.compose.process import database_url, embedded, open_deps, prepare_data_dir
+from passel.compose.process import database_url, die_with_parent, embedded, open_deps, prepare_data_dir
 from passel.compose.settings import Settings
 from passel.services import accounts
 from passel.services.accounts import NewKey
@@ -29,7 +28,6 @@ from passel.store.schema import migrate
 
 log = structlog.get_logger()
 
-_PR_SET_PDEATHSIG = 1
 _STOP_SECONDS = 30.0
 
 
@@ -102,7 +100,7 @@ class _Child:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             start_new_session=True,  # Ctrl-C reaches the parent only, which stops things in order
-            preexec_fn=_die_with_parent,
+            preexec_fn=die_with_parent,
         )
         assert self.process.stdout is not None
         async for line in self.process.stdout:
@@ -118,12 +116,6 @@ class _Child:
     def kill(self) -> None:
         if self.process and self.process.returncode is None:
             self.process.kill()
-
-
-def _die_with_parent() -> None:
-    """A parent that was killed takes its children along (Linux; elsewhere they notice by themselves or stay)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 async def serve(settings: Settings, announce: Callable[[Started], None]) -> None:

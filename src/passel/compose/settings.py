@@ -12,8 +12,8 @@ from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from passel.core.limits import MIB, Limits
-from passel.core.retry import RetryPolicy
-from passel.store.turns import Capacity
+from passel.core.llm.retry import RetryPolicy
+from passel.store.admission import Capacity
 
 
 def default_data_dir() -> Path:
@@ -83,7 +83,18 @@ class Settings(BaseSettings):
         4, ge=1, description="Calls of one step that may fail by accident (broken connection, 5xx, unreadable answer)."
     )
     model_patience: float = Field(3600, ge=0, description="Seconds for which an overloaded provider (429, 503, 529) is asked again.")
-    max_attempts: int = Field(10, ge=1, description="Attempts at one message before it fails, when workers die on it.")
+    fault_patience: float = Field(
+        600,
+        ge=0,
+        description="Seconds for which a message is tried again that meets a fault of the server (a missing model file, a blob store that is away).",
+    )
+    quarantine: int = Field(
+        2,
+        ge=0,
+        le=64,
+        description="Processes that a worker starts for messages that may have killed a worker; 0 leaves them to other workers.",
+    )
+    max_attempts: int = Field(3, ge=1, description="Workers that a message may end while it runs alone in them, before it fails.")
     takeover_after: float = Field(6, ge=1, description="Seconds of silence after which a worker's messages are taken over.")
     drain_seconds: float = Field(10, ge=0, description="Seconds that a stopping worker lets its messages finish before it hands them back.")
 
@@ -126,7 +137,7 @@ class Settings(BaseSettings):
 
     @property
     def capacity(self) -> Capacity:
-        return Capacity(self.lane_concurrency, self.local_concurrency)
+        return Capacity(self.lane_concurrency, {"local": self.local_concurrency})
 
     @property
     def retries(self) -> RetryPolicy:

@@ -1,79 +1,169 @@
 """The worker process."""
 
 import asyncio
+import contextlib
 import os
 import signal
+import socket
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
 import structlog
 
-from passel.compose.process import database_url, open_deps, raise_file_limit, settle_heap
+from passel.compose.kinds import KINDS, Kind
+from passel.compose.process import die_with_parent, open_deps, raise_file_limit, settle_heap
 from passel.compose.settings import Settings
+from passel.core.context import Workload
+from passel.core.events import Event
+from passel.core.faults import FaultPolicy
+from passel.core.ids import SessionId
 from passel.engine.attempt import Attempts
-from passel.engine.duties import Auditor, Canceller, Evictor, Feeder, Pruner, Reconciler
+from passel.engine.claims import Claimer, SuspectClaimer
+from passel.engine.duties import Auditor, Canceller, Evictor, Feeder, Waker
+from passel.engine.duty import Duty
 from passel.engine.journal import Journal
-from passel.engine.queue import Queue, QueueSettings
+from passel.engine.liveness import Presence, Reaper
+from passel.engine.quarantine import Quarantine, Until
 from passel.engine.worker import Worker
-from passel.services.turns import TurnLoader
-from passel.store.database import Database, is_passing, pause_before_retry
+from passel.services.deps import Deps
+from passel.store import sessions
+from passel.store.database import Database, is_passing, patiently, pause_before_retry
 from passel.store.schema import current_revision, newest_revision
-from passel.workloads.agent.local import LocalModels
-from passel.workloads.agent.models import CallSettings, ModelDirectory
-from passel.workloads.agent.turns import AgentWorkload
 
 log = structlog.get_logger()
 
+_TAIL = 10_000
 
-async def run_worker(settings: Settings) -> None:
-    """Work until SIGTERM or SIGINT, then drain."""
+Ready = Callable[[], None]
+
+
+def _nobody() -> None:
+    return None
+
+
+async def run_worker(
+    settings: Settings,
+    kinds: Mapping[str, Kind] = KINDS,
+    *,
+    quarantine: Sequence[str] | None = None,
+    suspects: bool = False,
+    ready: Ready = _nobody,
+) -> None:
+    """Work until SIGTERM or SIGINT, then drain. `quarantine` is the command of a process for suspects of this worker;
+    such a process is run with `suspects`, and ends when there are none. `ready` is told once work can be taken."""
     raise_file_limit()
-    settle_heap()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     deps = await open_deps(settings, name="passel worker", connections=8)
-    pool = await Queue.open_pool(database_url(settings))
-    models = _models(settings)
     try:
-        if not await _wait_for_schema(deps.db, stop):
-            return
-        loader = TurnLoader(deps, settings.server_keys)
-        queue = Queue(pool, QueueSettings(settings.concurrency, timedelta(seconds=settings.takeover_after)))
-        attempts = Attempts(
-            Journal(deps.db, deps.clock, deps.capacity),
-            deps.clock,
-            deps.ids,
-            loader.load,
-            loader.read_file,
-            AgentWorkload(models, settings.retries),
-            settings.max_attempts,
-        )
-        duties = [
-            Feeder(deps.db, deps.capacity),
-            Reconciler(deps.db),
-            Canceller(deps.db, deps.clock, deps.capacity),
-            Evictor(deps.db, attempts),
-            Auditor(deps.db),
-            Pruner(deps.db, deps.clock),
-        ]
-        worker = Worker(deps.db, queue, attempts, duties, settings.drain_seconds)
-        stopping = asyncio.create_task(_stop_when(stop, worker))
-        log.info("worker is ready", pid=os.getpid(), concurrency=settings.concurrency)
-        await worker.run()
-        stopping.cancel()
+        if await _wait_for_schema(deps.db, stop):
+            async with contextlib.AsyncExitStack() as stack:
+                workloads = {name: await stack.enter_async_context(kind.open(settings, deps)) for name, kind in kinds.items()}
+                settle_heap()
+                attempts = _attempts(settings, deps, workloads)
+                worker = _Assembly(settings, deps, kinds, attempts, stop).build(quarantine, suspects)
+                stopping = asyncio.create_task(_stop_when(stop, worker))
+                ready()
+                log.info("worker is ready", pid=os.getpid(), kinds=list(kinds))
+                await worker.run()
+                stopping.cancel()
     finally:
-        await models.close()
-        pool.terminate()
         await deps.db.close()
 
 
-def _models(settings: Settings) -> ModelDirectory:
-    threads = settings.local_threads or max(1, (os.cpu_count() or 1) // max(1, settings.workers))
-    local = LocalModels(
-        settings.models_dir, parallel=settings.local_parallel, context_tokens=settings.local_context_tokens, threads=threads
-    )
-    calls = CallSettings(settings.model_timeout, settings.concurrency, settings.private_urls_allowed, settings.model_client == "auto")
-    return ModelDirectory(calls, local.url)
+def _attempts(settings: Settings, deps: Deps, workloads: Mapping[str, Workload]) -> Attempts:
+    async def read_tail(session_id: SessionId, after: int) -> Sequence[Event]:
+        async def read() -> Sequence[Event]:
+            async with deps.db.read() as c:
+                return await sessions.list_events(c, session_id, after, _TAIL)
+
+        return await patiently(read)
+
+    journal = Journal(deps.db, deps.clock, deps.capacity)
+    faults = FaultPolicy(settings.fault_patience)
+    return Attempts(journal, deps.clock, deps.ids, workloads, read_tail, settings.max_attempts, faults)
+
+
+class _Assembly:
+    """Puts a worker together: who claims, who watches."""
+
+    def __init__(self, settings: Settings, deps: Deps, kinds: Mapping[str, Kind], attempts: Attempts, stop: asyncio.Event) -> None:
+        self._settings, self._deps, self._kinds, self._attempts, self._stop = settings, deps, kinds, attempts, stop
+        self._evictor = Evictor(deps.db, attempts)
+        name = f"{socket.gethostname()}:{os.getpid()}"
+        self._presence = Presence(deps.db, name, list(kinds), self._on_ready, self._evictor.wake)
+        self._claimers: dict[str, Claimer] = {}
+
+    def build(self, quarantine: Sequence[str] | None, suspects: bool) -> Worker:
+        deps, settings = self._deps, self._settings
+        make = SuspectClaimer if suspects else Claimer
+        for name, kind in self._kinds.items():
+            self._claimers[name] = make(
+                deps.db, deps.clock, deps.capacity, self._attempts, name, kind.places(settings), lambda: self._presence.worker_id
+            )
+        duties = [self._evictor, self._until_no_suspects()] if suspects else self._duties(quarantine)
+        return Worker(
+            deps.db,
+            deps.clock,
+            deps.capacity,
+            self._presence,
+            self._attempts,
+            list(self._claimers.values()),
+            duties,
+            settings.drain_seconds,
+        )
+
+    def _on_ready(self, kind: str) -> None:
+        if kind in self._claimers:
+            self._claimers[kind].wake()
+
+    def _until_no_suspects(self) -> Duty:
+        return Until(self._deps.db, list(self._kinds), lambda: any(c.running for c in self._claimers.values()), self._stop.set)
+
+    def _duties(self, quarantine: Sequence[str] | None) -> list[Duty]:
+        db, clock, capacity, settings = self._deps.db, self._deps.clock, self._deps.capacity, self._settings
+        takeover_after = timedelta(seconds=settings.takeover_after)
+        duties: list[Duty] = [
+            Feeder(db, clock, capacity),
+            Waker(db, clock, capacity),
+            Canceller(db, clock, capacity),
+            Auditor(db, clock, capacity),
+            Reaper(db, clock, capacity, self._presence, takeover_after),
+            self._evictor,
+        ]
+        if quarantine:
+            run = _Process(quarantine, settings)
+            duties.append(Quarantine(db, list(self._kinds), settings.quarantine, run))
+        return duties
+
+
+class _Process:
+    """Runs one quarantine process to its end; ends it when the caller is cancelled."""
+
+    def __init__(self, command: Sequence[str], settings: Settings) -> None:
+        self._command, self._environment = command, {**os.environ, **settings.environment()}
+
+    async def __call__(self) -> int:
+        process = await asyncio.create_subprocess_exec(
+            *self._command,
+            env=self._environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            start_new_session=True,
+            preexec_fn=die_with_parent,
+        )
+        try:
+            return await process.wait()
+        except asyncio.CancelledError:
+            process.terminate()
+            await process.wait()
+            raise
+
+
+def quarantine_command(kinds: Sequence[str]) -> list[str]:
+    return [sys.executable, "-m", "passel", "worker", "--kinds", ",".join(kinds), "--suspects"]
 
 
 async def _stop_when(stop: asyncio.Event, worker: Worker) -> None:

@@ -1,86 +1,63 @@
 """What a workload is given to do its work with. An engine implements it; a test may do so with a dictionary."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
-from passel.core.costs import Usage
+from passel.core.effects import Effect, Outcome
+from passel.core.endings import Done, Ending, Fail
 from passel.core.events import Draft, Event
-from passel.core.ids import CallId, MessageId, OrgId, SessionId
-from passel.core.llm import AgentSpec, LlmOption
+from passel.core.ids import EffectId, MessageId, OrgId, SessionId
 
 
 @dataclass(frozen=True, slots=True)
-class CallIntent:
-    """A model call that is about to be made; durable before the first byte leaves."""
-
-    id: CallId
-    number: int
-    request_hash: str
-    started_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class CallOutcome:
-    """How a call ended: `answered`, `failed` (not billed) or `in_doubt` (it may have been)."""
-
-    id: CallId
-    state: str
-    usage: Usage
-    error: str | None
-    ended_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """The message is answered."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fail:
-    """The message failed for good; `error` is what the client reads in `output.error`."""
-
-    error: str
-
-
-Ending = Done | Fail
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """One attempt at one message. `api_key` is None when the option is called without a key."""
+class Task:
+    """One attempt at one message. `spec` is what the session's kind keeps of it, `secrets` are sealed."""
 
     org_id: OrgId
     session_id: SessionId
     message_id: MessageId
+    kind: str
+    subject_id: str | None
+    spec: Mapping[str, Any]
+    secrets: bytes | None = field(repr=False)
     attempt: int
-    llm_id: str | None
-    spec: AgentSpec
-    option: LlmOption
-    api_key: str | None
-    ledger: tuple[Event, ...] = field(repr=False)
-
-
-class Context(Protocol):
-    """Every write names the attempt; when another owns the session now, it raises `LeaseLost`."""
-
-    @property
-    def turn(self) -> Turn: ...
-
-    def now(self) -> datetime: ...
-
-    def new_call_id(self) -> CallId: ...
-
-    async def read_file(self, file_id: str) -> "StoredFile": ...
-
-    async def write(self, drafts: Sequence[Draft] = (), *, ended: CallOutcome | None = None, intent: CallIntent | None = None) -> None: ...
-
-    async def finish(self, ending: Ending, drafts: Sequence[Draft] = (), *, ended: CallOutcome | None = None) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
-class StoredFile:
-    filename: str
-    media_type: str
-    data: bytes = field(repr=False)
+class Step:
+    """What one write of an attempt says, all of it or nothing: events, effects that are about to happen, effects that
+    have ended, the item's state (`settles`, while the attempt goes on), and the attempt's ending."""
+
+    drafts: tuple[Draft, ...] = ()
+    began: tuple[Effect, ...] = ()
+    ended: tuple[Outcome, ...] = ()
+    settles: Done | Fail | None = None
+    ending: Ending | None = None
+
+
+class Context(Protocol):
+    """An attempt, as its workload sees it."""
+
+    @property
+    def task(self) -> Task: ...
+
+    @property
+    def ledger(self) -> Sequence[Event]:
+        """The session's events as far as this attempt knows them; grows with each `write`."""
+        ...
+
+    def now(self) -> datetime: ...
+
+    def new_effect_id(self) -> EffectId: ...
+
+    async def write(self, step: Step) -> tuple[Event, ...]:
+        """Make a step durable and return its events with their numbers. Steps are kept in the order of the calls, also
+        when several are under way at once, and also when the caller is cancelled while it waits. Raises `LeaseLost`
+        when another attempt owns the message now, or it was cancelled."""
+        ...
+
+
+Workload = Callable[[Context], Awaitable[Step]]
+"""Does the work of a kind. Returns the last step, which carries the ending."""

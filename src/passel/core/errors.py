@@ -10,19 +10,23 @@
     +-- TooLarge           past a configured limit
     +-- Unavailable        a part that we need is away; the same call may work later
 
-A worker that lost its lease gets `LeaseLost`; it is not an answer to anybody and is no `PasselError`.
+Two are no answers to anybody, and no `PasselError`: a worker that lost its lease gets `LeaseLost`, and work whose
+footing is missing (a model file, a secret key) gets `NotReady` and is tried again.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
 class PasselError(Exception):
     code = "error"
 
-    def __init__(self, message: str, *, field: str | None = None) -> None:
+    def __init__(self, message: str, *, field: str | None = None, errors: "Sequence[FieldError]" = ()) -> None:
+        """`errors` where more than one rule is broken; else `field` alone says where."""
         super().__init__(message)
         self.message = message
         self.field = field
+        self.errors = tuple(errors) or ((FieldError(field, message),) if field is not None else ())
 
 
 class Invalid(PasselError):
@@ -55,6 +59,10 @@ class TooLarge(PasselError):
 
 class Unavailable(PasselError):
     code = "unavailable"
+
+
+class NotReady(Exception):
+    """Something that the work stands on is not here. `str` says what, and what to do about it."""
 
 
 class LeaseLost(Exception):

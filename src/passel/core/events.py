@@ -1,37 +1,37 @@
-"""Events: the entries of a session's ledger, and the one place that spells their payloads.
+"""Events: the entries of a session's ledger, and the vocabulary that all kinds share.
 
 The ledger is append-only, gapless and numbered from 1. Everything else that Passel says of a session (messages,
-outputs, the transcript, the bill, what the model is told next) is derived from it by `passel.core.ledger`.
-Payloads follow section 4.2 of the wire contract of the `dari` face; `model.*` types are ours.
+outputs, transcripts, the bill, what a model is told next) is derived from it. Each kind adds types of its own
+(`passel.core.agent.events`). Words here are ours; a face translates them into those of its wire format.
+
+    message.requested   what the client asked for, in the shape of the session's kind; the first event of each message
+    message.state       {state, previous, attempt, error?, reason?, until?, fault?}
+    session.state       {state, previous}
+    effect.in_doubt     {effect: {id, kind, name, number, attempt, request_hash, detail}}
 """
 
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from passel.core.endings import Done, Ending, Fail, Retry, Wait
 from passel.core.ids import MessageId, OrgId, SessionId
+from passel.core.states import COMPLETED, DELAYED, FAILED, READY, RUNNING, WAITING
 
-USER_MESSAGE = "user.message"
-SESSION_STATUS = "session.status_changed"
-MESSAGE_STATUS = "message.status_changed"
-ASSISTANT_MESSAGE = "assistant.message_completed"
-CALL_FAILED = "model.call_failed"
-CALL_IN_DOUBT = "model.call_in_doubt"
+MESSAGE_REQUESTED = "message.requested"
+MESSAGE_STATE = "message.state"
+SESSION_STATE = "session.state"
+EFFECT_IN_DOUBT = "effect.in_doubt"
 
-_SOURCES = {USER_MESSAGE: "user", ASSISTANT_MESSAGE: "agent"}
+IDLE = "idle"
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """An event that has no number yet: the transaction that appends it gives it out."""
+    """An event of a message that has no number yet: the transaction that appends it gives it out."""
 
     type: str
-    message_id: MessageId | None
     data: dict[str, Any]
-
-    @property
-    def source(self) -> str:
-        return _SOURCES.get(self.type, "system")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,44 +41,53 @@ class Event:
     seq: int
     message_id: MessageId | None
     type: str
-    source: str
     data: dict[str, Any]
     created_at: datetime
 
 
-def user_message(message_id: MessageId, content: list[dict[str, Any]], metadata: dict[str, Any] | None) -> Draft:
-    data = {"content": content, "metadata": metadata or {}, "message_id": message_id}
-    return Draft(USER_MESSAGE, message_id, data)
+def message_requested(request: dict[str, Any]) -> Draft:
+    return Draft(MESSAGE_REQUESTED, request)
 
 
-def session_status(status: str, previous: str) -> Draft:
-    return Draft(SESSION_STATUS, None, {"status": status, "previous_status": previous})
+def message_began(attempt: int) -> Draft:
+    return Draft(MESSAGE_STATE, {"state": RUNNING, "previous": READY, "attempt": attempt})
 
 
-def message_status(message_id: MessageId, status: str, previous: str, attempt: int, error: str | None = None) -> Draft:
-    data = {
-        "message_id": message_id,
-        "status": status,
-        "previous_status": previous,
-        "attempt": attempt,
-        "error": error,
-    }
-    return Draft(MESSAGE_STATUS, message_id, data)
+def message_failed(error: str, previous: str, attempt: int) -> Draft:
+    return Draft(MESSAGE_STATE, {"state": FAILED, "previous": previous, "attempt": attempt, "error": error})
 
 
-def assistant_message(message_id: MessageId, text: str, stop_reason: str, call: dict[str, Any]) -> Draft:
-    data = {
-        "message_id": message_id,
-        "content": [{"type": "text", "text": text}] if text else [],
-        "stop_reason": stop_reason,
-        "call": call,
-    }
-    return Draft(ASSISTANT_MESSAGE, message_id, data)
+def message_ended(ending: Ending, attempt: int) -> Draft:
+    """How an attempt left its message."""
+    data: dict[str, Any] = {"state": state_after(ending), "previous": RUNNING, "attempt": attempt}
+    match ending:
+        case Done():
+            pass
+        case Fail(error):
+            data["error"] = error
+        case Wait(until, reason):
+            data |= {"reason": reason, "until": until and until.isoformat()}
+        case Retry(at, reason, fault):
+            data |= {"reason": reason, "until": at.isoformat(), "fault": fault}
+    return Draft(MESSAGE_STATE, data)
 
 
-def call_failed(message_id: MessageId, call: dict[str, Any], error: str) -> Draft:
-    return Draft(CALL_FAILED, message_id, {"message_id": message_id, "call": call, "error": error})
+def state_after(ending: Ending) -> str:
+    """The message's state after an attempt with this ending."""
+    match ending:
+        case Done():
+            return COMPLETED
+        case Fail():
+            return FAILED
+        case Wait():
+            return WAITING
+        case Retry():
+            return DELAYED
 
 
-def call_in_doubt(message_id: MessageId, call: dict[str, Any]) -> Draft:
-    return Draft(CALL_IN_DOUBT, message_id, {"message_id": message_id, "call": call})
+def session_state(state: str, previous: str) -> Draft:
+    return Draft(SESSION_STATE, {"state": state, "previous": previous})
+
+
+def effect_in_doubt(effect: dict[str, Any]) -> Draft:
+    return Draft(EFFECT_IN_DOUBT, {"effect": effect})

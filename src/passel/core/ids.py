@@ -13,14 +13,12 @@ from typing import NewType
 OrgId = NewType("OrgId", str)
 KeyId = NewType("KeyId", str)
 CredentialId = NewType("CredentialId", str)
-SnapshotId = NewType("SnapshotId", str)
-AgentId = NewType("AgentId", str)
-VersionId = NewType("VersionId", str)
 SessionId = NewType("SessionId", str)
 MessageId = NewType("MessageId", str)
 BatchId = NewType("BatchId", str)
 FileId = NewType("FileId", str)
-CallId = NewType("CallId", str)
+EffectId = NewType("EffectId", str)
+WorkerId = NewType("WorkerId", int)
 LaneId = NewType("LaneId", int)
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -73,15 +71,6 @@ class IdSource:
     def credential(self) -> CredentialId:
         return CredentialId(self.new("cred"))
 
-    def snapshot(self) -> SnapshotId:
-        return SnapshotId(self.new("src"))
-
-    def agent(self) -> AgentId:
-        return AgentId(self.new("agt"))
-
-    def version(self) -> VersionId:
-        return VersionId(self.new("ver"))
-
     def session(self) -> SessionId:
         return SessionId(self.new("sess"))
 
@@ -94,5 +83,5 @@ class IdSource:
     def file(self) -> FileId:
         return FileId(self.new("file"))
 
-    def call(self) -> CallId:
-        return CallId(self.new("call"))
+    def effect(self) -> EffectId:
+        return EffectId(self.new("eff"))

@@ -1,61 +1,85 @@
-"""One attempt at one message: the `Context` that a workload works with."""
+"""One attempt at one message: the `Context` that a workload works with, and how an attempt ends."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 import structlog
 
 from passel.core.clock import Clock
-from passel.core.content import clean
-from passel.core.context import CallIntent, CallOutcome, Context, Ending, Fail, StoredFile, Turn
-from passel.core.errors import LeaseLost
-from passel.core.events import Draft
-from passel.core.ids import CallId, IdSource
+from passel.core.context import Step, Task, Workload
+from passel.core.endings import Fail
+from passel.core.errors import LeaseLost, NotReady
+from passel.core.events import Event
+from passel.core.faults import FaultPolicy, after_fault
+from passel.core.ids import EffectId, IdSource, MessageId, SessionId
+from passel.core.text import clean
 from passel.engine.journal import Journal
-from passel.store.jobs import Job
-from passel.store.turns import Claim, Lease, StepWrite
+from passel.store.leases import Claim, Lease
+from passel.store.steps import StepWrite
 
 log = structlog.get_logger()
 
-Workload = Callable[[Context], Awaitable[None]]
-TurnLoader = Callable[[Claim], Awaitable[Turn]]
-FileReader = Callable[[Turn, str], Awaitable[StoredFile]]
+_LONGEST_ERROR = 2000
+
+ReadTail = Callable[[SessionId, int], Awaitable[Sequence[Event]]]
 
 
 class Attempt:
-    """Implements `Context`. Each write carries the lease and the next step number."""
+    """Implements `Context`. A write gets its number when it is asked for, before anything is awaited."""
 
-    def __init__(self, claim: Claim, turn: Turn, journal: Journal, clock: Clock, ids: IdSource, read_file: FileReader) -> None:
-        self._lease, self._turn = claim.lease, turn
-        self._journal, self._clock, self._ids, self._read_file = journal, clock, ids, read_file
-        self.step = 0
-        self.finished = False
+    def __init__(self, claim: Claim, ledger: Sequence[Event], journal: Journal, clock: Clock, ids: IdSource, read_tail: ReadTail) -> None:
+        lease = self._lease = claim.lease
+        self._task = Task(
+            lease.org_id, lease.session_id, lease.message_id, claim.kind, claim.subject_id, claim.spec, claim.secrets, lease.attempt
+        )
+        self._ledger = list(ledger)
+        self._journal, self._clock, self._ids, self._read_tail = journal, clock, ids, read_tail
+        self._writes = 0
+        self._open: set[EffectId] = set()
 
     @property
-    def turn(self) -> Turn:
-        return self._turn
+    def task(self) -> Task:
+        return self._task
+
+    @property
+    def ledger(self) -> Sequence[Event]:
+        return self._ledger
 
     def now(self) -> datetime:
         return self._clock()
 
-    def new_call_id(self) -> CallId:
-        return self._ids.call()
+    def new_effect_id(self) -> EffectId:
+        return self._ids.effect()
 
-    async def read_file(self, file_id: str) -> StoredFile:
-        return await self._read_file(self._turn, file_id)
+    async def write(self, step: Step) -> tuple[Event, ...]:
+        self._writes += 1
+        ended = self._open.intersection(outcome.id for outcome in step.ended)
+        self._open.update(effect.id for effect in step.began)
+        self._open -= ended
+        write = StepWrite(self._lease, self._writes, self._known, step, bool(self._open))
+        try:
+            events = await self._journal.write(write, self._learn)
+        except LeaseLost:
+            raise
+        except Exception:
+            self._open |= ended  # refused: what the step said of them is not known to the ledger
+            raise
+        if not events and (step.drafts or step.ending):
+            await self._read_what_was_written()
+        return events
 
-    async def write(self, drafts: Sequence[Draft] = (), *, ended: CallOutcome | None = None, intent: CallIntent | None = None) -> None:
-        await self._append(StepWrite(self._lease, self.step, self._turn.option, tuple(drafts), ended, intent))
+    @property
+    def _known(self) -> int:
+        return self._ledger[-1].seq if self._ledger else 0
 
-    async def finish(self, ending: Ending, drafts: Sequence[Draft] = (), *, ended: CallOutcome | None = None) -> None:
-        await self._append(StepWrite(self._lease, self.step, self._turn.option, tuple(drafts), ended, ending=ending))
-        self.finished = True
+    def _learn(self, events: tuple[Event, ...]) -> None:
+        self._ledger += events
 
-    async def _append(self, write: StepWrite) -> None:
-        await self._journal.write(write)
-        self.step += 1
+    async def _read_what_was_written(self) -> None:
+        """The commit's answer got lost, and the numbers of the events with it."""
+        self._ledger += await self._read_tail(self._lease.session_id, self._known)
 
 
 @dataclass(slots=True)
@@ -69,60 +93,71 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Attempts:
-    """Runs the jobs that the queue delivers. `held` are the leases of the attempts that run, by session."""
+    """Runs claims with the workloads of their kinds. `held` are the leases of the attempts that run, by message."""
 
     journal: Journal
     clock: Clock
     ids: IdSource
-    load_turn: TurnLoader
-    read_file: FileReader
-    workload: Workload
+    workloads: Mapping[str, Workload]
+    read_tail: ReadTail
     max_attempts: int
-    held: dict[str, Held] = field(default_factory=dict[str, Held])
+    faults: FaultPolicy = field(default_factory=FaultPolicy)
+    held: dict[MessageId, Held] = field(default_factory=dict[MessageId, Held])
 
-    async def run(self, job: Job) -> None:
-        claim = await self.journal.begin(job)
-        if claim is None:
-            return
+    async def run(self, claim: Claim, ledger: Sequence[Event]) -> None:
+        """Work until the attempt has ended, its lease is lost, or it is cancelled: a drain, which hands it back."""
         task = asyncio.current_task()
         assert task is not None
-        held = self.held[job.session_id] = Held(claim.lease, task)
+        held = self.held[claim.lease.message_id] = Held(claim.lease, task)
         try:
-            await self._work(claim)
+            await self._work(claim, ledger)
         except LeaseLost:
-            log.info("lease lost", session=job.session_id, attempt=claim.lease.attempt)
+            log.info("lease lost", message=claim.lease.message_id, attempt=claim.lease.attempt)
         except asyncio.CancelledError:
             if not held.evicted:
-                raise  # a drain: the lease stays noted, to be handed back
+                raise  # the lease stays noted
             task.uncancel()
         self._forget(held)
 
-    def evict(self, session_id: str) -> None:
-        """End an attempt whose lease is lost: its call is of no use to anybody any more."""
-        held = self.held.get(session_id)
+    def evict(self, message_id: MessageId) -> None:
+        """End an attempt whose lease is lost: what it does is of no use to anybody any more."""
+        held = self.held.get(message_id)
         if held is not None and not held.task.done():
             held.evicted = True
             held.task.cancel()
 
     def _forget(self, held: Held) -> None:
-        if self.held.get(held.lease.session_id) is held:
-            del self.held[held.lease.session_id]
+        if self.held.get(held.lease.message_id) is held:
+            del self.held[held.lease.message_id]
 
-    async def _work(self, claim: Claim) -> None:
+    async def _work(self, claim: Claim, ledger: Sequence[Event]) -> None:
+        attempt = Attempt(claim, ledger, self.journal, self.clock, self.ids, self.read_tail)
         if claim.lost >= self.max_attempts:
-            await self._fail(claim, 0, f"given up: {claim.lost} attempts at this message ended with their worker")
+            error = f"given up: {claim.lost} attempts at this message, with nothing beside it, ended with their worker"
+            await attempt.write(Step(ending=Fail(error)))
             return
-        attempt: Attempt | None = None
+        step = await self._last_step(attempt)
         try:
-            turn = await self.load_turn(claim)
-            attempt = Attempt(claim, turn, self.journal, self.clock, self.ids, self.read_file)
-            await self.workload(attempt)
+            await attempt.write(step)
         except LeaseLost:
             raise
         except Exception as error:
-            log.exception("a turn failed inside Passel", session=claim.lease.session_id)
-            if attempt is None or not attempt.finished:
-                await self._fail(claim, attempt.step if attempt else 0, f"internal error: {type(error).__name__}: {error}")
+            await attempt.write(Step(ending=Fail(f"internal error: the result could not be stored: {clean(str(error))[:_LONGEST_ERROR]}")))
 
-    async def _fail(self, claim: Claim, step: int, error: str) -> None:
-        await self.journal.write(StepWrite(claim.lease, step, None, ending=Fail(clean(error)[:2000])))
+    async def _last_step(self, attempt: Attempt) -> Step:
+        """What the workload ends with. An exception is a fault of ours or of what we stand on: another try, later."""
+        try:
+            step = await self.workloads[attempt.task.kind](attempt)
+            if step.ending is None:
+                raise RuntimeError(f"the workload of {attempt.task.kind} returned a step without an ending")
+            return step
+        except LeaseLost:
+            raise
+        except Exception as error:
+            log.warning(
+                "an attempt met a fault", message=attempt.task.message_id, exc_info=not isinstance(error, NotReady), error=str(error)
+            )
+            reason = str(error) if isinstance(error, NotReady) else f"internal error: {type(error).__name__}: {error}"
+            return Step(
+                ending=after_fault(attempt.ledger, attempt.task.message_id, clean(reason)[:_LONGEST_ERROR], self.clock(), self.faults)
+            )

@@ -11,18 +11,25 @@ log = structlog.get_logger()
 
 
 class Duty:
-    """Calls `tick` every `interval` seconds until stopped. A tick that fails is logged and tried again later."""
+    """Calls `tick` every `interval` seconds, and when it is woken, until stopped. A tick that fails is logged and tried
+    again later."""
 
     interval: float = 1.0
 
     def __init__(self) -> None:
-        self._stop = asyncio.Event()
+        self._stopped = False
+        self._wake = asyncio.Event()
 
     async def tick(self) -> None:
         raise NotImplementedError  # each duty says what it does
 
+    @property
+    def stopping(self) -> bool:
+        return self._stopped
+
     async def run(self) -> None:
-        while not self._stop.is_set():
+        while not self._stopped:
+            self._wake.clear()
             try:
                 await self.tick()
             except Exception as error:
@@ -30,8 +37,15 @@ class Duty:
                     log.debug("duty waits for the database", duty=type(self).__name__)
                 else:
                     log.exception("duty failed", duty=type(self).__name__)
+            if self._stopped:
+                return
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stop.wait(), self.interval)
+                await asyncio.wait_for(self._wake.wait(), self.interval)
+
+    def wake(self) -> None:
+        """Tick now."""
+        self._wake.set()
 
     def stop(self) -> None:
-        self._stop.set()
+        self._stopped = True
+        self._wake.set()

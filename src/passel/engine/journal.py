@@ -4,43 +4,51 @@ A flush takes everything that has been asked for since the last one and commits 
 are under way at most: while PostgreSQL works on one, the worker prepares the other. So commits do not grow with
 concurrency: under load a flush carries hundreds of writes, and an idle worker still writes at once.
 
+The writes of one attempt are made one after the other, in the order in which they were asked for; the next one waits
+until the one before is durable. A write whose author has gone is made all the same: it may carry a paid answer.
+
 When the database is away, full or out of connections, the flush is tried again until it answers; nothing is
-dropped, and a commit whose answer got lost is recognised by its step number. When one write of a group is at fault,
-each is tried alone, and only that one's author gets the error.
+dropped, and a commit whose answer got lost is recognised by the attempt and the number of its write. When one write of
+a group is at fault, each is tried alone, and only that one's author gets the error.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import structlog
 
 from passel.core.clock import Clock
 from passel.core.errors import LeaseLost
-from passel.core.ids import SessionId
-from passel.store import turns
+from passel.core.events import Event
+from passel.core.ids import MessageId
+from passel.store import steps
+from passel.store.admission import Capacity
 from passel.store.database import Database, is_passing, pause_before_retry
-from passel.store.jobs import Job
-from passel.store.turns import Capacity, Claim, StepWrite
+from passel.store.steps import StepWrite
 
 log = structlog.get_logger()
 
 _LARGEST_FLUSH = 500
 _FLUSHERS = 2
 
+Learn = Callable[[tuple[Event, ...]], None]
+
 
 @dataclass(slots=True)
 class _Entry:
-    work: Job | StepWrite
-    done: asyncio.Future[Claim | None] = field(repr=False)
+    write: StepWrite
+    learn: Learn
+    done: "asyncio.Future[tuple[Event, ...]]" = field(repr=False)
 
     @property
-    def session_id(self) -> SessionId:
-        return self.work.session_id if isinstance(self.work, Job) else self.work.lease.session_id
+    def message_id(self) -> MessageId:
+        return self.write.lease.message_id
 
-    def resolve(self, claim: Claim | None) -> None:
+    def resolve(self, events: tuple[Event, ...]) -> None:
+        self.learn(events)
         if not self.done.done():
-            self.done.set_result(claim)
+            self.done.set_result(events)
 
     def fail(self, error: BaseException) -> None:
         if not self.done.done():
@@ -48,93 +56,106 @@ class _Entry:
 
 
 class Journal:
+    """`flushes` and `writes` count what it has done."""
+
     def __init__(self, db: Database, clock: Clock, capacity: Capacity) -> None:
         self._db, self._clock, self._capacity = db, clock, capacity
         self._waiting: list[_Entry] = []
+        self._in_flight: set[MessageId] = set()
         self._wake = asyncio.Event()
+        self._settled = asyncio.Event()
+        self._settled.set()
         self._stopping = False
         self.flushes = 0
         self.writes = 0
 
-    async def begin(self, job: Job) -> Claim | None:
-        """Begin an attempt. None when there is nothing to do: the message has ended or was cancelled."""
-        return await self._put(job)
-
-    async def write(self, write: StepWrite) -> None:
-        """Durable when this returns. Raises `LeaseLost` when another attempt owns the session."""
-        await self._put(write)
+    def write(self, write: StepWrite, learn: Learn) -> "asyncio.Future[tuple[Event, ...]]":
+        """The write is durable when the future has its events. `learn` is told them first, also when nobody waits for
+        the future any more. The future raises `LeaseLost` when another attempt owns the message."""
+        entry = _Entry(write, learn, asyncio.get_running_loop().create_future())
+        self._waiting.append(entry)
+        self._settled.clear()
+        self._wake.set()
+        return entry.done
 
     async def run(self) -> None:
         """Flush until `stop`; what was asked for before that is still written."""
         await asyncio.gather(*(self._keep_flushing() for _ in range(_FLUSHERS)))
 
-    async def _keep_flushing(self) -> None:
-        while not (self._stopping and not self._waiting):
-            await self._wake.wait()
-            while self._waiting:
-                await self._flush(self._take())
-            if not self._stopping:
-                self._wake.clear()
-
     def stop(self) -> None:
         self._stopping = True
         self._wake.set()
 
-    def _put(self, work: Job | StepWrite) -> asyncio.Future[Claim | None]:
-        entry = _Entry(work, asyncio.get_running_loop().create_future())
-        self._waiting.append(entry)
-        self._wake.set()
-        return entry.done
+    async def settled(self) -> None:
+        """Wait until everything that was asked for is durable."""
+        await self._settled.wait()
+
+    async def _keep_flushing(self) -> None:
+        while not (self._stopping and not self._waiting):
+            await self._wake.wait()
+            while group := self._take():
+                await self._flush_group(group)
+            if not self._stopping:
+                self._wake.clear()
+            elif self._waiting:
+                await asyncio.sleep(0)  # the other flusher has what these wait for
+
+    async def _flush_group(self, group: Sequence[_Entry]) -> None:
+        try:
+            await self._flush(group)
+        finally:
+            self._in_flight.difference_update(entry.message_id for entry in group)
+            if self._waiting:
+                self._wake.set()
+            elif not self._in_flight:
+                self._settled.set()
 
     def _take(self) -> list[_Entry]:
-        """The next group: in order, and no session twice (its second write builds on the first)."""
-        group: dict[SessionId, _Entry] = {}
+        """The next group: in order, and no message twice nor one whose write before is still under way."""
+        group: list[_Entry] = []
         rest: list[_Entry] = []
-        for entry in self._waiting:
-            if isinstance(entry.work, Job) and entry.done.cancelled():
-                continue  # a begin that nobody waits for; a write is made all the same, since it may carry a paid answer
-            if entry.session_id in group or len(group) >= _LARGEST_FLUSH:
+        for n, entry in enumerate(self._waiting):
+            if len(group) == _LARGEST_FLUSH:
+                rest += self._waiting[n:]
+                break
+            if entry.message_id in self._in_flight:
                 rest.append(entry)
             else:
-                group[entry.session_id] = entry
+                self._in_flight.add(entry.message_id)
+                group.append(entry)
         self._waiting = rest
-        return list(group.values())
+        return group
 
     async def _flush(self, group: Sequence[_Entry]) -> None:
         tries = 0
         while True:
             try:
-                claims, held = await self._commit(group)
+                written = await self._commit(group)
             except Exception as error:
-                if is_passing(error):
-                    if tries % 20 == 0:
-                        log.warning("database is away, writes wait", error=str(error) or repr(error), writes=len(group))
-                    await pause_before_retry(tries)
-                    tries += 1
-                    continue
-                await self._flush_one_by_one(group, error)
-                return
+                if not is_passing(error):
+                    await self._flush_one_by_one(group, error)
+                    return
+                if tries % 20 == 0:
+                    log.warning("database is away, writes wait", error=str(error) or repr(error), writes=len(group))
+                await pause_before_retry(tries)
+                tries += 1
+                continue
             break
         self.flushes += 1
         self.writes += len(group)
-        granted = {claim.lease.session_id: claim for claim in claims}
         for entry in group:
-            if isinstance(entry.work, Job):
-                entry.resolve(granted.get(entry.session_id))
-            elif entry.session_id in held:
-                entry.resolve(None)
+            if entry.message_id in written:
+                entry.resolve(written[entry.message_id])
             else:
-                entry.fail(LeaseLost(entry.session_id))
+                entry.fail(LeaseLost(entry.message_id))
 
-    async def _commit(self, group: Sequence[_Entry]) -> tuple[list[Claim], set[SessionId]]:
-        begins = [e.work for e in group if isinstance(e.work, Job)]
-        writes = [e.work for e in group if isinstance(e.work, StepWrite)]
+    async def _commit(self, group: Sequence[_Entry]) -> steps.Written:
         async with self._db.write() as c:
-            return await turns.apply(c, begins, writes, self._clock(), self._capacity)
+            return await steps.apply(c, [entry.write for entry in group], self._clock(), self._capacity)
 
     async def _flush_one_by_one(self, group: Sequence[_Entry], error: Exception) -> None:
         if len(group) == 1:
-            log.error("a write was refused by the database", session=group[0].session_id, error=str(error))
+            log.error("a write was refused by the database", message=group[0].message_id, error=str(error))
             group[0].fail(error)
             return
         for entry in group:

@@ -1,18 +1,19 @@
-"""A worker: takes jobs, runs attempts, and drains when asked to stop."""
+"""A worker: takes messages of its kinds, runs attempts, and drains when asked to stop."""
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
-from datetime import timedelta
 
 import structlog
-from pgqueuer.errors import RetryRequested
 
+from passel.core.clock import Clock
 from passel.engine.attempt import Attempts
+from passel.engine.claims import Claimer
 from passel.engine.duty import Duty
-from passel.engine.queue import Queue
-from passel.store import turns
+from passel.engine.liveness import Presence
+from passel.store import attempts as store
+from passel.store.admission import Capacity
 from passel.store.database import Database, is_passing, pause_before_retry
-from passel.store.jobs import Job
 
 log = structlog.get_logger()
 
@@ -22,28 +23,39 @@ _LAST_WRITES_SECONDS = 10.0
 class Worker:
     """`run` returns when `stop` was called and everything is finished or handed back."""
 
-    def __init__(self, db: Database, queue: Queue, attempts: Attempts, duties: Sequence[Duty], drain_seconds: float) -> None:
-        self._db, self._queue, self._attempts, self._duties = db, queue, attempts, duties
-        self._running: set[asyncio.Task[None]] = set()
-        self._stop = asyncio.Event()
+    def __init__(
+        self,
+        db: Database,
+        clock: Clock,
+        capacity: Capacity,
+        presence: Presence,
+        attempts: Attempts,
+        claimers: Sequence[Claimer],
+        duties: Sequence[Duty],
+        drain_seconds: float,
+    ) -> None:
+        self._db, self._clock, self._capacity = db, clock, capacity
+        self._presence, self._attempts, self._claimers, self._duties = presence, attempts, claimers, duties
         self._drain_seconds = drain_seconds
+        self._stop = asyncio.Event()
 
     def stop(self) -> None:
         self._stop.set()
 
     async def run(self) -> None:
+        presence = asyncio.create_task(self._presence.run())
         journal = asyncio.create_task(self._attempts.journal.run())
         duties = [asyncio.create_task(duty.run()) for duty in self._duties]
-        queue = asyncio.create_task(self._queue.run(self._handle))
+        claiming = asyncio.create_task(self._claim())
         stopped = asyncio.create_task(self._stop.wait())
         try:
-            await asyncio.wait([queue, journal, stopped], return_when=asyncio.FIRST_COMPLETED)
-            for task in (queue, journal):
+            await asyncio.wait([claiming, journal, presence, stopped], return_when=asyncio.FIRST_COMPLETED)
+            for task in (claiming, journal, presence):
                 if task.done() and not self._stop.is_set():
                     await task  # raises what ended it; the parent starts a new process
         finally:
             self._stop.set()
-            await self._drain(queue)
+            await self._drain(claiming)
             for duty in self._duties:
                 duty.stop()
             await asyncio.gather(*duties, return_exceptions=True)
@@ -51,37 +63,44 @@ class Worker:
             if not (await asyncio.wait([journal], timeout=_LAST_WRITES_SECONDS))[0]:
                 log.warning("the database is away: the last writes could not be made")
                 journal.cancel()
+            self._presence.stop()
+            await asyncio.wait([presence], timeout=2)
+            presence.cancel()
             stopped.cancel()
 
-    async def _handle(self, job: Job) -> None:
-        if self._stop.is_set():
-            raise RetryRequested(timedelta(0), "the worker is shutting down")  # back into the queue
-        task = asyncio.current_task()
-        assert task is not None
-        self._running.add(task)
-        try:
-            await self._attempts.run(job)
-        finally:
-            self._running.discard(task)
+    async def _claim(self) -> None:
+        await self._presence.arrive()
+        async with asyncio.TaskGroup() as group:
+            for claimer in self._claimers:
+                group.create_task(claimer.run())
 
-    async def _drain(self, queue: asyncio.Task[None]) -> None:
+    @property
+    def _running(self) -> list[asyncio.Task[None]]:
+        return [task for claimer in self._claimers for task in claimer.running]
+
+    async def _drain(self, claiming: "asyncio.Task[None]") -> None:
         """Take nothing new, let what runs finish for a while, hand back the rest."""
-        self._queue.stop()
+        for claimer in self._claimers:
+            claimer.stop()
+        if not claiming.done() and not (await asyncio.wait([claiming], timeout=_LAST_WRITES_SECONDS))[0]:
+            claiming.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await claiming
         if self._running:
             log.info("draining", running=len(self._running), seconds=self._drain_seconds)
-            await asyncio.wait(list(self._running), timeout=self._drain_seconds)
-        while left := [work for work in self._running if not work.done()]:
-            for work in left:
-                work.cancel()
+            await asyncio.wait(self._running, timeout=self._drain_seconds)
+        while left := self._running:
+            for task in left:
+                task.cancel()
             await asyncio.wait(left)
+            await asyncio.sleep(0)  # their callbacks take them from the list
+        await self._write_what_was_asked_for()
         await self._hand_back()
-        _, late = await asyncio.wait([queue], timeout=_LAST_WRITES_SECONDS)
-        self._queue.give_up()
-        if late:
-            queue.cancel()
-            await asyncio.wait([queue], timeout=_LAST_WRITES_SECONDS)
-        if queue.done() and not queue.cancelled() and (error := queue.exception()):
-            log.warning("the queue ended with an error", error=str(error) or repr(error))
+
+    async def _write_what_was_asked_for(self) -> None:
+        """What was on its way into the ledger still gets there: it may be a paid answer."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._attempts.journal.settled(), _LAST_WRITES_SECONDS)
 
     async def _hand_back(self) -> None:
         leases = [held.lease for held in self._attempts.held.values()]
@@ -90,12 +109,12 @@ class Worker:
                 return
             try:
                 async with self._db.write() as c:
-                    handed = await turns.hand_back(c, leases, self._queue.owner)
+                    handed = await store.hand_back(c, leases, self._clock(), self._capacity)
             except Exception as error:
                 if not is_passing(error):
                     raise
                 await pause_before_retry(tries)
                 continue
-            log.info("handed back", sessions=handed)
+            log.info("handed back", messages=handed)
             return
-        log.warning("the database is away: others will take these sessions over", sessions=len(leases))
+        log.warning("the database is away: others will take these messages over", messages=len(leases))

@@ -1,1 +1,4 @@
-"""Use cases: one public function is one transaction. Faces, the dashboard and the CLI call these."""
+"""Use cases: one public function is one transaction. What faces, the dashboard and the command line call.
+
+The modules of this package know no kind of work; `agents` is the room of the kind `agent`.
+"""

@@ -6,10 +6,10 @@ import secrets
 from dataclasses import dataclass
 from datetime import timedelta
 
-from passel.core.content import require_storable
 from passel.core.errors import Conflict, Forbidden, Invalid, NotFound, Unauthenticated, Unavailable, Unprocessable
 from passel.core.ids import OrgId
-from passel.core.manifest import SECRET_NAME
+from passel.core.secrets import SECRET_NAME
+from passel.core.text import require_storable
 from passel.services.deps import Caller, Deps
 from passel.store import accounts as store
 from passel.store.accounts import ApiKey, Credential, Organisation
@@ -42,7 +42,7 @@ async def ensure_first_key(deps: Deps, given: str | None) -> NewKey | None:
     if given is not None and not _KEY_FORM.fullmatch(given):
         raise Invalid("PASSEL_API_KEY must have 8 to 256 printable characters without spaces", field="PASSEL_API_KEY")
     async with deps.db.write() as c:
-        await c.raw.execute("select pg_advisory_xact_lock(7254201)")
+        await store.lock_first_key(c)
         if await store.list_organisations(c):
             return None
         org = Organisation(deps.ids.org(), "Default", "default", deps.now())

@@ -9,8 +9,8 @@ from passel.core.errors import Forbidden, NotFound
 from passel.core.ids import IdSource, KeyId, OrgId
 from passel.core.limits import Limits
 from passel.services.vault import Vault
+from passel.store.admission import Capacity
 from passel.store.database import Database
-from passel.store.turns import Capacity
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,7 @@ class Deps:
     limits: Limits = field(default_factory=Limits)
     allow_private_urls: bool = False
     hide_foreign: bool = False
+    public_url: str | None = None
 
     def now(self) -> datetime:
         return self.clock()

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from passel.core.content import require_storable
 from passel.core.errors import NotFound, TooLarge, Unprocessable
 from passel.core.ids import OrgId
+from passel.core.text import require_storable
 from passel.services.deps import Caller, Deps
-from passel.store import agents as store
-from passel.store.agents import File
+from passel.store import files as store
 from passel.store.database import ReadConnection
+from passel.store.files import File
 
 IMAGES = {"image/png", "image/jpeg", "image/gif", "image/webp"}
 TEXT = "text/plain"
@@ -70,11 +70,6 @@ class KnownFiles:
                 return "missing", f"there is no file {block['file_id']}"
             if block["type"] == "image" and file.media_type not in IMAGES:
                 return "unusable", f"{file.filename} ({file.id}) is no image: png, jpeg, gif and webp are"
-            if block["type"] == "file" and file.media_type != TEXT:
-                return (
-                    "unusable",
-                    f"{file.filename} ({file.id}) is not UTF-8 text; send images as image blocks, other files need a sandbox, which this server does not have yet",
-                )
         return None
 
     def require(self, content: Sequence[dict[str, Any]]) -> None:
@@ -89,4 +84,4 @@ def named_files(content: Sequence[dict[str, Any]]) -> set[str]:
 
 
 async def look_up(c: ReadConnection, org_id: OrgId, file_ids: Sequence[str]) -> KnownFiles:
-    return KnownFiles(org_id, await store.find_files(c, list(file_ids)) if file_ids else {})
+    return KnownFiles(org_id, await store.find_files(c, org_id, list(file_ids)) if file_ids else {})

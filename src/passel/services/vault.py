@@ -11,11 +11,13 @@ from typing import Any
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from passel.core.errors import NotReady
+
 _NONCE_BYTES = 12
 _KEY_BYTES = 32
 
 
-class VaultError(Exception):
+class VaultError(NotReady):
     """A sealed value does not open with this server's secret key."""
 
 

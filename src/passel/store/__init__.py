@@ -2,7 +2,11 @@
 
 Lock order, for every transaction that writes (a test walks it):
 
-    agent -> session (by id) -> item -> message -> lane (by id) -> batch (by id)
+    agent -> message (by id) -> session -> next message in line -> lane (by id) -> batch (by id) -> batch_lane
 
-Admission runs under its lane's lock and takes items of other sessions with SKIP LOCKED, so it waits for nobody.
+- A session's active message is locked before the session; a message that stands in line behind it changes only under
+  the session's lock. An API call that adds a message locks the session alone.
+- Workers choose `ready` and `suspect` messages, the waker messages that are due, and admission `held` ones, all with
+  SKIP LOCKED: they wait for nobody, so they may come at any place of the order.
+- Ledgers are read after the commit: the attempt protects them, no lock needs to.
 """

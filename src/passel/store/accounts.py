@@ -89,9 +89,13 @@ async def list_credentials(c: ReadConnection, org_id: OrgId) -> list[Credential]
 
 
 async def find_credentials(c: ReadConnection, org_id: OrgId, names: Sequence[str]) -> dict[str, bytes]:
-    """The sealed values of those that exist."""
-    found = {name: await c.fetchval("find_credential", org_id, name) for name in names}
-    return {name: sealed for name, sealed in found.items() if sealed is not None}
+    """The sealed values of those that exist, by name."""
+    return {row["name"]: row["sealed"] for row in await c.fetch("find_credentials", org_id, names)}
+
+
+async def lock_first_key(c: WriteConnection) -> None:
+    """The first organisation is made once; the lock ends with the transaction."""
+    await c.fetchval("lock_first_key")
 
 
 async def delete_credential(c: WriteConnection, org_id: OrgId, name: str) -> Credential | None:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from passel.core.ids import AgentId, FileId, OrgId, SnapshotId, VersionId
-from passel.core.llm import AgentSpec
+from passel.core.agent.ids import AgentId, SnapshotId, VersionId
+from passel.core.agent.spec import AgentSpec
+from passel.core.ids import OrgId
 from passel.store.database import ReadConnection, Row, WriteConnection
 
 
@@ -42,17 +43,6 @@ class Version:
     archive_sha256: str
     size_bytes: int
     spec: AgentSpec
-    created_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    org_id: OrgId
-    id: FileId
-    filename: str
-    media_type: str
-    size_bytes: int
-    sha256: str
     created_at: datetime
 
 
@@ -139,14 +129,6 @@ async def find_versions(c: ReadConnection, version_ids: Sequence[str]) -> dict[s
 
 async def list_versions(c: ReadConnection, agent_id: str) -> list[Version]:
     return [_version(row) for row in await c.fetch("list_versions", agent_id)]
-
-
-async def insert_file(c: WriteConnection, file: File) -> None:
-    await c.execute("insert_file", file.org_id, file.id, file.filename, file.media_type, file.size_bytes, file.sha256, file.created_at)
-
-
-async def find_files(c: ReadConnection, file_ids: Sequence[str]) -> dict[str, File]:
-    return {row["id"]: File(**row) for row in await c.fetch("find_files", file_ids)}
 
 
 def _agent(row: Row | None) -> Agent | None:

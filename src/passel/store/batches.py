@@ -1,34 +1,31 @@
-"""Batches and their items. Creation is one transaction of COPYs, whatever the size."""
+"""Batches and their items, as they are read. How they are made is `passel.store.creation`."""
 
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-import orjson
-
-from passel.core import batches as rules
-from passel.core import events
-from passel.core.batches import Counts
-from passel.core.ids import AgentId, BatchId, LaneId, MessageId, OrgId, SessionId, VersionId
-from passel.store import turns
-from passel.store.database import ReadConnection, Row, WriteConnection
-from passel.store.turns import Capacity
+from passel.core import states
+from passel.core.ids import BatchId, MessageId, OrgId, SessionId
+from passel.core.states import Counts
+from passel.store.database import ReadConnection, Row
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
+    """`active` counts its messages that hold a place; `finishes` how often its last item has ended."""
+
     org_id: OrgId
     id: BatchId
     kind: str
-    agent_id: AgentId
+    subject_id: str | None
     idempotency_key: str | None
     request_hash: str
     max_concurrency: int | None
+    state: str
     counts: Counts
     cancelled: int
+    active: int
     calls: int
     in_doubt: int
     unpriced: int
@@ -38,167 +35,120 @@ class Batch:
     created_at: datetime
     cancel_requested_at: datetime | None
     finished_at: datetime | None
+    finishes: int
 
     @property
     def status(self) -> str:
-        return rules.aggregate(self.counts)
-
-
-@dataclass(frozen=True, slots=True)
-class NewItem:
-    """An item to create. With `error` it has failed already and gets no session; `request` keeps what was asked."""
-
-    index: int
-    session_id: SessionId | None
-    message_id: MessageId | None
-    lane_id: LaneId | None
-    version_id: VersionId | None
-    llm_id: str | None
-    metadata: dict[str, str]
-    content: list[dict[str, Any]]
-    message_metadata: dict[str, Any]
-    secrets: bytes | None
-    error: str | None = None
-    request: dict[str, Any] = field(default_factory=dict[str, Any])
+        return states.aggregate(self.counts)
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
+    """`state` is that of the item's message, unless it was settled earlier. `reason` and `wake_at` say why and until
+    when it waits. One that could not be made has no session; `request` says what was asked."""
+
     index: int
-    status: str
-    agent_id: AgentId | None
+    try_number: int
+    state: str
+    subject_id: str | None
     session_id: SessionId | None
     message_id: MessageId | None
-    version_id: VersionId | None
-    llm_id: str | None
+    spec: dict[str, Any]
     metadata: dict[str, str]
-    last_message_status: str | None
+    last_message_state: str | None
     error: str | None
+    reason: str | None
+    wake_at: datetime | None
+    request: dict[str, Any] | None
 
 
-_SESSION_COLUMNS = (
-    "org_id", "id", "agent_id", "version_id", "metadata", "llm_id", "lane_id", "secrets", "status", "last_seq",
-    "message_count", "active_message_id", "last_message_id", "last_message_status", "created_at",
-)  # fmt: skip
-_MESSAGE_COLUMNS = ("org_id", "id", "session_id", "number", "state", "batch_id", "item_index", "created_at")
-_EVENT_COLUMNS = ("org_id", "session_id", "seq", "message_id", "type", "source", "data", "created_at")
-_ITEM_COLUMNS = ("org_id", "batch_id", "index", "state", "lane_id", "session_id", "message_id", "request", "error", "finished_at")
+@dataclass(frozen=True, slots=True)
+class Result:
+    """An item with what came of it. `effect` is the name of the last thing that it called; money is None while no
+    price is known."""
 
-
-class BatchWriter:
-    """Writes one batch inside one transaction: `begin`, then `add` any number of times, then `end`."""
-
-    def __init__(self, c: WriteConnection, org_id: OrgId, batch_id: BatchId, agent_id: AgentId, now: datetime) -> None:
-        self._c = c
-        self._org_id, self._batch_id, self._agent_id, self._now = org_id, batch_id, agent_id, now
-        self._held = Counter[LaneId]()
-        self._failed = 0
-        became_running = events.session_status("running", "idle")
-        self._became_running = orjson.dumps(became_running.data)
-
-    async def begin(self, key: str | None, request_hash: str, max_concurrency: int | None) -> bool:
-        """False when a batch of that key exists; it is committed and can be read."""
-        made = await self._c.fetchval(
-            "begin_batch", self._org_id, self._batch_id, "agent", self._agent_id, key, request_hash, max_concurrency, self._now
-        )
-        return made is not None
-
-    async def add(self, items: Sequence[NewItem]) -> None:
-        created = [item for item in items if item.error is None]
-        await self._c.copy("session", _SESSION_COLUMNS, [self._session(item) for item in created])
-        await self._c.copy("message", _MESSAGE_COLUMNS, [self._message(item) for item in created])
-        await self._c.copy("event", _EVENT_COLUMNS, [row for item in created for row in self._events(item)])
-        await self._c.copy("item", _ITEM_COLUMNS, [self._item(item) for item in items])
-        self._held.update(item.lane_id for item in created if item.lane_id is not None)
-        self._failed += len(items) - len(created)
-
-    async def end(self, capacity: Capacity) -> None:
-        """Make the batch visible with its counts, and admit what has room."""
-        lanes = list(self._held)
-        await self._c.execute("open_batch_lanes", self._org_id, self._batch_id, lanes, list(self._held.values()))
-        await self._c.execute("size_batch", self._batch_id, self._held.total(), self._failed)
-        if lanes:
-            await turns.admit(self._c, lanes, capacity)
-
-    def _session(self, item: NewItem) -> tuple[Any, ...]:
-        return (
-            self._org_id, item.session_id, self._agent_id, item.version_id, item.metadata, item.llm_id, item.lane_id,
-            item.secrets, "running", 2, 1, item.message_id, item.message_id, "queued", self._now,
-        )  # fmt: skip
-
-    def _message(self, item: NewItem) -> tuple[Any, ...]:
-        return (self._org_id, item.message_id, item.session_id, 1, "held", self._batch_id, item.index, self._now)
-
-    def _events(self, item: NewItem) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-        assert item.message_id
-        said = events.user_message(item.message_id, item.content, item.message_metadata)
-        return (
-            (self._org_id, item.session_id, 1, item.message_id, said.type, said.source, orjson.dumps(said.data), self._now),
-            (self._org_id, item.session_id, 2, None, events.SESSION_STATUS, "system", self._became_running, self._now),
-        )
-
-    def _item(self, item: NewItem) -> tuple[Any, ...]:
-        if item.error is not None:
-            return (self._org_id, self._batch_id, item.index, "failed", None, None, None, item.request, item.error, self._now)
-        return (self._org_id, self._batch_id, item.index, "held", item.lane_id, item.session_id, item.message_id, None, None, None)
+    item: Item
+    result: dict[str, Any] | None
+    attempt: int | None
+    calls: int
+    in_doubt: int
+    unpriced: int
+    input_tokens: int
+    output_tokens: int
+    cost_usd: Decimal | None
+    effect: str | None
+    created_at: datetime | None
+    started_at: datetime | None
+    ended_at: datetime | None
 
 
 async def find_batch(c: ReadConnection, batch_id: str) -> Batch | None:
     return _batch(await c.fetchrow("find_batch", batch_id))
 
 
-async def find_batch_by_key(c: ReadConnection, org_id: OrgId, key: str) -> Batch | None:
-    return _batch(await c.fetchrow("find_batch_by_key", org_id, key))
+async def find_batch_by_key(c: ReadConnection, org_id: OrgId, kind: str, key: str) -> Batch | None:
+    return _batch(await c.fetchrow("find_batch_by_key", org_id, kind, key))
 
 
-async def list_batches(c: ReadConnection, org_id: OrgId, before: str | None, limit: int) -> list[Batch]:
-    rows = await c.fetch("list_batches", org_id, before, limit)
+async def list_batches(c: ReadConnection, org_id: OrgId, kind: str, before: str | None, limit: int) -> list[Batch]:
+    """Newest first; `before` is the last id of the page before."""
+    rows = await c.fetch("list_batches", org_id, kind, before, limit)
     return [batch for row in rows if (batch := _batch(row))]
 
 
 async def list_items(c: ReadConnection, batch_id: str, after: int, limit: int) -> list[Item]:
+    """In input order, from the one behind the index `after`."""
     return [_item(row) for row in await c.fetch("list_items", batch_id, after, limit)]
 
 
-async def list_results(c: ReadConnection, batch_id: str, after: int, limit: int) -> list[tuple[Item, Row]]:
-    """Items with a row of `text`, `calls`, `in_doubt`, tokens, `cost_usd`, `model`, `attempt` and times beside each."""
-    rows = await c.fetch("list_results", batch_id, after, limit)
-    return [(_item({**row, "last_message_status": None}), row) for row in rows]
+async def list_results(c: ReadConnection, batch_id: str, after: int, limit: int) -> list[Result]:
+    """In input order, from the one behind the index `after`; finished or not."""
+    return [_result(row) for row in await c.fetch("list_results", batch_id, after, limit)]
 
 
-async def request_cancel(c: WriteConnection, batch_id: str, now: datetime) -> None:
-    await c.fetchval("request_cancel", batch_id, now)
-
-
-async def cancelling_batches(c: ReadConnection) -> list[BatchId]:
-    return [row["id"] for row in await c.fetch("cancelling_batches")]
-
-
-async def cancel_some(c: WriteConnection, batch_id: str, limit: int, now: datetime, capacity: Capacity) -> int:
-    """Cancel up to `limit` unfinished items; 0 when none are left."""
-    items = await c.fetch("open_items", batch_id, limit)
-    return await turns.cancel_items(c, items, now, capacity) if items else 0
+async def list_tries(c: ReadConnection, batch_id: str, index: int) -> list[Result]:
+    """Every try of one item, the oldest first."""
+    return [_result(row) for row in await c.fetch("list_tries", batch_id, index)]
 
 
 def _batch(row: Row | None) -> Batch | None:
     if row is None:
         return None
     counts = Counts(row["queued"], row["running"], row["completed"], row["failed"])
-    same = {k: row[k] for k in Batch.__slots__ if k != "counts"}
+    same = {name: row[name] for name in Batch.__slots__ if name != "counts"}
     return Batch(counts=counts, **same)
 
 
 def _item(row: Row) -> Item:
-    asked = row["request"] or {}
+    request = row["request"]
     return Item(
-        row["index"],
-        rules.wire_status(row["state"]),
-        row["agent_id"],
-        row["session_id"],
-        row["message_id"],
-        row["version_id"] or asked.get("version_id"),
-        row["llm_id"] or asked.get("llm_id"),
-        row["metadata"] if row["metadata"] is not None else asked.get("metadata", {}),
-        row["last_message_status"],
-        row["error"],
+        index=row["index"],
+        try_number=row["try"],
+        state=row["state"],
+        subject_id=row["subject_id"],
+        session_id=row["session_id"],
+        message_id=row["message_id"],
+        spec=row["spec"] or {},
+        metadata=row["metadata"] if row["metadata"] is not None else (request or {}).get("metadata", {}),
+        last_message_state=row["last_message_state"],
+        error=row["error"],
+        reason=row["reason"],
+        wake_at=row["wake_at"],
+        request=request,
+    )
+
+
+_BILL = ("calls", "in_doubt", "unpriced", "input_tokens", "output_tokens", "cost_usd")
+
+
+def _result(row: Row) -> Result:
+    return Result(
+        item=_item(row),
+        result=row["result"],
+        attempt=row["attempt"],
+        effect=row["name"],
+        created_at=row["created_at"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        **{name: row[name] for name in _BILL},
     )

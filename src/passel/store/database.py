@@ -33,8 +33,7 @@ def is_passing(error: BaseException) -> bool:
 def _encode_jsonb(value: Any) -> bytes:
     if isinstance(value, bytes):
         return _BINARY_JSONB + value
-    # PgQueuer hands its JSON over as text; we never store a bare JSON string
-    return _BINARY_JSONB + (value.encode() if isinstance(value, str) else orjson.dumps(value))
+    return _BINARY_JSONB + orjson.dumps(value)
 
 
 def _decode_jsonb(data: bytes) -> Any:
@@ -74,8 +73,8 @@ class WriteConnection(ReadConnection):
 class Database:
     """A pool of connections to one PostgreSQL."""
 
-    def __init__(self, pool: Any) -> None:
-        self._pool = pool
+    def __init__(self, pool: Any, url: str, name: str) -> None:
+        self._pool, self._url, self._name = pool, url, name
 
     @classmethod
     async def open(cls, url: str, *, name: str, connections: int = 10) -> "Database":
@@ -90,7 +89,7 @@ class Database:
             max_inactive_connection_lifetime=60,
             server_settings={"application_name": name, "jit": "off"},
         )
-        return cls(pool)
+        return cls(pool, url, name)
 
     async def close(self) -> None:
         try:
@@ -108,6 +107,15 @@ class Database:
         """Several statements that see one state of the database."""
         async with self._pool.acquire(timeout=30) as raw, raw.transaction(isolation="repeatable_read", readonly=True):
             yield ReadConnection(raw)
+
+    @asynccontextmanager
+    async def dedicated(self) -> AsyncGenerator[Any]:
+        """A connection of one's own beside the pool, for what lives as long as it does: session locks, listening."""
+        raw = await asyncpg.connect(self._url, timeout=10, command_timeout=60, server_settings={"application_name": self._name})
+        try:
+            yield raw
+        finally:
+            raw.terminate()
 
     @asynccontextmanager
     async def write(self) -> AsyncGenerator[WriteConnection]:

@@ -1,48 +1,66 @@
 """Sessions, their messages and their ledgers: rows in, dataclasses out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from passel.core import events
 from passel.core.events import Draft, Event
-from passel.core.ids import AgentId, LaneId, MessageId, OrgId, SessionId, VersionId
-from passel.store import jobs, turns
+from passel.core.ids import LaneId, MessageId, OrgId, SessionId
+from passel.core.states import LINED, READY, RUNNING
+from passel.store.admission import Capacity
+from passel.store.changes import Changes, settle
 from passel.store.database import ReadConnection, Row, WriteConnection
-from passel.store.jobs import Job
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
+    """`subject_id` is what the session is held with, `spec` what its kind keeps of it."""
+
     org_id: OrgId
     id: SessionId
-    agent_id: AgentId
-    version_id: VersionId
+    kind: str
+    subject_id: str | None
+    spec: dict[str, Any]
     name: str | None
     metadata: dict[str, str]
-    llm_id: str | None
-    internet_access: bool
-    status: str
+    lane: str
     last_seq: int
     last_message_id: MessageId | None
-    last_message_status: str | None
     created_at: datetime
+    status: str
+    last_message_state: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class NewSession:
+    """`secrets` are sealed for this session's id; `lane` is the name of the lane that its messages wait in."""
+
     org_id: OrgId
     id: SessionId
-    agent_id: AgentId
-    version_id: VersionId
+    kind: str
+    subject_id: str | None
+    spec: dict[str, Any]
     name: str | None
     metadata: dict[str, str]
-    llm_id: str | None
-    lane_id: LaneId
-    internet_access: bool
-    secrets: bytes | None
+    lane: str
+    secrets: bytes | None = field(repr=False)
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LockedSession:
+    """A session under its lock, as far as adding a message needs it."""
+
+    org_id: OrgId
+    id: SessionId
+    kind: str
+    subject_id: str | None
+    lane: str
+    closed: str | None
+    active_message_id: MessageId | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,24 +68,38 @@ class Message:
     org_id: OrgId
     id: MessageId
     session_id: SessionId
+    kind: str
     number: int
     state: str
     attempt: int
+    result: dict[str, Any] | None
     error: str | None
+    reason: str | None
+    wake_at: datetime | None
     created_at: datetime
-    completed_at: datetime | None
+    ended_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """What the calls of a session used. `unpriced` are answered calls of models without a known price."""
+    """What the effects of a session used. `calls` were sent; `unpriced` ended well and have no known price."""
 
     calls: int
     in_doubt: int
     unpriced: int
+    priced: int
     input_tokens: int
     output_tokens: int
     cost_usd: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What a request with an idempotency key was answered with."""
+
+    session_id: SessionId
+    seq: int
+    request_hash: str
 
 
 async def find_session(c: ReadConnection, session_id: str) -> Session | None:
@@ -76,62 +108,67 @@ async def find_session(c: ReadConnection, session_id: str) -> Session | None:
 
 
 async def list_sessions(
-    c: ReadConnection, org_id: OrgId, *, agent_id: str | None, status: str | None, metadata: dict[str, str], before: str | None, limit: int
+    c: ReadConnection,
+    org_id: OrgId,
+    kind: str,
+    *,
+    subject_id: str | None,
+    status: str | None,
+    metadata: dict[str, str],
+    before: str | None,
+    limit: int | None,
 ) -> list[Session]:
-    """Newest first; `before` is the last id of the page before."""
+    """Newest first; `before` is the last id of the page before, `limit` None means all."""
     if metadata:
-        rows = await c.fetch("list_sessions_with_metadata", org_id, agent_id, status, before, metadata, limit)
+        rows = await c.fetch("list_sessions_with_metadata", org_id, kind, subject_id, status, before, metadata, limit)
     else:
-        rows = await c.fetch("list_sessions", org_id, agent_id, status, before, limit)
+        rows = await c.fetch("list_sessions", org_id, kind, subject_id, status, before, limit)
     return [Session(**row) for row in rows]
 
 
-async def list_agent_sessions(c: ReadConnection, agent_id: str, before: str | None, limit: int) -> list[Session]:
-    return [Session(**row) for row in await c.fetch("list_agent_sessions", agent_id, before, limit)]
+async def list_subject_sessions(c: ReadConnection, subject_id: str, before: str | None, limit: int | None) -> list[Session]:
+    """Newest first; `limit` None means all."""
+    return [Session(**row) for row in await c.fetch("list_subject_sessions", subject_id, before, limit)]
 
 
 async def insert_session(c: WriteConnection, new: NewSession) -> None:
     await c.execute(
         "insert_session",
-        new.org_id, new.id, new.agent_id, new.version_id, new.name, new.metadata, new.llm_id, new.lane_id,
-        new.internet_access, new.secrets, new.created_at,
+        new.org_id, new.id, new.kind, new.subject_id, new.spec, new.name, new.metadata, new.lane, new.secrets, new.created_at,
     )  # fmt: skip
 
 
-async def lock_session(c: WriteConnection, session_id: str) -> Row | None:
-    return await c.fetchrow("lock_session", session_id)
+async def lock_session(c: WriteConnection, session_id: str) -> LockedSession | None:
+    row = await c.fetchrow("lock_session", session_id)
+    return LockedSession(**row) if row else None
 
 
 async def count_waiting(c: ReadConnection, session_id: str) -> int:
+    """Messages that stand in line behind the active one."""
     return await c.fetchval("count_lined", session_id)
 
 
 async def add_message(
-    c: WriteConnection,
-    session_id: SessionId,
-    message_id: MessageId,
-    user_message: Draft,
-    became_running: Draft,
-    was_running: bool,
-    now: datetime,
+    c: WriteConnection, session: LockedSession, message_id: MessageId, requested: Draft, lane_id: LaneId, now: datetime, capacity: Capacity
 ) -> tuple[Event, Message]:
-    """Append a user's message under the session's lock, and put its job into the queue if nothing is before it."""
-    row = await c.fetchrow("add_message", session_id, message_id)
-    assert row is not None, "the caller holds the lock and has checked the status"
-    org_id: OrgId = row["org_id"]
-    drafts = [user_message] if was_running else [user_message, became_running]
-    changes = turns.Changes(now)
-    changes.append(org_id, session_id, row["last_seq"], drafts)
-    await turns.insert_events(c, changes)
-    state = "ready" if row["is_active"] else "lined"
-    await c.execute("insert_message", org_id, message_id, session_id, row["message_count"], state, now)
+    """Append a request under the session's lock: it is ready at once, or stands in line behind those before it."""
+    drafts = [requested] if session.active_message_id else [requested, events.session_state(RUNNING, events.IDLE)]
+    row = await c.fetchrow("extend_session", session.id, message_id, len(drafts))
+    assert row is not None, "the caller holds the session's lock"
+    changes = Changes(now)
+    first = row["last_seq"] - len(drafts) + 1
+    [event] = changes.append(session.org_id, session.id, message_id, first, [requested])
+    changes.append(session.org_id, session.id, None, row["last_seq"], drafts[1:])
+    state = READY if row["is_active"] else LINED
+    await c.execute("insert_message", session.org_id, message_id, session.id, session.kind, row["message_count"], state, lane_id, now)
     if row["is_active"]:
-        await jobs.enqueue(c, [Job(session_id, message_id)], [row["fence"]], priority=jobs.DIRECT_PRIORITY)
-        await c.fetch("lock_lanes", [row["lane_id"]])
-        await c.execute("count_lanes", [row["lane_id"]], [1])
-    seq = row["last_seq"] - len(drafts) + 1
-    event = Event(org_id, session_id, seq, message_id, user_message.type, user_message.source, user_message.data, now)
-    return event, Message(org_id, message_id, session_id, row["message_count"], state, 0, None, now, None)
+        changes.lanes[lane_id].active += 1
+        changes.ready(session.kind, state)
+    await settle(c, changes, capacity)
+    message = Message(
+        session.org_id, message_id, session.id, session.kind, row["message_count"], state, 0, None, None, None, None, now, None
+    )
+    return event, message
 
 
 async def find_message(c: ReadConnection, message_id: str) -> Message | None:
@@ -139,27 +176,26 @@ async def find_message(c: ReadConnection, message_id: str) -> Message | None:
     return Message(**row) if row else None
 
 
-async def list_messages(c: ReadConnection, session_id: str) -> list[Message]:
-    return [Message(**row) for row in await c.fetch("list_messages", session_id)]
+async def list_messages(c: ReadConnection, session_id: str, after: int, limit: int) -> list[Message]:
+    """In the order of their numbers, from the one behind `after`."""
+    return [Message(**row) for row in await c.fetch("list_messages", session_id, after, limit)]
+
+
+async def list_message_events(c: ReadConnection, session_id: str, message_ids: Sequence[str]) -> list[Event]:
+    """The events of these messages, in the order of the ledger."""
+    return _events(await c.fetch("list_message_events", session_id, message_ids))
 
 
 async def list_events(c: ReadConnection, session_id: str, after: int, limit: int) -> list[Event]:
-    return [Event(**row) for row in await c.fetch("list_events", session_id, after, limit)]
+    return _events(await c.fetch("list_events", session_id, after, limit))
 
 
 async def list_events_back(c: ReadConnection, session_id: str, before: int, limit: int) -> list[Event]:
-    return [Event(**row) for row in await c.fetch("list_events_back", session_id, before, limit)]
-
-
-async def read_ledgers(c: ReadConnection, session_ids: Sequence[str]) -> dict[SessionId, list[Event]]:
-    ledgers: dict[SessionId, list[Event]] = {SessionId(s): [] for s in session_ids}
-    for row in await c.fetch("read_ledgers", session_ids):
-        ledgers[row["session_id"]].append(Event(**row))
-    return ledgers
+    return _events(await c.fetch("list_events_back", session_id, before, limit))
 
 
 async def read_ledger(c: ReadConnection, session_id: str) -> list[Event]:
-    return (await read_ledgers(c, [session_id]))[SessionId(session_id)]
+    return _events(await c.fetch("read_ledgers", [session_id]))
 
 
 async def find_event(c: ReadConnection, session_id: str, seq: int) -> Event | None:
@@ -168,9 +204,14 @@ async def find_event(c: ReadConnection, session_id: str, seq: int) -> Event | No
 
 
 async def session_bill(c: ReadConnection, session_id: str) -> Bill:
-    row = await c.fetchrow("session_cost", session_id)
+    row = await c.fetchrow("session_bill", session_id)
     assert row is not None
     return Bill(**row)
+
+
+async def lock_idempotency_key(c: WriteConnection, scope: str, key: str) -> None:
+    """Requests with one key are one at a time; the lock ends with the transaction."""
+    await c.fetchval("lock_idempotency_key", f"{scope}:{key}")
 
 
 async def remember_key(c: WriteConnection, org_id: OrgId, scope: str, key: str, request_hash: str, event: Event, now: datetime) -> bool:
@@ -178,15 +219,10 @@ async def remember_key(c: WriteConnection, org_id: OrgId, scope: str, key: str, 
     return await c.fetchval("insert_idempotency_key", org_id, scope, key, request_hash, event.session_id, event.seq, now) is not None
 
 
-async def recall_key(c: ReadConnection, scope: str, key: str) -> Row | None:
-    return await c.fetchrow("find_idempotency_key", scope, key)
+async def recall_key(c: ReadConnection, scope: str, key: str) -> Remembered | None:
+    row = await c.fetchrow("find_idempotency_key", scope, key)
+    return Remembered(**row) if row else None
 
 
-async def ensure_lanes(c: WriteConnection, org_id: OrgId, names: Sequence[str]) -> dict[str, LaneId]:
-    """The ids of lanes, which are made when they are new."""
-    wanted = sorted(set(names))
-    found: dict[str, Any] = {row["name"]: row["id"] for row in await c.fetch("find_lanes", org_id, wanted)}
-    if len(found) < len(wanted):
-        await c.execute("create_lanes", org_id, wanted)
-        found = {row["name"]: row["id"] for row in await c.fetch("find_lanes", org_id, wanted)}
-    return found
+def _events(rows: Sequence[Row]) -> list[Event]:
+    return [Event(**row) for row in rows]

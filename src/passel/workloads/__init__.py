@@ -1,1 +1,1 @@
-"""The code that does the work of a kind. Knows neither HTTP requests nor SQL, and no other workload."""
+"""The work of each kind, one room a kind. A workload knows neither HTTP nor SQL, and no other kind."""

@@ -1,16 +1,30 @@
 """Between the wire and the use cases: pure functions."""
 
-from passel.core.content import FileRef, Text, block_to_json
+from passel.core.agent.content import FileRef, Text, block_to_json
 from passel.core.errors import Unprocessable
 from passel.core.ids import FileId
-from passel.faces.dari.requests import BatchItem, Block, FileBlock, FreeObject, ImageBlock, SessionFields, TextBlock
-from passel.services.batches import ItemRequest
-from passel.services.sessions import MessageRequest, SessionRequest
+from passel.faces.dari.requests import (
+    MAX_BLOCKS,
+    MAX_METADATA,
+    MAX_METADATA_KEY,
+    MAX_METADATA_VALUE,
+    MAX_TEXT,
+    AnyText,
+    BatchItem,
+    Block,
+    FileBlock,
+    FreeObject,
+    ImageBlock,
+    SessionFields,
+    TextBlock,
+)
+from passel.services.agents.planning import ItemRequest
+from passel.services.agents.sessions import MessageRequest, SessionRequest
 
 
-def to_block(block: Block) -> dict[str, object]:
+def to_block(block: Block | AnyText) -> dict[str, object]:
     match block:
-        case TextBlock():
+        case TextBlock() | AnyText():
             return block_to_json(Text(block.text))
         case FileBlock():
             return block_to_json(FileRef(FileId(block.file_id)))
@@ -40,6 +54,22 @@ def to_session(fields: SessionFields | None) -> SessionRequest:
     )
 
 
+def item_problem(item: BatchItem) -> str | None:
+    """What of an item is too large: then this item fails, and no other."""
+    metadata = item.metadata or {}
+    if len(item.message.content) > MAX_BLOCKS:
+        return f"message.content has {len(item.message.content)} blocks; {MAX_BLOCKS} are allowed"
+    for block in item.message.content:
+        if isinstance(block, AnyText) and len(block.text) > MAX_TEXT:
+            return f"a text block has {len(block.text)} characters; {MAX_TEXT} are allowed"
+    if len(metadata) > MAX_METADATA:
+        return f"metadata has {len(metadata)} entries; {MAX_METADATA} are allowed"
+    for key, value in metadata.items():
+        if not 0 < len(key) <= MAX_METADATA_KEY or len(value) > MAX_METADATA_VALUE:
+            return f"metadata keys may have 1 to {MAX_METADATA_KEY} characters and values up to {MAX_METADATA_VALUE}"
+    return None
+
+
 def to_item(item: BatchItem) -> ItemRequest:
     return ItemRequest(
         agent_id=item.agent_id,
@@ -49,4 +79,5 @@ def to_item(item: BatchItem) -> ItemRequest:
         secrets=item.secrets or {},
         content=[to_block(block) for block in item.message.content],
         message_metadata=item.message.metadata or {},
+        problem=item_problem(item),
     )

@@ -7,9 +7,8 @@ from starlette.responses import Response
 
 from passel.core.limits import Limits
 from passel.faces.dari.requests import BatchRequest, EventsRequest, ToolResultEvent, UserMessageEvent
-from passel.faces.dari.routes import agents, batches, files, organisations, sessions, snapshots
+from passel.faces.dari.routes import agents, batches, files, messages, organisations, sessions, snapshots
 from passel.faces.kit.json import json_response
-from passel.services.deps import Deps
 
 ERROR = {
     "type": "object",
@@ -48,22 +47,14 @@ _NOT_YET = {
     "/v1/organizations/{org_id}/managed-cli-key/ensure": (["POST"], "logins; make keys with `passel keys create`"),
     "/v1/organizations/{org_id}": (["DELETE"], "the deletion of organisations"),
     "/v1/me/bootstrap": (["POST"], "logins; make keys with `passel keys create`"),
-    "/v1/auth/config": (["GET"], "logins; make keys with `passel keys create`"),
     "/v1/auth/userinfo": (["GET"], "logins; make keys with `passel keys create`"),
 }
 
 
-def mount(app: FastAPI, deps: Deps, public_url: str | None) -> None:
-    for router in (
-        snapshots.router(deps, public_url),
-        agents.router(deps, public_url),
-        sessions.router(deps),
-        batches.router(deps),
-        files.router(deps),
-        organisations.router(deps),
-        _not_yet(),
-    ):
-        app.include_router(router, responses=RESPONSES)
+def mount(app: FastAPI) -> None:
+    for room in (snapshots, agents, sessions, messages, batches, files, organisations):
+        app.include_router(room.routes, responses=RESPONSES)
+    app.include_router(_not_yet(), responses=RESPONSES)
 
 
 def _not_yet() -> APIRouter:
@@ -87,14 +78,14 @@ def is_public(method: str, path: str) -> bool:
     return method == "PUT" and path.startswith("/v1/source-snapshots/")
 
 
-def body_limit(method: str, path: str, content_type: str, limits: Limits) -> int | None:
+def body_limit(method: str, path: str, limits: Limits) -> int | None:
     """The most bytes that a request's body may have; None where the route counts for itself."""
     if method == "PUT" and path.startswith("/v1/source-snapshots/"):
         return None
     if path == "/v1/files":
         return limits.file_bytes + 64 * 1024  # the file, and what multipart puts around it
     if path == "/v1/session-batches":
-        return None if content_type.split(";")[0].strip().lower() == batches.NDJSON else limits.batch_body_bytes
+        return None
     return limits.body_bytes
 
 

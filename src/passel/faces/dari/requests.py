@@ -4,12 +4,14 @@ import json
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from passel.core.content import require_storable
 from passel.core.errors import Unprocessable
+from passel.core.text import require_storable
 
 MAX_TEXT = 1024 * 1024
+MAX_BLOCKS = 100
+MAX_METADATA, MAX_METADATA_KEY, MAX_METADATA_VALUE = 50, 64, 512
 
 
 def _storable(value: str) -> str:
@@ -36,9 +38,9 @@ String = Annotated[str, AfterValidator(_storable)]
 Id = Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(_storable)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_storable)]
 Key = Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(_storable)]
-MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(_storable)]
-MetadataValue = Annotated[str, StringConstraints(max_length=512), AfterValidator(_storable)]
-Metadata = Annotated[dict[MetadataKey, MetadataValue], Field(max_length=50)]
+MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=MAX_METADATA_KEY), AfterValidator(_storable)]
+MetadataValue = Annotated[str, StringConstraints(max_length=MAX_METADATA_VALUE), AfterValidator(_storable)]
+Metadata = Annotated[dict[MetadataKey, MetadataValue], Field(max_length=MAX_METADATA)]
 FreeObject = Annotated[dict[str, Any], AfterValidator(_storable_json)]
 Secrets = Annotated[dict[String, String], Field(max_length=100)]
 
@@ -71,7 +73,7 @@ class ImageBlock(Request):
 
 
 Block = Annotated[TextBlock | FileBlock | ImageBlock, Field(discriminator="type")]
-Content = Annotated[list[Block], Field(min_length=1, max_length=100)]
+Content = Annotated[list[Block], Field(min_length=1, max_length=MAX_BLOCKS)]
 
 
 class SnapshotRequest(Request):
@@ -145,37 +147,63 @@ class PartsRequest(Request):
     metadata: FreeObject | None = None
 
 
+class AnyText(Request):
+    type: Literal["text"]
+    text: String
+
+
 class BatchMessage(Request):
-    content: Content
+    content: Annotated[list[Annotated[AnyText | FileBlock | ImageBlock, Field(discriminator="type")]], Field(min_length=1)]
     metadata: FreeObject | None = None
 
 
 class BatchItem(StrictRequest):
+    """The form of an item. What is too large in it is the item's own problem (`passel.faces.dari.adapter`)."""
+
     agent_id: Id
     version_id: Id | None = None
     llm_id: Id | None = None
-    metadata: Metadata | None = None
-    secrets: Secrets | None = Field(default=None, repr=False)
+    metadata: dict[String, String] | None = None
+    secrets: dict[String, String] | None = Field(default=None, repr=False)
     message: BatchMessage
 
 
-class BatchRequest(Request):
-    idempotency_key: Key | None = None
-    items: Annotated[list[BatchItem], Field(min_length=1), FailFast()]
-    max_concurrency: Annotated[int, Field(ge=1, lt=2**31)] | None = None
+class BatchFields(StrictRequest):
+    """A batch without its items. Unknown fields are errors: a mistyped key would make a second batch."""
 
-    @model_validator(mode="after")
-    def _one_agent(self) -> "BatchRequest":
-        first = self.items[0].agent_id
-        for index, item in enumerate(self.items):
-            if item.agent_id != first:
-                raise ValueError(f"items[{index}].agent_id is another agent than the first item's: a batch has one agent")
-        return self
+    idempotency_key: Key | None = None
+    max_concurrency: Annotated[int, Field(ge=1, lt=2**31)] | None = None
+    mode: Literal["create", "complete_missing"] = "create"
+
+
+class BatchRequest(BatchFields):
+    """As the document describes it; bodies are read item by item."""
+
+    items: Annotated[list[BatchItem], Field(min_length=1)]
+
+
+class RetryRequest(StrictRequest):
+    """Which failed items run again; each filter that is given must match."""
+
+    errors: Annotated[list[Annotated[str, StringConstraints(min_length=1, max_length=2000)]], Field(max_length=100)] | None = None
+    llm_ids: Annotated[list[Id], Field(max_length=100)] | None = None
+    metadata: Metadata | None = None
 
 
 class CredentialRequest(StrictRequest):
     value: Annotated[str, StringConstraints(min_length=1, max_length=65536), AfterValidator(_storable)] = Field(repr=False)
 
 
-class KeyRequest(Request):
+class KeyRequest(StrictRequest):
+    """`scopes` of the record: `platform`; a key of `routing` alone has nothing to do here."""
+
     label: Name
+    scopes: Annotated[list[Literal["platform", "routing"]], Field(min_length=1, max_length=2)] | None = None
+
+
+class OrganisationRequest(StrictRequest):
+    name: Name
+
+
+class DeviceRequest(Request):
+    device_name: Name = "cli"

@@ -1,18 +1,20 @@
 """Response bodies, as the record has them. Additions of ours are fields beside the documented ones."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
-from passel.core import batches as rules
+from passel.core.agent.ledger import TimelineItem, text_blocks
+from passel.core.agent.spec import SessionSpec
 from passel.core.costs import decimal_string
-from passel.core.events import Event
-from passel.core.ledger import TimelineItem
+from passel.faces.dari.events import event, item_status, message_status
 from passel.faces.kit.json import timestamp
 from passel.services.accounts import ApiKey, Credential, Organisation
-from passel.services.agents import Agent, Published, Snapshot, Version
-from passel.services.batches import Batch, Item
+from passel.services.agents.publishing import Agent, Published, Snapshot, Version
+from passel.services.agents.sessions import ReadMessage, Transcript
+from passel.services.batches import Batch, Item, Result
 from passel.services.files import File
-from passel.services.sessions import Bill, Message, ReadMessage, Sent, Session, Transcript
+from passel.services.sessions import Bill, Message, Sent, Session
 
 Body = dict[str, Any]
 
@@ -72,67 +74,57 @@ def version(version: Version, agent: Agent) -> Body:
 
 
 def session(session: Session) -> Body:
+    spec = SessionSpec.from_json(session.spec)
     return {
         "id": session.id,
         "name": session.name,
-        "agent_id": session.agent_id,
-        "version_id": session.version_id,
-        "llm_id": session.llm_id,
+        "agent_id": session.subject_id,
+        "version_id": spec.version_id,
+        "llm_id": spec.llm_id,
         "storage_binding_id": None,
-        "internet_access": session.internet_access,
+        "internet_access": spec.internet_access,
         "status": session.status,
         "last_message_id": session.last_message_id,
-        "last_message_status": session.last_message_status,
+        "last_message_status": message_status(session.last_message_state) if session.last_message_state else None,
         "created_at": timestamp(session.created_at),
         "metadata": session.metadata,
     }
 
 
-def _actor(event: Event, agent_id: str) -> Body:
-    if event.source == "user":
-        return {"type": "user", "id": event.org_id}
-    if event.source == "agent":
-        return {"type": "agent", "id": agent_id}
-    return {"type": "system", "id": "dari"}
-
-
-def event(event: Event, agent_id: str) -> Body:
-    return {
-        "id": f"{event.session_id}:evt_{event.seq}",
-        "session_id": event.session_id,
-        "sequence_number": event.seq,
-        "message_id": event.message_id,
-        "type": event.type,
-        "source": event.source,
-        "actor": _actor(event, agent_id),
-        "data": event.data,
-        "created_at": timestamp(event.created_at),
-    }
-
-
 def _message_ref(message: Message) -> Body:
-    return {"id": message.id, "status": rules.wire_status(message.state)}
+    return {"id": message.id, "status": message_status(message.state)}
 
 
 def sent(sent: Sent) -> Body:
-    return {"event": event(sent.event, sent.session.agent_id), "message": _message_ref(sent.message), "session": session(sent.session)}
+    return {
+        "event": event(sent.event, sent.session.subject_id or ""),
+        "message": _message_ref(sent.message),
+        "session": session(sent.session),
+    }
 
 
 def message(read: ReadMessage) -> Body:
     made = read.message
-    output = {"parts": list(read.parts)} | ({"error": read.error} if read.error else {})
+    parts = [block for text in read.texts for block in text_blocks(text)]
+    output: Body = {"parts": parts} | ({"error": read.error} if read.error else {})
     return {
         "id": made.id,
         "session_id": made.session_id,
         "sequence_number": made.number,
         "parts": read.content,
         "metadata": read.metadata or None,
-        "status": rules.wire_status(made.state),
+        "status": message_status(made.state),
         "attempt": max(1, made.attempt),
-        "output": output if read.parts or read.error else None,
+        "output": output if parts or read.error else None,
         "created_at": timestamp(made.created_at),
-        "completed_at": timestamp(made.completed_at),
+        "completed_at": timestamp(made.ended_at),
+        "waiting": _waiting(made.reason, made.wake_at),
     }
+
+
+def _waiting(reason: str | None, until: datetime | None) -> Body | None:
+    """Why something waits and until when; None when it does not."""
+    return None if reason is None else {"reason": reason, "until": timestamp(until)}
 
 
 def queued_message(sent: Sent) -> Body:
@@ -140,10 +132,10 @@ def queued_message(sent: Sent) -> Body:
     return {
         "id": sent.message.id,
         "session_id": sent.session.id,
-        "status": rules.wire_status(sent.message.state),
+        "status": message_status(sent.message.state),
         "attempt": max(1, sent.message.attempt),
         "created_at": timestamp(sent.message.created_at),
-        "completed_at": timestamp(sent.message.completed_at),
+        "completed_at": timestamp(sent.message.ended_at),
     }
 
 
@@ -166,7 +158,7 @@ def _timeline_item(session_id: str, item: TimelineItem) -> Body:
         "created_at": timestamp(item.created_at),
     }
     if item.type == "assistant_message":
-        body |= {"status": item.status, "error_message": item.error}
+        body |= {"status": message_status(item.state or ""), "error_message": item.error}
     return body
 
 
@@ -174,7 +166,8 @@ def bill(session_id: str, bill: Bill) -> Body:
     return {
         "scope_kind": "session",
         "scope_id": session_id,
-        "event_count": bill.calls,
+        "event_count": bill.priced,
+        "calls": bill.calls,
         "total_cost_usd": decimal_string(bill.cost_usd),
         "input_tokens": bill.input_tokens,
         "output_tokens": bill.output_tokens,
@@ -190,7 +183,7 @@ def batch(batch: Batch) -> Body:
         "batch_id": batch.id,
         "status": batch.status,
         "counts": {"queued": counts.queued, "running": counts.running, "completed": counts.completed, "failed": counts.failed},
-        "agent_id": batch.agent_id,
+        "agent_id": batch.subject_id,
         "idempotency_key": batch.idempotency_key,
         "max_concurrency": batch.max_concurrency,
         "size": counts.size,
@@ -209,47 +202,48 @@ def batch(batch: Batch) -> Body:
     }
 
 
-def item(item: Item, agent_id: str) -> Body:
+def _described(item: Item, agent_id: str | None) -> Body:
+    """What an item and its result share. One that could not be made tells what was asked."""
+    asked = item.request or {}
     return {
         "index": item.index,
+        "try": item.try_number,
         "session_id": item.session_id,
-        "status": item.status,
-        "last_message_status": item.last_message_status,
-        "agent_id": item.agent_id or agent_id,
-        "version_id": item.version_id,
-        "llm_id": item.llm_id,
+        "status": item_status(item.state),
+        "agent_id": item.subject_id or agent_id,
+        "version_id": item.spec.get("version_id") or asked.get("version_id"),
+        "llm_id": item.spec.get("llm_id") or asked.get("llm_id"),
         "metadata": item.metadata,
-        "transcript_url": f"/v1/sessions/{item.session_id}/transcript" if item.session_id else None,
         "error": item.error,
+        "waiting": _waiting(item.reason, item.wake_at),
     }
 
 
-def result(found: Item, row: Any, agent_id: str) -> Body:
+def item(item: Item, agent_id: str | None) -> Body:
+    return _described(item, agent_id) | {
+        "last_message_status": message_status(item.last_message_state) if item.last_message_state else None,
+        "transcript_url": f"/v1/sessions/{item.session_id}/transcript" if item.session_id else None,
+    }
+
+
+def result(found: Result, agent_id: str | None) -> Body:
     """A line of a batch's results."""
-    created, ended = row["message_created_at"], row["finished_at"]
-    return {
-        "index": found.index,
-        "session_id": found.session_id,
-        "message_id": found.message_id,
-        "status": found.status,
-        "agent_id": found.agent_id or agent_id,
-        "version_id": found.version_id,
-        "llm_id": found.llm_id,
-        "model": f"{row['provider']}:{row['model']}" if row["model"] else None,
-        "metadata": found.metadata,
-        "text": row["text"],
-        "error": found.error,
-        "attempt": row["attempt"],
+    return _described(found.item, agent_id) | {
+        "message_id": found.item.message_id,
+        "model": found.effect,
+        "text": (found.result or {}).get("text"),
+        "attempt": found.attempt,
         "usage": {
-            "calls": row["calls"],
-            "in_doubt_calls": row["in_doubt"],
-            "input_tokens": row["input_tokens"],
-            "output_tokens": row["output_tokens"],
-            "total_cost_usd": decimal_string(row["cost_usd"]) if row["cost_usd"] is not None else None,
+            "calls": found.calls,
+            "in_doubt_calls": found.in_doubt,
+            "unpriced_calls": found.unpriced,
+            "input_tokens": found.input_tokens,
+            "output_tokens": found.output_tokens,
+            "total_cost_usd": decimal_string(found.cost_usd) if found.cost_usd is not None else None,
         },
-        "created_at": timestamp(created),
-        "started_at": timestamp(row["started_at"]),
-        "finished_at": timestamp(ended),
+        "created_at": timestamp(found.created_at),
+        "started_at": timestamp(found.started_at),
+        "finished_at": timestamp(found.ended_at),
     }
 
 

@@ -7,7 +7,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from passel.core.errors import PasselError, Unauthenticated
@@ -41,11 +40,6 @@ class Authenticator:
         if len(self._known) > _REMEMBERED_KEYS:
             self._known.popitem(last=False)
         return caller
-
-
-def current_caller(request: Request) -> Caller:
-    """The caller that `RequireKey` has identified."""
-    return request.state.caller
 
 
 class RequireKey:

@@ -5,9 +5,10 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match, Route
 
-from passel.core.content import clean
 from passel.core.errors import FieldError, PasselError, Unavailable
+from passel.core.text import clean
 from passel.faces.kit.json import json_response
 
 log = structlog.get_logger()
@@ -32,8 +33,8 @@ _BLOCKS = ("text", "file", "image")
 def error_response(error: PasselError) -> Response:
     detail = clean(error.message)[:_LONGEST_DETAIL]
     body: dict[str, object] = {"detail": detail}
-    if error.field is not None:
-        body["errors"] = [{"loc": clean(error.field)[:_LONGEST_PLACE], "msg": detail}]
+    if error.errors:
+        body["errors"] = [_listed(one) for one in error.errors[:_SHOWN_ERRORS]]
     headers = {"Retry-After": "2"} if isinstance(error, Unavailable) else None
     return json_response(body, STATUS_OF_CODE.get(error.code, 400), headers)
 
@@ -53,7 +54,19 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     if error.status_code == 400 and "parsing the body" in str(error.detail):
         # FastAPI says no more of bodies that are no UTF-8, nested too deep or cut in the middle
         return json_response({"detail": "the body cannot be read: it must be JSON in UTF-8, or multipart/form-data for files"}, 422)
-    return json_response({"detail": clean(str(error.detail))[:_LONGEST_DETAIL]}, error.status_code, dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(_methods_of(request))
+    return json_response({"detail": clean(str(error.detail))[:_LONGEST_DETAIL]}, error.status_code, headers)
+
+
+def _methods_of(request: Request) -> list[str]:
+    """All methods of a path; the router itself tells those of the first route only."""
+    methods: set[str] = set()
+    for route in request.app.routes:
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
+            methods |= route.methods or set()
+    return sorted(methods)
 
 
 async def on_disconnect(request: Request, error: Exception) -> Response:
@@ -75,8 +88,11 @@ def sentence(errors: list[FieldError]) -> str:
 def validation_response(errors: list[FieldError]) -> Response:
     detail = sentence(errors)
     detail = detail[:_LONGEST_DETAIL]
-    listed = [{"loc": e.loc, "msg": e.msg} for e in errors[:_SHOWN_ERRORS]]
-    return json_response({"detail": detail, "errors": listed}, 422)
+    return json_response({"detail": detail, "errors": [_listed(e) for e in errors[:_SHOWN_ERRORS]]}, 422)
+
+
+def _listed(error: FieldError) -> dict[str, str]:
+    return {"loc": clean(error.loc)[:_LONGEST_PLACE], "msg": clean(error.msg)[:_LONGEST_MESSAGE]}
 
 
 def describe(errors: list[dict[str, object]]) -> list[FieldError]:

@@ -77,61 +77,82 @@ create table file (
     created_at timestamptz not null
 );
 
--- Organisation x model key. `capacity` null means the server's setting.
+-- Sessions that share what they wait for, such as a model's key. `name` is `class/rest`, and the class gives the
+-- width where `capacity` is null. `active` counts messages that hold a place, `parked` those that wait or are delayed.
 create table lane (
     org_id text not null references organisation,
     id bigint generated always as identity primary key,
     name text not null,
+    class text not null generated always as (split_part(name, '/', 1)) stored,
     capacity int check (capacity > 0),
     active int not null default 0 check (active >= 0),
+    parked int not null default 0 check (parked >= 0),
     vtime bigint not null default 0,
+    used_at timestamptz not null,
     unique (org_id, name)
 ) with (fillfactor = 50);
 
--- `fence` is the number of the newest attempt and `step` counts its writes: a worker's write names both.
+-- `kind` names the work, `subject_id` what it is done with (an agent), `spec` what the kind keeps of it.
+-- Running is who has an active message; `closed` says that no message will ever run again.
 create table session (
     org_id text not null,
     id text primary key,
-    agent_id text not null,
-    version_id text not null,
+    kind text not null,
+    subject_id text,
+    spec jsonb not null,
     name text,
     metadata jsonb not null,
-    llm_id text,
-    lane_id bigint not null,
-    internet_access boolean not null default false,
+    lane text not null,
     secrets bytea,
-    status text not null check (status in ('idle', 'running', 'failed', 'expired')),
+    closed text check (closed in ('failed', 'expired')),
     last_seq int not null default 0,
-    fence int not null default 0,
-    step int not null default 0,
     message_count int not null default 0,
     active_message_id text,
     last_message_id text,
-    last_message_status text,
     created_at timestamptz not null
 ) with (fillfactor = 75);
 
-create index session_org on session (org_id, id);
-create index session_agent on session (agent_id, id);
+create index session_org on session (org_id, kind, id);
+create index session_subject on session (subject_id, id) where subject_id is not null;
 create index session_metadata on session using gin (metadata jsonb_path_ops) where metadata <> '{}'::jsonb;
 
+-- A message is its own job: `ready` rows are the queue. `attempt` is the fence and `step` the last write of that
+-- attempt. `suspicion` rises with each worker that died with the message in its hands (reap_messages.sql), `lost` counts
+-- those that had nothing else in theirs. `outcome` is that of the item, once it is settled.
 create table message (
     org_id text not null,
     id text primary key,
     session_id text not null,
+    kind text not null,
     number int not null,
-    state text not null check (state in ('held', 'lined', 'ready', 'running', 'completed', 'failed')),
-    attempt int not null default 0,
-    handed_back int not null default 0,
+    state text not null check (
+        state in ('held', 'lined', 'ready', 'suspect', 'running', 'waiting', 'delayed', 'completed', 'failed')
+    ),
+    lane_id bigint not null,
     batch_id text,
     item_index int,
+    priority smallint not null,
+    attempt int not null default 0,
+    step int not null default 0,
+    suspicion int not null default 0,
+    lost int not null default 0,
+    worker_id bigint,
+    ready_at timestamptz,
+    wake_at timestamptz,
+    reason text,
+    outcome text check (outcome in ('completed', 'failed')),
+    result jsonb,
     error text,
     created_at timestamptz not null,
-    completed_at timestamptz,
-    unique (session_id, number)
-) with (fillfactor = 75);
+    ended_at timestamptz
+) with (fillfactor = 75, autovacuum_vacuum_scale_factor = 0.05);
 
-create index message_active on message (id) where state in ('ready', 'running');
+create index message_ready on message (kind, priority, ready_at, id) where state = 'ready';
+create index message_suspect on message (kind, id) where state = 'suspect';
+create index message_running on message (worker_id) where state = 'running';
+create index message_parked on message (wake_at) where state in ('waiting', 'delayed');
+create index message_lined on message (session_id, number) where state = 'lined';
+create index message_held on message (batch_id, lane_id, item_index) where state = 'held';
 
 create table event (
     org_id text not null,
@@ -139,42 +160,50 @@ create table event (
     seq int not null check (seq > 0),
     message_id text,
     type text not null,
-    source text not null,
     data jsonb not null,
     created_at timestamptz not null,
     primary key (session_id, seq)
 );
 
--- A row is written before the call leaves. `started` after its attempt has ended becomes `in_doubt`.
-create table model_call (
+-- Something outside that an attempt does: a model call, a tool call. The row is there before anything leaves.
+-- `started` after its attempt has ended becomes `in_doubt`.
+create table effect (
     org_id text not null,
     id text primary key,
     session_id text not null,
     message_id text not null,
-    fence int not null,
     attempt int not null,
+    kind text not null,
+    name text not null,
     number int not null,
-    provider text not null,
-    model text not null,
     request_hash text not null,
-    state text not null check (state in ('started', 'answered', 'failed', 'in_doubt')),
+    state text not null check (state in ('started', 'done', 'failed', 'unsent', 'in_doubt')),
     input_tokens bigint not null default 0,
     output_tokens bigint not null default 0,
     cache_read_tokens bigint not null default 0,
     cost_usd numeric,
     error text,
+    detail jsonb,
     started_at timestamptz not null,
     ended_at timestamptz
 ) with (fillfactor = 75);
 
-create index model_call_session on model_call (session_id);
-create index model_call_started on model_call (message_id) where state = 'started';
+create index effect_session on effect (session_id);
 
+-- Who works. A worker that is not seen any more loses its messages (passel.engine.liveness).
+create table worker (
+    id bigint generated always as identity primary key,
+    name text not null,
+    kinds text[] not null,
+    seen_at timestamptz not null
+);
+
+-- Counters are by items (queued, running, completed, failed), `active` by messages that hold a place.
 create table batch (
     org_id text not null references organisation,
     id text primary key,
-    kind text not null check (kind in ('agent', 'browser', 'verification')),
-    agent_id text,
+    kind text not null,
+    subject_id text,
     idempotency_key text,
     request_hash text not null,
     max_concurrency int check (max_concurrency > 0),
@@ -195,12 +224,13 @@ create table batch (
     created_at timestamptz not null,
     cancel_requested_at timestamptz,
     finished_at timestamptz,
+    finishes int not null default 0,
     check (queued + running + completed + failed = size),
     check (queued >= 0 and running >= 0 and completed >= 0 and failed >= 0)
 ) with (fillfactor = 50);
 
-create unique index batch_key on batch (org_id, idempotency_key) where idempotency_key is not null;
-create index batch_org on batch (org_id, id);
+create unique index batch_key on batch (org_id, kind, idempotency_key) where idempotency_key is not null;
+create index batch_org on batch (org_id, kind, id);
 create index batch_cancelling on batch (id) where state = 'cancelling';
 
 -- What a batch still holds back in one lane, and how far it has come there.
@@ -215,22 +245,32 @@ create table batch_lane (
 
 create index batch_lane_held on batch_lane (lane_id, pass) where held > 0;
 
+-- An item's state is that of its message (`outcome`, else `state`). One that could not be made has no message but an
+-- error, and `request` keeps what was asked. `item_try` holds what an item was before it was tried again.
 create table item (
     org_id text not null,
     batch_id text not null,
     index int not null,
-    state text not null check (state in ('held', 'ready', 'running', 'completed', 'failed')),
-    lane_id bigint,
+    try int not null default 1,
     session_id text,
     message_id text,
     request jsonb,
     error text,
-    finished_at timestamptz,
-    primary key (batch_id, index)
-) with (fillfactor = 75);
+    primary key (batch_id, index),
+    check ((message_id is null) = (error is not null))
+);
 
-create index item_held on item (batch_id, lane_id, index) where state = 'held';
-create index item_open on item (batch_id, index) where state in ('held', 'ready', 'running');
+create table item_try (
+    org_id text not null,
+    batch_id text not null,
+    index int not null,
+    try int not null,
+    session_id text,
+    message_id text,
+    request jsonb,
+    error text,
+    primary key (batch_id, index, try)
+);
 
 -- Answers that a repeated request gets again. `scope` is a session's or an agent's id.
 create table idempotency_key (

@@ -1,10 +1,11 @@
 -- Fill the room of lanes, under their locks. Batches of a lane take turns: each has a pass that counts what it has
 -- been given, a new one starts at the lane's virtual time, and the lowest passes go first. So a batch of three
--- gets its share beside a batch of a million (start-time fair queueing).
+-- gets its share beside a batch of a million (start-time fair queueing). Wakes the workers of what became ready.
 with room as (
     select l.id as lane_id,
-           greatest(coalesce(l.capacity, case when l.name like 'local:%' then $3::int else $2::int end) - l.active, 0) as room
+           greatest(coalesce(l.capacity, w.capacity, $4::int) - l.active, 0) as room
     from lane l
+    left join unnest($2::text[], $3::int[]) as w (class, capacity) on w.class = l.class
     where l.id = any($1::bigint[])
 ), offered as (
     select r.lane_id, r.room, o.batch_id, o.pass, o.batch_room
@@ -13,7 +14,7 @@ with room as (
         select bl.batch_id, bl.pass, b.max_concurrency - b.active as batch_room
         from batch_lane bl
         join batch b on b.id = bl.batch_id
-        where bl.lane_id = r.lane_id and bl.held > 0 and b.state = 'open'
+        where bl.lane_id = r.lane_id and bl.held > 0 and b.state <> 'cancelling'
           and (b.max_concurrency is null or b.active < b.max_concurrency)
         order by bl.pass
         limit least(r.room, 1000)
@@ -22,16 +23,16 @@ with room as (
     -- each batch offers its share and some; what that leaves open the feeder fills
     select f.*, f.room / count(*) over (partition by f.lane_id) + 32 as share from offered f
 ), candidate as (
-    select f.lane_id, f.room, f.batch_id, f.batch_room, i.index,
-           f.pass + row_number() over (partition by f.lane_id, f.batch_id order by i.index) as pass
+    select f.lane_id, f.room, f.batch_id, f.batch_room, m.id,
+           f.pass + row_number() over (partition by f.lane_id, f.batch_id order by m.item_index) as pass
     from shared f
     cross join lateral (
-        select index
-        from item
+        select id, item_index
+        from message
         where batch_id = f.batch_id and lane_id = f.lane_id and state = 'held'
-        order by index
+        order by item_index
         limit least(f.room, f.batch_room, f.share)
-    ) i
+    ) m
 ), within_batch as (
     select c.*, row_number() over (partition by batch_id order by pass, lane_id) as nth_of_batch from candidate c
 ), within_lane as (
@@ -40,17 +41,15 @@ with room as (
     where batch_room is null or nth_of_batch <= batch_room
 ), chosen as (
     -- a cancellation may hold some of them: it ends them, and nobody waits
-    select i.batch_id, i.index, w.pass
+    select m.id, w.pass
     from within_lane w
-    join item i on i.batch_id = w.batch_id and i.index = w.index
-    where w.nth_of_lane <= w.room and i.state = 'held'
-    for update of i skip locked
+    join message m on m.id = w.id
+    where w.nth_of_lane <= w.room and m.state = 'held'
+    for update of m skip locked
 ), admitted as (
-    update item i set state = 'ready' from chosen c
-    where i.batch_id = c.batch_id and i.index = c.index and i.state = 'held'
-    returning i.batch_id, i.lane_id, i.session_id, i.message_id, c.pass
-), readied as (
-    update message m set state = 'ready' from admitted a where m.id = a.message_id
+    update message m set state = 'ready', ready_at = $5 from chosen c
+    where m.id = c.id and m.state = 'held'
+    returning m.batch_id, m.lane_id, m.kind, c.pass
 ), moved as (
     update batch_lane bl set held = bl.held - g.n, pass = g.pass
     from (select batch_id, lane_id, count(*)::int as n, max(pass) as pass from admitted group by 1, 2) g
@@ -58,10 +57,10 @@ with room as (
 ), counted as (
     update batch b set active = b.active + g.n
     from (select batch_id, count(*)::int as n from admitted group by 1) g
-    where b.id = g.batch_id and b.max_concurrency is not null
+    where b.id = g.batch_id
 ), filled as (
     update lane l set active = l.active + g.n, vtime = greatest(l.vtime, g.pass)
     from (select lane_id, count(*)::int as n, max(pass) as pass from admitted group by 1) g
     where l.id = g.lane_id
 )
-select session_id, message_id from admitted order by pass
+select kind, count(*)::int as n, pg_notify('passel_ready', kind) from admitted group by kind

@@ -1,4 +1,7 @@
-select id from lane l
-where active <> 0
-   or exists (select from message m join session s on s.id = m.session_id where s.lane_id = l.id and m.state in ('ready', 'running'))
+select id from lane
+where active <> 0 or parked <> 0
+   or id in (select lane_id from message where state = 'ready')
+   or id in (select lane_id from message where state = 'suspect')
+   or id in (select lane_id from message where state = 'running')
+   or id in (select lane_id from message where state in ('waiting', 'delayed'))
 order by id

@@ -1,6 +1,17 @@
--- Under the session's lock, right after its fence rose.
-update message m
-set state = 'running', attempt = m.attempt + 1
-from (select id, state from message where id = any($1::text[])) was
-where m.id = was.id and m.state in ('ready', 'running')
-returning m.id, m.attempt, m.handed_back, was.state as previous, m.batch_id, m.item_index
+-- Begin an attempt of messages that this transaction has chosen and locked. The attempt rises, so whatever an older
+-- one still writes meets no row. A worker that was given up for dead begins nothing.
+with alive as (
+    select id from worker where id = $2 for key share
+), claimed as (
+    update message m
+    set state = 'running', attempt = m.attempt + 1, step = 0, worker_id = w.id
+    from alive w
+    where m.id = any($1::text[])
+    returning m.id, m.session_id, m.attempt, m.lost, m.lane_id, m.batch_id, m.item_index, m.outcome
+)
+update session s
+set last_seq = s.last_seq + 1
+from claimed m
+where s.id = m.session_id
+returning s.org_id, s.id as session_id, s.kind, s.subject_id, s.spec, s.secrets, s.last_seq,
+          m.id as message_id, m.attempt, m.lost, m.lane_id, m.batch_id, m.outcome

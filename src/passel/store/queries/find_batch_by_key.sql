@@ -1,1 +1,1 @@
-select * from batch where org_id = $1 and idempotency_key = $2
+select * from batch where org_id = $1 and kind = $2 and idempotency_key = $3

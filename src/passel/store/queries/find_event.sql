@@ -1,1 +1,1 @@
-select org_id, session_id, seq, message_id, type, source, data, created_at from event where session_id = $1 and seq = $2
+select org_id, session_id, seq, message_id, type, data, created_at from event where session_id = $1 and seq = $2

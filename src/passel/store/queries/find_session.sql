@@ -1,3 +1,5 @@
-select org_id, id, agent_id, version_id, name, metadata, llm_id, internet_access, status, last_seq, last_message_id, last_message_status, created_at
-from session
-where id = $1
+select s.org_id, s.id, s.kind, s.subject_id, s.spec, s.name, s.metadata, s.lane, s.last_seq, s.last_message_id, s.created_at,
+       coalesce(s.closed, case when s.active_message_id is null then 'idle' else 'running' end) as status,
+       (select m.state from message m where m.id = s.last_message_id) as last_message_state
+from session s
+where s.id = $1

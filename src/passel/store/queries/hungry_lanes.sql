@@ -1,10 +1,11 @@
 -- Lanes that have room and something held back: the feeder's list.
 select l.id
 from lane l
-where coalesce(l.capacity, case when l.name like 'local:%' then $2::int else $1::int end) > l.active
+left join unnest($1::text[], $2::int[]) as w (class, capacity) on w.class = l.class
+where coalesce(l.capacity, w.capacity, $3::int) > l.active
   and exists (
     select from batch_lane bl join batch b on b.id = bl.batch_id
-    where bl.lane_id = l.id and bl.held > 0 and b.state = 'open'
+    where bl.lane_id = l.id and bl.held > 0 and b.state <> 'cancelling'
       and (b.max_concurrency is null or b.active < b.max_concurrency)
   )
 order by l.id

@@ -1,1 +1,1 @@
-select * from batch where org_id = $1 and ($2::text is null or id < $2) order by id desc limit $3
+select * from batch where org_id = $1 and kind = $2 and ($3::text is null or id < $3) order by id desc limit $4

@@ -1,8 +1,10 @@
-select org_id, id, agent_id, version_id, name, metadata, llm_id, internet_access, status, last_seq, last_message_id, last_message_status, created_at
-from session
-where org_id = $1
-  and ($3::text is null or status = $3)
-  and ($4::text is null or id < $4)
-  and ($2::text is null or agent_id = $2)
-order by id desc
-limit $5
+select s.org_id, s.id, s.kind, s.subject_id, s.spec, s.name, s.metadata, s.lane, s.last_seq, s.last_message_id, s.created_at,
+       coalesce(s.closed, case when s.active_message_id is null then 'idle' else 'running' end) as status,
+       (select m.state from message m where m.id = s.last_message_id) as last_message_state
+from session s
+where s.org_id = $1 and s.kind = $2
+  and ($3::text is null or s.subject_id = $3)
+  and ($4::text is null or coalesce(s.closed, case when s.active_message_id is null then 'idle' else 'running' end) = $4)
+  and ($5::text is null or s.id < $5)
+order by s.id desc
+limit $6

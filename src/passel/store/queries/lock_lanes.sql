@@ -1,1 +1,1 @@
-select id from lane where id = any($1::bigint[]) order by id for update
+select id from lane where id = any($1::bigint[]) order by id for no key update

@@ -1,4 +1,7 @@
-insert into batch_lane (org_id, batch_id, lane_id, held, pass)
+insert into batch_lane as bl (org_id, batch_id, lane_id, held, pass)
 select $1, $2, l.id, h.held, l.vtime
 from unnest($3::bigint[], $4::int[]) as h (lane_id, held)
 join lane l on l.id = h.lane_id
+on conflict (batch_id, lane_id) do update
+set held = bl.held + excluded.held,
+    pass = case when bl.held = 0 then greatest(bl.pass, excluded.pass) else bl.pass end

@@ -1,14 +1,13 @@
--- A safety net, under the lanes' locks: slots follow from the messages that are active.
+-- A safety net, under the lanes' locks: places follow from the messages that hold them.
 update lane l
-set active = c.active
+set active = c.active, parked = c.parked
 from (
-    select l2.id, count(a.lane_id)::int as active
-    from lane l2
-    left join (
-        select s.lane_id from message m join session s on s.id = m.session_id where m.state in ('ready', 'running')
-    ) a on a.lane_id = l2.id
-    where l2.id = any($1::bigint[])
-    group by l2.id
+    select k.id,
+           (select count(*)::int from message where state = 'ready' and lane_id = k.id)
+         + (select count(*)::int from message where state = 'suspect' and lane_id = k.id)
+         + (select count(*)::int from message where state = 'running' and lane_id = k.id) as active,
+           (select count(*)::int from message where state in ('waiting', 'delayed') and lane_id = k.id) as parked
+    from unnest($1::bigint[]) as k (id)
 ) c
-where l.id = c.id and l.active <> c.active
+where l.id = c.id and (l.active, l.parked) is distinct from (c.active, c.parked)
 returning l.id, l.name

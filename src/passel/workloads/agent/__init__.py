@@ -1,1 +1,1 @@
-"""Agent sessions: turns, and the models that they call."""
+"""The work of the kind `agent`: turns."""

@@ -1,128 +1,140 @@
-"""The workload of the kind `agent`: do what the planner says until the message has ended."""
+"""The workload of the kind `agent`: a loop that does what the planner says until the attempt has ended.
+
+    plan -> act -> write what happened -> plan again
+
+The ledger grows with each write, so the planner always sees what is durable; there is no state beside it.
+"""
 
 import asyncio
 import random
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
+from datetime import timedelta
 
-from passel.core import events
-from passel.core.content import clean
-from passel.core.context import CallIntent, CallOutcome, Context, Done, Fail, Turn
-from passel.core.costs import Usage, decimal_string
+from passel.core.agent import events
+from passel.core.agent.capabilities import Files, Keys, MissingKey, Specs
+from passel.core.agent.events import ToolCall
+from passel.core.agent.planner import AwaitResults, CallModel, Finish, GiveUp, Rules, RunTools, next_step, request_hash
+from passel.core.agent.spec import AgentSpec, SessionSpec
+from passel.core.context import Context, Step
+from passel.core.costs import Usage
+from passel.core.effects import DONE, FAILED, IN_DOUBT, UNSENT, Effect, Outcome
+from passel.core.endings import Done, Fail, Retry, Wait
 from passel.core.events import Draft
-from passel.core.llm import request_hash
-from passel.core.retry import Fault, ModelFailure, RetryPolicy
-from passel.core.turn import CallModel, Finish, next_step
-from passel.workloads.agent.models import ModelDirectory
-from passel.workloads.agent.prompts import UnreadableContent, build_question
-from passel.workloads.agent.questions import Answer, Question
+from passel.core.llm.events import MODEL, call_failed, record
+from passel.core.llm.options import LlmOption
+from passel.core.llm.retry import Fault, ModelFailure
+from passel.core.text import clean
+from passel.models.directory import ModelDirectory
+from passel.models.limiter import Closed
+from passel.models.questions import Answer, AskedTool
+from passel.workloads.agent.prompts import TooMuchAttached, build_question
 
-
-@dataclass(slots=True)
-class _Tries:
-    """What the calls of one step have come to so far. Patience runs from the first refusal, not from a wait of ours."""
-
-    calls: int = 0
-    accidents: int = 0
-    overloads: int = 0
-    overloaded_since: datetime | None = None
-
-    def count(self, failure: ModelFailure, now: datetime) -> None:
-        if failure.fault is Fault.OVERLOADED:
-            self.overloads += 1
-            self.overloaded_since = self.overloaded_since or now
-        else:
-            self.accidents += 1
-
-    def delay(self, failure: ModelFailure, now: datetime, policy: RetryPolicy) -> float | None:
-        waited = (now - self.overloaded_since).total_seconds() if self.overloaded_since else 0.0
-        return policy.delay(failure, self.accidents, self.overloads, waited, random.random())
+_SHORT_PAUSE = timedelta(seconds=2)
+"""Up to here a worker keeps its place while it waits; for more it gives it back."""
 
 
 @dataclass(frozen=True, slots=True)
 class AgentWorkload:
     models: ModelDirectory
-    retries: RetryPolicy = field(default_factory=RetryPolicy)
+    specs: Specs
+    keys: Keys
+    files: Files
+    rules: Rules = field(default_factory=Rules)
 
-    async def __call__(self, context: Context) -> None:
-        step = next_step(context.turn.ledger, context.turn.message_id)
-        match step:
-            case Finish():
-                await context.finish(Done())
-            case CallModel():
-                await self._ask(context, step)
-
-    async def _ask(self, context: Context, step: CallModel) -> None:
-        turn = context.turn
-        try:
-            question = await build_question(context, step.conversation)
-        except UnreadableContent as error:
-            await context.finish(Fail(str(error)))
-            return
-        asked = request_hash(turn.spec, turn.option, step.conversation)
-        tries = _Tries()
+    async def __call__(self, context: Context) -> Step:
+        session = SessionSpec.from_json(context.task.spec)
+        spec = await self.specs.spec(session.version_id)
+        turn = _Turn(self, context, spec, spec.option(session.llm_id), session.llm_id)
         while True:
-            intent, result = await self._call(context, question, asked, tries)
-            if isinstance(result, Answer):
-                await self._finish(context, intent, result)
-                return
-            tries.count(result, context.now())
-            delay = tries.delay(result, context.now(), self.retries)
-            outcome, told = _failed(context, intent, result)
-            if delay is None:
-                await context.finish(Fail(clean(result.message)), [told], ended=outcome)
-                return
-            await context.write([told], ended=outcome)
-            await asyncio.sleep(delay)
+            step = await turn.next()
+            if step.ending is not None:
+                return step
+            await context.write(step)
 
-    async def _call(self, context: Context, question: Question, asked: str, tries: _Tries) -> tuple[CallIntent, Answer | ModelFailure]:
-        """Wait for a place, write the intent, make the call. A call that still waits is not in the bill, and one
-        whose lease was lost while it waited is never made."""
-        turn = context.turn
-        limit = self.models.limit(turn.org_id, turn.option, turn.api_key)
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """One attempt at one message. `next` acts on the ledger as it is, and returns what came of it."""
+
+    workload: AgentWorkload
+    context: Context
+    spec: AgentSpec
+    option: LlmOption
+    llm_id: str | None
+
+    async def next(self) -> Step:
+        plan = next_step(self.context.ledger, self.context.task.message_id, self.workload.rules)
+        match plan:
+            case Finish(text):
+                return _finished(text)
+            case GiveUp(error):
+                return Step(ending=Fail(error))
+            case RunTools():
+                return Step(drafts=_tools_that_nobody_runs(plan))
+            case AwaitResults():
+                return Step(ending=Wait(None, "the client's tool results"))
+            case CallModel():
+                return await self._ask_in_time(plan)
+
+    async def _ask_in_time(self, plan: CallModel) -> Step:
+        if plan.not_before is not None:
+            pause = plan.not_before - self.context.now()
+            if pause > _SHORT_PAUSE:
+                return Step(ending=Retry(plan.not_before, plan.reason))
+            await asyncio.sleep(max(0.0, pause.total_seconds()))
+        try:
+            key = await self.workload.keys.api_key(self.context.task, self.option)
+            return await self._ask(plan, key)
+        except (MissingKey, TooMuchAttached) as error:
+            return Step(ending=Fail(str(error)))
+        except Closed as closed:
+            pause = timedelta(seconds=closed.seconds * (1 + random.random() / 10))  # not everybody at the same moment
+            return Step(ending=Retry(self.context.now() + pause, f"{self.option.ref} is overloaded"))
+
+    async def _ask(self, plan: CallModel, key: str | None) -> Step:
+        """Wait for a place, write the intent, make the call. What still waits is in no bill and holds no files, and
+        a call whose lease was lost while it waited is never made."""
+        task, models = self.context.task, self.workload.models
+        await models.prepare(self.option)
+        limit = models.limit(task.org_id, self.option, key)
         async with limit.slot():
-            tries.calls += 1
-            intent = CallIntent(context.new_call_id(), tries.calls, asked, context.now())
-            await context.write(intent=intent)
+            question = await build_question(self.workload.files, task.org_id, self.spec.system_prompt, plan.conversation)
+            asked = request_hash(self.spec, self.option, plan.conversation)
+            effect = Effect(self.context.new_effect_id(), MODEL, self.option.ref, plan.number, asked, self.context.now())
+            await self.context.write(Step(began=(effect,)))
             try:
-                answer = await self.models.ask(turn.option, turn.api_key, question)
+                answer = await models.ask(self.option, key, question)
             except ModelFailure as failure:
                 if failure.fault is Fault.OVERLOADED:
                     limit.overloaded(failure.retry_after or 0.0)
-                return intent, failure
+                return self._failed(effect, failure)
             limit.answered()
-            return intent, answer
+            return self._answered(effect, answer)
 
-    async def _finish(self, context: Context, intent: CallIntent, answer: Answer) -> None:
-        turn = context.turn
-        outcome = CallOutcome(intent.id, "answered", answer.usage, None, context.now())
-        said = events.assistant_message(
-            turn.message_id, clean(answer.text), clean(answer.stop_reason)[:100], _describe(turn, intent, answer.usage)
-        )
-        await context.finish(Done(), [said], ended=outcome)
+    def _answered(self, effect: Effect, answer: Answer) -> Step:
+        outcome = Outcome(effect.id, DONE, answer.usage, None, self.context.now())
+        calls = [_tool_call(effect, n, tool) for n, tool in enumerate(answer.tools)]
+        call = record(effect, self.context.task.attempt, self.llm_id, self.option, answer.usage, DONE)
+        said = events.assistant_message(clean(answer.text), calls, clean(answer.stop_reason)[:100], call)
+        step = Step(drafts=(said,), ended=(outcome,))
+        return step if calls else Step(step.drafts, ended=step.ended, ending=_finished(clean(answer.text)).ending)
+
+    def _failed(self, effect: Effect, failure: ModelFailure) -> Step:
+        error = clean(failure.message)
+        state = UNSENT if not failure.sent else IN_DOUBT if failure.in_doubt else FAILED
+        outcome = Outcome(effect.id, state, Usage(), error, self.context.now())
+        call = record(effect, self.context.task.attempt, self.llm_id, self.option, Usage(), state)
+        return Step(drafts=(call_failed(call, failure.fault, error, failure.retry_after),), ended=(outcome,))
 
 
-def _failed(context: Context, intent: CallIntent, failure: ModelFailure) -> tuple[CallOutcome, Draft]:
-    error = clean(failure.message)
-    state = "in_doubt" if failure.in_doubt else "failed"
-    outcome = CallOutcome(intent.id, state, Usage(), error, context.now())
-    described = _describe(context.turn, intent, Usage()) | {"state": state, "fault": failure.fault.value}
-    return outcome, events.call_failed(context.turn.message_id, described, error)
+def _finished(text: str) -> Step:
+    return Step(ending=Done({"text": text}))
 
 
-def _describe(turn: Turn, intent: CallIntent, usage: Usage) -> dict[str, Any]:
-    """A call as its event tells it: enough to recompute the bill from the ledger alone."""
-    return {
-        "id": intent.id,
-        "attempt": turn.attempt,
-        "number": intent.number,
-        "llm_id": turn.llm_id,
-        "provider": turn.option.provider,
-        "model": turn.option.model,
-        "request_hash": intent.request_hash,
-        "input_tokens": usage.input_tokens,
-        "output_tokens": usage.output_tokens,
-        "cache_read_tokens": usage.cache_read_tokens,
-        "cost_usd": None if usage.cost_usd is None else decimal_string(usage.cost_usd),
-    }
+def _tool_call(effect: Effect, n: int, tool: AskedTool) -> ToolCall:
+    return ToolCall(f"{effect.id}.{n}", clean(tool.call_id), clean(tool.name), clean(tool.arguments))
+
+
+def _tools_that_nobody_runs(plan: RunTools) -> tuple[Draft, ...]:
+    """Agents have no tools yet: the model is told so, and decides what to do."""
+    return tuple(events.tool_failed(call, f"there is no tool {call.name}") for call in plan.calls)

@@ -1,1 +1,1 @@
-"""One file a resource. Each makes a router from the dependencies of the process."""
+"""One file a resource."""

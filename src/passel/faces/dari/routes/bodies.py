@@ -22,4 +22,4 @@ def parse(model: type[Model], raw: bytes, place: str = "") -> Model:
 def unprocessable(error: ValidationError, place: str = "") -> Unprocessable:
     errors: list[Any] = list(error.errors(include_url=False, include_input=False, include_context=False))
     found = [replace(e, loc=f"{place}.{e.loc}".strip(".")) for e in describe(errors)]
-    return Unprocessable(sentence(found), field=found[0].loc or "body")
+    return Unprocessable(sentence(found), field=found[0].loc or "body", errors=[replace(e, loc=e.loc or "body") for e in found])

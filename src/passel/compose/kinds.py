@@ -1,0 +1,63 @@
+"""The kinds of work that there are, one line each. A kind is registered for what its workers do; how its items are
+planned is registered with the face that takes them."""
+
+import os
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+
+from passel.compose.settings import Settings
+from passel.core.agent.planner import Rules
+from passel.core.context import Workload
+from passel.services.deps import Deps
+
+
+def _always() -> str | None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """`open` makes the workload for as long as a worker runs. `places` is how many messages of the kind one worker
+    runs at once. `missing` says what this machine lacks to do the work; None when it can."""
+
+    open: Callable[[Settings, Deps], AbstractAsyncContextManager[Workload]]
+    places: Callable[[Settings], int]
+    missing: Callable[[], str | None] = _always
+
+
+@asynccontextmanager
+async def _agents(settings: Settings, deps: Deps) -> AsyncGenerator[Workload]:
+    from passel.models.directory import CallSettings, ModelDirectory
+    from passel.models.local import LocalModels
+    from passel.services.agents.capabilities import AttachedFiles, KeyRing, VersionSpecs
+    from passel.workloads.agent.turns import AgentWorkload
+
+    threads = settings.local_threads or max(1, (os.cpu_count() or 1) // max(1, settings.workers))
+    local = LocalModels(
+        settings.models_dir, parallel=settings.local_parallel, context_tokens=settings.local_context_tokens, threads=threads
+    )
+    calls = CallSettings(settings.model_timeout, settings.concurrency, settings.private_urls_allowed, settings.model_client == "auto")
+    models = ModelDirectory(calls, local.url)
+    try:
+        yield AgentWorkload(models, VersionSpecs(deps), KeyRing(deps, settings.server_keys), AttachedFiles(deps), Rules(settings.retries))
+    finally:
+        await models.close()
+
+
+KINDS: Mapping[str, Kind] = {
+    "agent": Kind(_agents, places=lambda settings: settings.concurrency),
+}
+
+
+def chosen(kinds: Mapping[str, Kind], names: list[str]) -> dict[str, Kind]:
+    """The kinds that a worker serves: those named, or all that this machine can do. Raises `ValueError` for one that
+    does not exist or cannot be done here, with what is missing."""
+    if not names:
+        return {name: kind for name, kind in kinds.items() if kind.missing() is None}
+    for name in names:
+        if name not in kinds:
+            raise ValueError(f"--kinds: there is no kind {name}; there are {', '.join(kinds)}")
+        if (lack := kinds[name].missing()) is not None:
+            raise ValueError(f"--kinds: this machine cannot do {name}: {lack}")
+    return {name: kinds[name] for name in names}

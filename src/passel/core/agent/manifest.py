@@ -1,0 +1,271 @@
+"""The agent manifest `dari.yml`: read, checked and normalised (section 6 of the `dari` contract).
+
+Served now: `name`, `harness: pi`, `instructions.system` and `llm`. What needs a sandbox is refused by name, so
+that nobody gets an agent that silently lacks its tools. One field is ours: `settings` of an LLM option.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import yaml
+
+from passel.core.agent.spec import AgentSpec
+from passel.core.errors import Invalid
+from passel.core.llm.options import ANTHROPIC, LOCAL, OPENAI, OPENROUTER, PROVIDERS, LlmOption
+from passel.core.secrets import SECRET_NAME
+from passel.core.text import clean
+
+FILE = "dari.yml"
+MAX_PROMPT_BYTES = 256 * 1024
+MAX_MANIFEST_BYTES = 256 * 1024
+
+_TOP_LEVEL = {
+    "name", "harness", "instructions", "sandbox", "llm", "built_in_tools", "custom_tools", "skills", "extensions",
+    "model_backend",
+}  # fmt: skip
+_OLD_TOP_LEVEL = {"runtime", "tools", "secrets", "env"}
+_OPTION_FIELDS = {"provider", "model", "base_url", "api_key_secret", "settings"}
+_SETTING_RANGES: dict[str, tuple[type, float, float]] = {
+    "temperature": (float, 0, 2),
+    "top_p": (float, 0, 1),
+    "max_tokens": (int, 1, 1_000_000),
+    "seed": (int, -(2**31), 2**31 - 1),
+}
+_NEED_A_SANDBOX = {"sandbox", "custom_tools", "skills", "extensions", "model_backend", "runtime", "tools", "secrets", "env"}
+_TOOLS_ADVICE = (
+    "this server runs agents without tools so far, and leaving built_in_tools out means read, bash, edit and write: "
+    "write `built_in_tools: []`"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    spec: AgentSpec
+    prompt_path: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The normalised manifest that `GET .../manifest` answers."""
+        named = {key: option.to_json() for key, option in self.spec.llms.items() if key is not None}
+        llm = {"default": self.spec.default_llm, "options": named} if named else self.spec.llms[None].to_json()
+        return {
+            "name": self.spec.name,
+            "harness": "pi",
+            "instructions": {"system": self.prompt_path},
+            "llm": llm,
+            "built_in_tools": [],
+            "custom_tools": [],
+        }
+
+
+def parse(files: Mapping[str, bytes]) -> Manifest:
+    """The manifest of a bundle, given as path -> bytes. Raises `Invalid` with the field and what to write."""
+    if FILE not in files:
+        raise Invalid(f"the bundle has no {FILE} at its root", field=FILE)
+    data = _mapping(_load(files[FILE]), FILE)
+    _refuse_what_needs_a_sandbox(data)
+    name = _string(data.get("name"), "name")
+    if len(name) > 200:
+        raise Invalid("name is longer than 200 characters", field="name")
+    _check_harness(data.get("harness"))
+    path, prompt = _instructions(data.get("instructions"), files)
+    default, llms = _llm(data.get("llm"))
+    return Manifest(AgentSpec(name, prompt, default, llms), path)
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses what makes a small file large (merge keys) or says a thing twice (a key that is repeated)."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if "<<" in keys:
+            raise yaml.YAMLError("merge keys (<<) are not allowed: write the fields out")
+        twice = {str(key)[:50] for key in keys if keys.count(key) > 1} if len(keys) <= _MOST_KEYS else {"too many keys"}
+        if twice:
+            raise yaml.YAMLError(f"the key {sorted(twice)[0]} stands twice in one mapping")
+        return super().construct_mapping(node, deep)
+
+
+_MOST_KEYS = 1000
+
+
+def _load(text: bytes) -> object:
+    if len(text) > MAX_MANIFEST_BYTES:
+        raise Invalid(f"{FILE} is larger than {MAX_MANIFEST_BYTES // 1024} KiB", field=FILE)
+    try:
+        return yaml.load(text, _Loader)
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, OverflowError, RecursionError) as error:
+        # the reader raises all of these for tags and numbers that are not what they say
+        raise Invalid(f"{FILE} is not valid YAML: {clean(str(error))[:500]}", field=FILE) from error
+
+
+def _refuse_what_needs_a_sandbox(data: dict[str, Any]) -> None:
+    if "sdk" in data or "entrypoint" in data:
+        raise Invalid(
+            "sdk and entrypoint are the form of April 2026, which no server runs: write harness, instructions.system and llm instead",
+            field="sdk",
+        )
+    for key in sorted(data):
+        if key not in _TOP_LEVEL | _OLD_TOP_LEVEL:
+            raise Invalid(f"unknown field {key[:100]}; known are {', '.join(sorted(_TOP_LEVEL))}", field=key[:100])
+    wanted = [key for key in sorted(_NEED_A_SANDBOX) if data.get(key) not in (None, [], {})]
+    if wanted:
+        names = ", ".join(wanted)
+        raise Invalid(
+            f"{names}: these need a sandbox or a router, which this server does not have yet. Remove them, and {_TOOLS_ADVICE}",
+            field=wanted[0],
+        )
+    tools = data.get("built_in_tools", data.get("tools"))
+    if tools != []:
+        raise Invalid(f"built_in_tools: {_TOOLS_ADVICE}", field="built_in_tools")
+
+
+def _check_harness(value: object) -> None:
+    fields = _mapping(cast(object, value), "harness") if isinstance(value, dict) else {"kind": value}
+    _known(fields, {"kind", "protocol", "customRuntimeServer"}, "harness")
+    if fields.get("kind") == "customRuntimeServer" or "customRuntimeServer" in fields:
+        raise Invalid(
+            "harness: customRuntimeServer needs a sandbox, which this server does not have yet: write `harness: pi`", field="harness"
+        )
+    if fields.get("kind") != "pi" or fields.get("protocol", "dari-runtime-v1") != "dari-runtime-v1":
+        raise Invalid("harness must be `pi`", field="harness")
+
+
+def _known(data: dict[str, Any], fields: set[str], where: str) -> None:
+    unknown = sorted(set(data) - fields)
+    if unknown:
+        name = f"{where}.{unknown[0][:100]}"
+        raise Invalid(f"{name} is not a field; known are {', '.join(sorted(fields))}", field=name)
+
+
+def _instructions(value: object, files: Mapping[str, bytes]) -> tuple[str, str]:
+    fields = _mapping(value, "instructions")
+    _known(fields, {"system"}, "instructions")
+    path = _string(fields.get("system"), "instructions.system")
+    segments = path.split("/")
+    if path.startswith("/") or any(s in ("", ".", "..") for s in segments):
+        raise Invalid("instructions.system must be a relative path without `.` and `..`", field="instructions.system")
+    if path not in files:
+        raise Invalid(f"instructions.system names {path}, which is not in the bundle", field="instructions.system")
+    if len(files[path]) > MAX_PROMPT_BYTES:
+        raise Invalid(f"{path} is larger than {MAX_PROMPT_BYTES // 1024} KiB", field="instructions.system")
+    try:
+        prompt = files[path].decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Invalid(f"{path} is not UTF-8 text", field="instructions.system") from error
+    if "\x00" in prompt:
+        raise Invalid(f"{path} holds a NUL character", field="instructions.system")
+    return path, prompt
+
+
+def _llm(value: object) -> tuple[str | None, dict[str | None, LlmOption]]:
+    data = _mapping(value, "llm")
+    if "options" not in data:
+        if "default" in data:
+            raise Invalid("llm.default needs llm.options beside it", field="llm.default")
+        return None, {None: _option(data, "llm")}
+    unknown = sorted(set(data) - {"options", "default"})
+    if unknown:
+        raise Invalid(f"llm.{unknown[0]} cannot stand beside llm.options: move it into an option", field=f"llm.{unknown[0]}")
+    options = _mapping(data["options"], "llm.options")
+    if not options:
+        raise Invalid("llm.options is empty", field="llm.options")
+    llms: dict[str | None, LlmOption] = {}
+    for key, option in options.items():
+        if not key or len(key) > 128:
+            raise Invalid("the ids in llm.options must have 1 to 128 characters", field="llm.options")
+        llms[key] = _option(_mapping(option, f"llm.options.{key}"), f"llm.options.{key}")
+    default = _string(data.get("default"), "llm.default")
+    if default not in llms:
+        raise Invalid(f"llm.default is {default}, which is not one of {', '.join(options)}", field="llm.default")
+    return default, llms
+
+
+def _option(data: dict[str, Any], where: str) -> LlmOption:
+    _known(data, _OPTION_FIELDS, where)
+    written = _string(data.get("model"), f"{where}.model")
+    provider, model = split_model(written, data.get("provider"), where)
+    if not model:
+        raise Invalid(f"{where}.model names no model", field=f"{where}.model")
+    base_url = data.get("base_url")
+    if base_url is not None:
+        base_url = _string(base_url, f"{where}.base_url")
+        check_url_form(base_url, f"{where}.base_url")
+        if provider == LOCAL:
+            raise Invalid(f"{where}: a local model has no base_url", field=f"{where}.base_url")
+        if data.get("provider") is None:
+            # a server of one's own speaks OpenAI's protocol and knows the model by the name as written (contract 6.4)
+            provider, model = OPENAI, written
+    secret = data.get("api_key_secret")
+    if secret is not None and not SECRET_NAME.fullmatch(_string(secret, f"{where}.api_key_secret")):
+        raise Invalid(f"{where}.api_key_secret must match {SECRET_NAME.pattern}", field=f"{where}.api_key_secret")
+    return LlmOption(provider, model, base_url, secret, _settings(data.get("settings"), f"{where}.settings"))
+
+
+def split_model(model: str, provider: object, where: str = "llm") -> tuple[str, str]:
+    """Provider and bare model name of `anthropic/claude-haiku-4-5`, `openai:gpt-5.5`, `local:smollm2` ...
+
+    Without an explicit provider `openai/` and `anthropic/` name theirs and all else is OpenRouter's (contract 6.4);
+    the form with a colon is ours. Beside a `base_url` none of this holds: see `_option`.
+    """
+    if provider is not None:
+        name = _string(provider, f"{where}.provider")
+        if name not in PROVIDERS:
+            raise Invalid(f"{where}.provider must be one of {', '.join(PROVIDERS)}", field=f"{where}.provider")
+        return name, model.removeprefix(f"{name}/").removeprefix(f"{name}:") if name != OPENROUTER else model
+    for known in (OPENAI, ANTHROPIC, LOCAL):
+        for mark in ("/", ":"):
+            if model.startswith(known + mark):
+                return known, model[len(known) + 1 :]
+    return OPENROUTER, model.removeprefix("openrouter:")
+
+
+def check_url_form(url: str, where: str) -> None:
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - the property raises on a port that is no number
+        wrong = parts.scheme not in ("http", "https") or not parts.hostname
+    except ValueError:
+        wrong, parts = True, None
+    if wrong or parts is None:
+        raise Invalid(f"{where} must be an absolute http or https URL", field=where)
+    if parts.username or parts.password:
+        raise Invalid(f"{where} must not carry a user name or a password: use api_key_secret", field=where)
+
+
+def _settings(value: object, where: str) -> dict[str, Any]:
+    settings = _mapping({} if value is None else value, where)
+    for key, setting in settings.items():
+        if key not in _SETTING_RANGES:
+            raise Invalid(f"{where}.{key} is not a setting; known are {', '.join(_SETTING_RANGES)}", field=f"{where}.{key}")
+        kind, low, high = _SETTING_RANGES[key]
+        fits = isinstance(setting, int) or (kind is float and isinstance(setting, float))
+        if isinstance(setting, bool) or not fits or not low <= setting <= high:
+            raise Invalid(
+                f"{where}.{key} must be {'a number' if kind is float else 'an integer'} from {low} to {high}", field=f"{where}.{key}"
+            )
+    return settings
+
+
+def _mapping(value: object, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise Invalid(f"{where} must be a mapping", field=where)
+    mapping = cast(dict[object, Any], value)
+    for key in mapping:
+        if not isinstance(key, str):
+            raise Invalid(f"{where} has a key that is not a string but {type(key).__name__}: put it in quotes", field=where)
+        _storable(key, where)
+    return cast(dict[str, Any], mapping)
+
+
+def _string(value: object, where: str) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise Invalid(f"{where} is required and must be a non-empty string", field=where)
+    return _storable(value, where).strip()
+
+
+def _storable(text: str, where: str) -> str:
+    if clean(text) != text:
+        raise Invalid(f"{where} holds a NUL character or half of a surrogate pair; remove it", field=where)
+    return text

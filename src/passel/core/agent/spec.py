@@ -1,0 +1,44 @@
+"""What a published version of an agent says, with its files read: all that a turn needs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from passel.core.llm.options import LlmOption
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSpec:
+    name: str
+    system_prompt: str
+    default_llm: str | None
+    llms: dict[str | None, LlmOption]
+
+    def option(self, llm_id: str | None) -> LlmOption:
+        """The option of that id; of the default when `llm_id` is None. KeyError when there is none."""
+        return self.llms[self.default_llm if llm_id is None else llm_id]
+
+    def to_json(self) -> dict[str, Any]:
+        options = [[key, option.to_json()] for key, option in self.llms.items()]
+        return {"name": self.name, "system_prompt": self.system_prompt, "default": self.default_llm, "llms": options}
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> "AgentSpec":
+        llms = {key: LlmOption(**option) for key, option in data["llms"]}
+        return AgentSpec(data["name"], data["system_prompt"], data["default"], llms)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSpec:
+    """What the session of an agent keeps as its spec."""
+
+    version_id: str
+    llm_id: str | None = None
+    internet_access: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        return {"version_id": self.version_id, "llm_id": self.llm_id, "internet_access": self.internet_access}
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> "SessionSpec":
+        return SessionSpec(data["version_id"], data["llm_id"], data["internet_access"])

@@ -1,0 +1,41 @@
+"""How an attempt ends, as values. Exceptions are surprises, which the engine turns into a `Retry` or a `Fail`."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The message is answered. `result` is what its kind makes of it, as a JSON object."""
+
+    result: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """The message failed for good: a verdict, not an accident. `error` is what the client reads."""
+
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """For something from outside. The message gives back its worker and its place, and is taken again when what it
+    waits for arrives (`passel.store.waking`), or at `until`."""
+
+    until: datetime | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Tried again at a moment; worker and place are given back until then. `fault` marks a fault of the
+    infrastructure, whose tries are counted (`passel.core.faults`)."""
+
+    at: datetime
+    reason: str
+    fault: bool = False
+
+
+Ending = Done | Fail | Wait | Retry

@@ -1,0 +1,57 @@
+"""LLM options: which model is asked, where, and with which key."""
+
+import hashlib
+import zlib
+from dataclasses import asdict, dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+LOCAL, OPENAI, ANTHROPIC, OPENROUTER = "local", "openai", "anthropic", "openrouter"
+PROVIDERS = (LOCAL, OPENAI, ANTHROPIC, OPENROUTER)
+
+OPENROUTER_URL = "https://openrouter.ai/api/v1"
+
+_OWN_KEYS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class LlmOption:
+    """A model and how it is reached. `settings` holds temperature, top_p, max_tokens and seed."""
+
+    provider: str
+    model: str
+    base_url: str | None = None
+    api_key_secret: str | None = None
+    settings: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def ref(self) -> str:
+        """`provider:model`, as it is written on the command line."""
+        return f"{self.provider}:{self.model}"
+
+    def to_json(self) -> dict[str, Any]:
+        return {k: v for k, v in asdict(self).items() if v not in (None, {})}
+
+
+def fingerprint(secret: str) -> str:
+    """Enough of a digest to tell two keys apart, too little to find one."""
+    return hashlib.sha256(secret.encode()).hexdigest()[:12]
+
+
+def _bucket(key: str) -> int:
+    return zlib.crc32(fingerprint(key).encode()) % _OWN_KEYS
+
+
+def lane_name(option: LlmOption, session_key: str | None, secrets: dict[str, str]) -> str:
+    """The lane of the admission that sessions of one organisation with this model and key share.
+
+    `class/rest`: the class sets its width (`local` or `model`); the rest names the provider, the host, and where the
+    key comes from: a credential, the server, or the session. Keys of sessions' own fall into a fixed number of lanes,
+    so that a new key for each session does not leave a row behind for ever.
+    """
+    if option.provider == LOCAL:
+        return f"{LOCAL}/{option.model}"
+    own = session_key or (secrets.get(option.api_key_secret) if option.api_key_secret else None)
+    source = f"session:{_bucket(own)}" if own else option.api_key_secret or "server"
+    host = urlsplit(option.base_url).netloc if option.base_url else ""
+    return f"model/{option.provider}:{host}:{source}"

@@ -1,0 +1,23 @@
+"""The rule that text must be storable.
+
+PostgreSQL's jsonb takes no U+0000 and no lone surrogate, so neither may enter a ledger. What a client sends is
+refused with the field's name; what a model or a server answers is cleaned, since refusing it would lose a paid answer.
+"""
+
+import re
+
+from passel.core.errors import Unprocessable
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def clean(text: str) -> str:
+    """`text` with what no ledger can hold replaced by U+FFFD."""
+    return _UNSTORABLE.sub("\ufffd", text)
+
+
+def require_storable(text: str, field: str) -> str:
+    """`text` itself. Raises `Unprocessable` with `field` when no ledger can hold it."""
+    if _UNSTORABLE.search(text):
+        raise Unprocessable(f"{field} holds a NUL character or half of a surrogate pair; remove it", field=field)
+    return text

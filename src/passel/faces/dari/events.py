@@ -1,0 +1,134 @@
+"""Ledger events in the words of this wire format (section 4.2 of the contract): pure functions.
+
+message.requested -> user.message                    message.state -> message.status_changed
+assistant.message -> assistant.message_completed     session.state -> session.status_changed
+effect.in_doubt   -> model.call_in_doubt (ours)      model.call_failed is ours, and stays
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from passel.core.agent import events as agent
+from passel.core.agent.ledger import text_blocks
+from passel.core.events import EFFECT_IN_DOUBT, MESSAGE_REQUESTED, MESSAGE_STATE, SESSION_STATE, Event
+from passel.core.llm.events import CALL_FAILED
+from passel.core.states import COMPLETED, FAILED, RUNNING, WAITING
+from passel.faces.kit.json import timestamp
+
+Body = dict[str, Any]
+
+_STATUSES = {RUNNING: "running", WAITING: "waiting_for_tool", COMPLETED: "completed", FAILED: "failed"}
+
+
+def message_status(state: str) -> str:
+    """A message's state as the wire says it: all that has not begun, or was put off, is queued."""
+    return _STATUSES.get(state, "queued")
+
+
+def item_status(state: str) -> str:
+    """An item knows no `waiting_for_tool`: it runs."""
+    return "running" if state == WAITING else message_status(state)
+
+
+def event(event: Event, agent_id: str) -> Body:
+    translate, source = _TRANSLATIONS.get(event.type, (_as_it_is, "system"))
+    kind, data = translate(event)
+    return {
+        "id": f"{event.session_id}:evt_{event.seq}",
+        "session_id": event.session_id,
+        "sequence_number": event.seq,
+        "message_id": event.message_id,
+        "type": kind,
+        "source": source,
+        "actor": _actor(source, event, agent_id),
+        "data": data,
+        "created_at": timestamp(event.created_at),
+    }
+
+
+def _actor(source: str, event: Event, agent_id: str) -> Body:
+    if source == "user":
+        return {"type": "user", "id": event.org_id}
+    if source == "agent":
+        return {"type": "agent", "id": agent_id}
+    if source == "tool":
+        return {"type": "tool", "id": event.data["name"]}
+    return {"type": "system", "id": "dari"}
+
+
+def _user_message(event: Event) -> tuple[str, Body]:
+    data = {"content": event.data["content"], "metadata": event.data["metadata"], "message_id": event.message_id}
+    return "user.message", data
+
+
+def _assistant_message(event: Event) -> tuple[str, Body]:
+    data: Body = {
+        "message_id": event.message_id,
+        "content": list(text_blocks(event.data["text"])),
+        "stop_reason": event.data["stop_reason"],
+        "call": event.data["call"],
+    }
+    return "assistant.message_completed", data
+
+
+def _message_state(event: Event) -> tuple[str, Body]:
+    told = event.data
+    data: Body = {
+        "message_id": event.message_id,
+        "status": message_status(told["state"]),
+        "previous_status": message_status(told["previous"]),
+        "attempt": told["attempt"],
+        "error": told.get("error"),
+    }
+    if "reason" in told:
+        data["waiting"] = {"reason": told["reason"], "until": told["until"]}
+    return "message.status_changed", data
+
+
+def _session_state(event: Event) -> tuple[str, Body]:
+    return "session.status_changed", {"status": event.data["state"], "previous_status": event.data["previous"]}
+
+
+def _call_failed(event: Event) -> tuple[str, Body]:
+    call = event.data["call"] | {"fault": event.data["fault"]}
+    return CALL_FAILED, {"message_id": event.message_id, "call": call, "error": event.data["error"]}
+
+
+def _in_doubt(event: Event) -> tuple[str, Body]:
+    effect = event.data["effect"]
+    provider, _, model = effect["name"].partition(":")
+    call = {"id": effect["id"], "attempt": effect["attempt"], "number": effect["number"], "provider": provider, "model": model}
+    return "model.call_in_doubt", {"message_id": event.message_id, "call": call | {"request_hash": effect["request_hash"]}}
+
+
+def _tool_requested(event: Event) -> tuple[str, Body]:
+    return "tool.call_requested", _tool(event) | {"arguments": event.data["arguments"], "execution": event.data["execution"]}
+
+
+def _tool_completed(event: Event) -> tuple[str, Body]:
+    return "tool.call_completed", _tool(event) | {"result": event.data["result"], "is_error": False}
+
+
+def _tool_failed(event: Event) -> tuple[str, Body]:
+    return "tool.call_failed", _tool(event) | {"result": None, "is_error": True, "error": event.data["error"]}
+
+
+def _tool(event: Event) -> Body:
+    return {"message_id": event.message_id, "tool_call_id": event.data["id"], "tool_name": event.data["name"]}
+
+
+def _as_it_is(event: Event) -> tuple[str, Body]:
+    return event.type, event.data
+
+
+_TRANSLATIONS: dict[str, tuple[Callable[[Event], tuple[str, Body]], str]] = {
+    MESSAGE_REQUESTED: (_user_message, "user"),
+    MESSAGE_STATE: (_message_state, "system"),
+    SESSION_STATE: (_session_state, "system"),
+    EFFECT_IN_DOUBT: (_in_doubt, "system"),
+    CALL_FAILED: (_call_failed, "system"),
+    agent.ASSISTANT_MESSAGE: (_assistant_message, "agent"),
+    agent.TOOL_REQUESTED: (_tool_requested, "agent"),
+    agent.TOOL_COMPLETED: (_tool_completed, "tool"),
+    agent.TOOL_FAILED: (_tool_failed, "tool"),
+}

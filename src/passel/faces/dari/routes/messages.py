@@ -1,0 +1,85 @@
+"""Sending messages to agents, and reading them, in the forms of three eras."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Request
+from starlette.responses import Response
+
+from passel.core.errors import Unprocessable
+from passel.faces.dari import adapter, responses
+from passel.faces.dari.requests import EventForm, EventsRequest, PartsRequest, StartRequest, ToolResultEvent, UserMessageEvent
+from passel.faces.dari.routes.bodies import parse
+from passel.faces.kit.context import CallerIn, DepsIn
+from passel.faces.kit.json import json_response
+from passel.services import sessions
+from passel.services.agents import sessions as agents
+from passel.services.agents.sessions import KIND
+from passel.services.sessions import Sent
+
+routes = APIRouter(prefix="/v1", tags=["messages"])
+
+IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=128)]
+
+_FORMS = [{"$ref": f"#/components/schemas/{form}"} for form in ("UserMessageEvent", "ToolResultEvent", "EventsRequest")]
+_EVENT_BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": {"oneOf": _FORMS}}}}}
+
+
+@routes.post("/agents/{agent_id}/messages", status_code=202)
+async def start(agent_id: str, body: StartRequest, deps: DepsIn, caller: CallerIn, idempotency_key: IdempotencyKey = None) -> Response:
+    """A new session with its first message."""
+    message = adapter.to_message(body.content, body.metadata)
+    request = adapter.to_session(body.session)
+    return _sent(await agents.start_session(deps, caller, agent_id, request, message, idempotency_key))
+
+
+@routes.post("/sessions/{session_id}/events", status_code=202, openapi_extra=_EVENT_BODY)
+async def send(request: Request, session_id: str, deps: DepsIn, caller: CallerIn, idempotency_key: IdempotencyKey = None) -> Response:
+    """One event: a user's message. The form of before May 2026, a list of one, is taken too."""
+    event, old_form = _parse_event(await request.body())
+    if isinstance(event, ToolResultEvent):
+        await sessions.get_session(deps, caller, KIND, session_id)
+        raise Unprocessable("tool.result_submitted: agents have no tools on this server yet, so no call waits for a result", field="type")
+    message = adapter.to_message(event.content, event.metadata)
+    return _sent(await agents.send_message(deps, caller, session_id, message, idempotency_key), old_form=old_form)
+
+
+@routes.post("/sessions/{session_id}/messages", status_code=202)
+async def send_parts(
+    session_id: str, body: PartsRequest, deps: DepsIn, caller: CallerIn, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """The form of March 2026."""
+    message = adapter.to_message(body.parts, body.metadata)
+    sent = await agents.send_message(deps, caller, session_id, message, idempotency_key)
+    return json_response(responses.queued_message(sent), 202, _replayed(sent))
+
+
+@routes.get("/sessions/{session_id}/messages")
+async def list_messages(session_id: str, deps: DepsIn, caller: CallerIn) -> Response:
+    found = await agents.list_messages(deps, caller, session_id)
+    return json_response(responses.listing("messages", [responses.message(m) for m in found]))
+
+
+@routes.get("/messages/{message_id}")
+async def get_message(message_id: str, deps: DepsIn, caller: CallerIn) -> Response:
+    return json_response(responses.message(await agents.get_message(deps, caller, message_id)))
+
+
+def _parse_event(raw: bytes) -> tuple[UserMessageEvent | ToolResultEvent, bool]:
+    """The event, and whether it came in the old form. What is there decides, so that errors speak of one form only."""
+    form = parse(EventForm, raw)
+    if form.events is not None:
+        return parse(EventsRequest, raw).events[0], True
+    if form.type == "tool.result_submitted":
+        return parse(ToolResultEvent, raw), False
+    return parse(UserMessageEvent, raw), False
+
+
+def _sent(sent: Sent, *, old_form: bool = False) -> Response:
+    body: dict[str, Any] = responses.sent(sent)
+    if old_form:
+        body["events"] = [body["event"]]
+    return json_response(body, 202, _replayed(sent))
+
+
+def _replayed(sent: Sent) -> dict[str, str] | None:
+    return {"Idempotency-Replayed": "true"} if sent.replayed else None

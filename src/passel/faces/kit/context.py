@@ -1,0 +1,25 @@
+"""What every route works with: the use cases' dependencies, and who is calling."""
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from passel.services.deps import Caller, Deps
+
+
+def _current_deps(request: Request) -> Deps:
+    return request.app.state.deps
+
+
+def _current_caller(request: Request) -> Caller:
+    """The caller that `RequireKey` has identified."""
+    return request.state.caller
+
+
+DepsIn = Annotated[Deps, Depends(_current_deps)]
+CallerIn = Annotated[Caller, Depends(_current_caller)]
+
+
+def base_url(request: Request, deps: Deps) -> str:
+    """How the client reaches this server, without a slash at the end."""
+    return (deps.public_url or str(request.base_url)).rstrip("/")

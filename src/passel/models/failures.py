@@ -1,0 +1,75 @@
+"""What a failed call means: whether it may have been billed, and whether to ask again."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import aiohttp
+
+from passel.core.llm.retry import Fault, ModelFailure
+from passel.models.network import PrivateAddress
+
+_MAX_MESSAGE = 2000
+_MAX_RETRY_AFTER = 600.0
+
+
+def of_status(status: int, said: object, headers: Mapping[str, str] | None) -> ModelFailure:
+    """A provider's answer that is no answer. `said` is its body, as text or decoded."""
+    text = said if isinstance(said, str) else json.dumps(said, default=str, ensure_ascii=False)
+    message = f"HTTP {status}: {text}"[:_MAX_MESSAGE]
+    if status in (429, 503, 529) and "insufficient_quota" not in text:
+        return ModelFailure(Fault.OVERLOADED, message, status, retry_after(headers or {}))
+    if status >= 500 or status in (408, 409, 425):
+        return ModelFailure(Fault.BROKEN, message, status, retry_after(headers or {}))
+    return ModelFailure(Fault.REFUSED, message, status)
+
+
+def of_timeout(seconds: float) -> ModelFailure:
+    return ModelFailure(Fault.UNKNOWN, f"the model did not answer within {seconds:g} s")
+
+
+def of_exception(error: BaseException) -> ModelFailure:
+    """A call that broke. It is known not to have run only if no connection was made."""
+    chain = causes(error)
+    message = (" <- ".join(f"{type(e).__name__}: {e}" for e in chain if str(e)) or repr(error))[:_MAX_MESSAGE]
+    if any(isinstance(e, PrivateAddress) for e in chain):
+        return ModelFailure(Fault.UNSENT, message)
+    if never_connected(error):
+        return ModelFailure(Fault.BROKEN, message, sent=False)
+    return ModelFailure(Fault.UNKNOWN, message)
+
+
+def never_connected(error: BaseException) -> bool:
+    """Whether not even a connection was made: then nothing was sent, and nothing can be billed."""
+    return any(isinstance(e, aiohttp.ClientConnectorError | PrivateAddress) for e in causes(error))
+
+
+def causes(error: BaseException) -> list[BaseException]:
+    """The error and what it came from, outermost first."""
+    chain: list[BaseException] = []
+    current: BaseException | None = error
+    while current is not None and current not in chain and len(chain) < 6:
+        chain.append(current)
+        current = current.__cause__ or current.__context__
+    return chain
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds from `retry-after-ms` or `Retry-After` (RFC 9110, 10.2.3), at most ten minutes."""
+    lowered = {name.lower(): value for name, value in headers.items()}
+    try:
+        if "retry-after-ms" in lowered:
+            return _bounded(float(lowered["retry-after-ms"]) / 1000)
+        if "retry-after" not in lowered:
+            return None
+        value = lowered["retry-after"].strip()
+        if value.replace(".", "", 1).isdigit():
+            return _bounded(float(value))
+        return _bounded((parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return None
+
+
+def _bounded(seconds: float) -> float:
+    return max(0.0, min(_MAX_RETRY_AFTER, seconds))

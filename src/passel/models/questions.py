@@ -1,0 +1,45 @@
+"""What a model is asked and what it answers, whoever carries it there."""
+
+from dataclasses import dataclass, field
+
+from passel.core.costs import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    media_type: str
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class AskedTool:
+    """A tool that a model asks for: `call_id` is the model's, `arguments` JSON as it wrote them."""
+
+    call_id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """What `user` or `assistant` said, texts and pictures in order, with the tools that the assistant asked for; or
+    what a `tool` gave for the call `call_id`."""
+
+    role: str
+    parts: tuple[str | Picture, ...]
+    tools: tuple[AskedTool, ...] = ()
+    call_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    system: str
+    conversation: tuple[Spoken, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    text: str
+    stop_reason: str
+    usage: Usage
+    tools: tuple[AskedTool, ...] = ()

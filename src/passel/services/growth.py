@@ -1,0 +1,156 @@
+"""Batches that go on after they ended: failed items tried again, and items added under the batch's own key.
+
+A try is a session of its own; the tries before stay readable. A batch that gets work again leaves its terminal state,
+and its finish is told anew.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from passel.core.errors import Conflict, NotFound, Unprocessable
+from passel.core.ids import LaneId
+from passel.core.states import CANCELLED_ERROR
+from passel.services import batches
+from passel.services.deps import Caller, Deps
+from passel.services.intake import Intake
+from passel.services.planning import Planned, Planner, R, Refused, new_item
+from passel.store import admission, tries
+from passel.store import batches as store
+from passel.store.batches import Batch, Result
+from passel.store.creation import BatchWriter, FailedItem, NewItem
+from passel.store.database import WriteConnection
+from passel.store.tries import FailedTry
+
+_PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which failed items are tried again: those whose error holds any of `errors`, whose metadata has all of
+    `metadata`, and that `accepts` (what a kind asks of their spec). Cancelled ones only when `errors` names them."""
+
+    errors: Sequence[str] = ()
+    metadata: dict[str, str] = field(default_factory=dict[str, str])
+    accepts: Callable[[dict[str, Any]], bool] = lambda spec: True
+
+    def matches(self, item: FailedTry) -> bool:
+        if self.errors:
+            if not any(part in item.error for part in self.errors):
+                return False
+        elif item.error == CANCELLED_ERROR:
+            return False
+        return self.metadata.items() <= item.metadata.items() and self.accepts(item.spec)
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """The batch with how many of its items run again."""
+
+    batch: Batch
+    retried: int
+
+
+@dataclass(frozen=True, slots=True)
+class Grown:
+    """`unchanged` are the indexes of items that completed or still run, which were left alone."""
+
+    batch: Batch
+    unchanged: tuple[int, ...]
+
+
+async def retry(deps: Deps, caller: Caller, planner: Planner[R], batch_id: str, wanted: Wanted) -> Retried:
+    """Run failed items again, each as a new try: what could be made as it was, the rest planned anew."""
+    count = 0
+    async with deps.db.write() as c:
+        batch, writer = await _reopen(deps, caller, c, planner.kind, batch_id)
+        await planner.take_subject(batch.subject_id)
+        await planner.lock(c)
+        async for page in _failed_pages(c, batch_id):
+            chosen = [item for item in page if wanted.matches(item)]
+            if chosen:
+                await writer.add(await _next_tries(deps, c, planner, batch, chosen))
+                count += len(chosen)
+        if count:
+            await _close(deps, writer)
+    return Retried(await batches.get(deps, caller, planner.kind, batch_id), count)
+
+
+async def complete_missing(deps: Deps, caller: Caller, planner: Planner[R], batch_id: str, intake: Intake[R]) -> Grown:
+    """Run what never ran or failed, as the new request says, and take in the items behind the batch's last."""
+    lanes = await batches.ensure_lanes(deps, caller.org_id, await planner.prepare())
+    async with deps.db.write() as c:
+        batch, writer = await _reopen(deps, caller, c, planner.kind, batch_id)
+        size = batch.counts.size
+        if planner.subject_id != batch.subject_id:
+            raise Unprocessable("these items are another agent's than the batch's", field="items")
+        if intake.count < size:
+            raise Unprocessable(
+                f"the batch has {size} items and this request {intake.count}: send all of them, in their order", field="items"
+            )
+        await planner.lock(c)
+        failed = {item.index: item.try_number async for page in _failed_pages(c, batch_id) for item in page}
+
+        def build() -> Iterator[NewItem | FailedItem]:
+            for index, item in enumerate(intake.items()):
+                if index >= size or index in failed:
+                    yield new_item(deps, index, planner.build(index, item), lanes, failed.get(index, 0))
+
+        if failed or intake.count > size:
+            await batches.fill(writer, build())
+            await _close(deps, writer)
+    unchanged = tuple(index for index in range(size) if index not in failed)
+    return Grown(await batches.get(deps, caller, planner.kind, batch_id), unchanged)
+
+
+async def list_tries(deps: Deps, caller: Caller, kind: str, batch_id: str, index: int) -> list[Result]:
+    """Every try of an item, the oldest first. Raises `NotFound` when the batch has no such item."""
+    async with deps.db.snapshot() as c:
+        await batches.own(deps, caller, c, kind, batch_id)
+        found = await store.list_tries(c, batch_id, index)
+    if not found:
+        raise NotFound(f"the batch has no item {index}")
+    return found
+
+
+async def _reopen(deps: Deps, caller: Caller, c: WriteConnection, kind: str, batch_id: str) -> tuple[Batch, BatchWriter]:
+    batch = await batches.own(deps, caller, c, kind, batch_id)
+    writer = BatchWriter(c, caller.org_id, batch.id, kind, deps.now())
+    await writer.reopen()
+    batch = await batches.own(deps, caller, c, kind, batch_id)  # as the request before ours has left it
+    if batch.state == "cancelling":
+        raise Conflict("this batch is being cancelled: try again when it has ended")
+    return batch, writer
+
+
+async def _close(deps: Deps, writer: BatchWriter) -> None:
+    if not await writer.end(deps.capacity):
+        raise Conflict("this batch was cancelled meanwhile: nothing was tried again")
+
+
+async def _failed_pages(c: WriteConnection, batch_id: str) -> AsyncIterator[list[FailedTry]]:
+    after = -1
+    while page := await tries.list_failed(c, batch_id, after, _PAGE):
+        yield page
+        after = page[-1].index
+
+
+async def _next_tries(
+    deps: Deps, c: WriteConnection, planner: Planner[R], batch: Batch, chosen: Sequence[FailedTry]
+) -> list[NewItem | FailedItem]:
+    """The items of the next tries. Those that had a session get another one like it."""
+    never_made = {item.index: planner.again(item.asked) for item in chosen if item.session is None}
+    for index, asked in never_made.items():
+        await planner.learn(index, asked)
+    names = {item.session.lane for item in chosen if item.session} | set(await planner.prepare() if never_made else ())
+    lanes: dict[str, LaneId] = await admission.ensure_lanes(c, batch.org_id, sorted(names), deps.now())
+
+    def plan(item: FailedTry) -> Planned | Refused:
+        if item.session is None:
+            return planner.build(item.index, never_made[item.index])
+        old = item.session
+        secrets = None if old.secrets is None else deps.vault.open(old.secrets, old.id)
+        return Planned(batch.subject_id, item.spec, old.lane, item.metadata, old.request, secrets)
+
+    return await asyncio.to_thread(lambda: [new_item(deps, item.index, plan(item), lanes, item.try_number) for item in chosen])

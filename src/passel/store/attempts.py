@@ -1,0 +1,113 @@
+"""Attempts in SQL: begun, handed back, lost with their worker."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from passel.core import events
+from passel.core.events import Event
+from passel.core.ids import MessageId, SessionId, WorkerId
+from passel.core.states import READY, RUNNING
+from passel.store import effects
+from passel.store.admission import Capacity
+from passel.store.changes import Changes, settle
+from passel.store.database import ReadConnection, Row, WriteConnection
+from passel.store.leases import Claim, Lease, Place
+
+Ledgers = dict[SessionId, list[Event]]
+
+SUSPECTS_AT_ONCE = 16
+"""So many suspects run together, apart from all others. One that was lost in such a group runs alone."""
+
+_IN_A_GROUP, _ALONE = 2, 3
+
+
+async def claim(c: WriteConnection, kind: str, limit: int, worker: WorkerId, now: datetime, capacity: Capacity) -> list[Claim]:
+    """Begin attempts at up to `limit` ready messages of a kind."""
+    rows = await c.fetch("choose_ready", kind, limit)
+    return await _begin(c, rows, READY, worker, now, capacity)
+
+
+async def claim_suspects(c: WriteConnection, kind: str, worker: WorkerId, now: datetime, capacity: Capacity) -> list[Claim]:
+    """Begin attempts at a group of suspects, or at a single one that a group was lost with."""
+    rows = await c.fetch("choose_suspects", kind, SUSPECTS_AT_ONCE, _IN_A_GROUP, _IN_A_GROUP)
+    rows = rows or await c.fetch("choose_suspects", kind, 1, _ALONE, 2**31 - 1)
+    return await _begin(c, rows, "suspect", worker, now, capacity)
+
+
+async def has_suspects(c: ReadConnection, kinds: Sequence[str]) -> bool:
+    return await c.fetchval("has_suspects", kinds)
+
+
+async def _begin(
+    c: WriteConnection, chosen: Sequence[Row], previous: str, worker: WorkerId, now: datetime, capacity: Capacity
+) -> list[Claim]:
+    if not chosen:
+        return []
+    rows = await c.fetch("claim_messages", [row["id"] for row in chosen], worker)
+    changes = Changes(now)
+    claims = [_claim(row) for row in rows]
+    for row, one in zip(rows, claims, strict=True):
+        lease = one.lease
+        changes.append(lease.org_id, lease.session_id, lease.message_id, row["last_seq"], (events.message_began(lease.attempt),))
+        changes.move(lease.place, previous, RUNNING)
+    await _append_doubts(c, [one.lease for one in claims if one.lease.attempt > 1], changes)
+    await settle(c, changes, capacity)
+    return claims
+
+
+def _claim(row: Row) -> Claim:
+    place = Place(row["lane_id"], row["batch_id"], row["outcome"] is not None)
+    lease = Lease(row["org_id"], row["session_id"], row["message_id"], row["attempt"], place)
+    return Claim(lease, row["lost"], row["kind"], row["subject_id"], row["spec"], row["secrets"])
+
+
+async def _append_doubts(c: WriteConnection, leases: Sequence[Lease], changes: Changes) -> None:
+    """Effects that the attempts before left open are in doubt."""
+    doubts = await effects.doubt(c, leases, changes)
+    if not doubts:
+        return
+    by_session = {lease.session_id: lease for lease in leases if lease.message_id in doubts}
+    drafts = [doubts[lease.message_id] for lease in by_session.values()]
+    message_ids = [lease.message_id for lease in by_session.values()]
+    for row in await c.fetch("append_to_sessions", list(by_session), [len(d) for d in drafts], message_ids, [False] * len(drafts)):
+        lease = by_session[row["id"]]
+        changes.append(lease.org_id, lease.session_id, lease.message_id, row["last_seq"], doubts[lease.message_id])
+
+
+async def read_ledgers(c: ReadConnection, session_ids: Iterable[SessionId]) -> Ledgers:
+    """Whole ledgers. Asked for after the claim's commit: the attempt protects what it says, no lock needs to."""
+    ledgers: Ledgers = defaultdict(list)
+    for row in await c.fetch("read_ledgers", list(session_ids)):
+        ledgers[row["session_id"]].append(Event(*row.values()))
+    return ledgers
+
+
+async def hand_back(c: WriteConnection, leases: Iterable[Lease], now: datetime, capacity: Capacity) -> int:
+    """Give messages up for any worker to go on with. Returns how many were still ours."""
+    ours = list(leases)
+    rows = await c.fetch("hand_back_messages", [lease.message_id for lease in ours], [lease.attempt for lease in ours], now)
+    await _back_in_the_queue(c, rows, now, capacity)
+    return len(rows)
+
+
+async def reap(c: WriteConnection, workers: Sequence[WorkerId], now: datetime, capacity: Capacity) -> int:
+    """Take messages from the hands of dead workers, whose rows the caller holds. Returns how many."""
+    rows = await c.fetch("reap_messages", workers, now)
+    await _back_in_the_queue(c, rows, now, capacity)
+    await c.execute("bury_workers", workers)
+    return len(rows)
+
+
+async def _back_in_the_queue(c: WriteConnection, rows: Sequence[Row], now: datetime, capacity: Capacity) -> None:
+    changes = Changes(now)
+    for row in rows:
+        changes.move(Place(row["lane_id"], row["batch_id"], row["outcome"] is not None), RUNNING, row["state"])
+        changes.ready(row["kind"], row["state"])
+    await settle(c, changes, capacity)
+
+
+async def lost_leases(c: ReadConnection, leases: Sequence[Lease]) -> set[MessageId]:
+    """The messages of those leases that another attempt, or a cancellation, has ended."""
+    rows = await c.fetch("lost_leases", [lease.message_id for lease in leases], [lease.attempt for lease in leases])
+    return {row["id"] for row in rows}

@@ -1,0 +1,1 @@
+select clock_timestamp() - pg_postmaster_start_time()

@@ -1,0 +1,29 @@
+-- Every try of one item, with its results and what it cost.
+with page as (
+    select index, try, session_id, message_id, request, error from item_try where batch_id = $1 and index = $2
+    union all
+    select index, try, session_id, message_id, request, error from item where batch_id = $1 and index = $2
+), spent as (
+    select e.message_id,
+           count(*) filter (where e.state <> 'unsent') as calls,
+           count(*) filter (where e.state = 'in_doubt') as in_doubt,
+           count(*) filter (where e.state = 'done' and e.cost_usd is null) as unpriced,
+           sum(e.input_tokens)::bigint as input_tokens, sum(e.output_tokens)::bigint as output_tokens,
+           sum(e.cost_usd) as cost_usd, max(e.name) as name, min(e.started_at) as started_at
+    from page p
+    join effect e on e.session_id = p.session_id and e.message_id = p.message_id
+    where e.state <> 'started'
+    group by e.message_id
+)
+select p.index, p.try, p.session_id, p.message_id, p.request, coalesce(p.error, m.error) as error,
+       coalesce(m.outcome, m.state, 'failed') as state, m.reason, m.wake_at, m.state as last_message_state,
+       s.subject_id, s.spec, s.metadata,
+       m.result, m.attempt, m.created_at, m.ended_at,
+       coalesce(spent.calls, 0) as calls, coalesce(spent.in_doubt, 0) as in_doubt, coalesce(spent.unpriced, 0) as unpriced,
+       coalesce(spent.input_tokens, 0) as input_tokens, coalesce(spent.output_tokens, 0) as output_tokens,
+       spent.cost_usd, spent.started_at, spent.name
+from page p
+left join message m on m.id = p.message_id
+left join session s on s.id = p.session_id
+left join spent on spent.message_id = p.message_id
+order by p.try

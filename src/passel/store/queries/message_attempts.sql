@@ -1,1 +1,0 @@
-select id, attempt, state from message where id = any($1::text[])

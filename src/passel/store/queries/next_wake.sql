@@ -1,0 +1,1 @@
+select min(wake_at) from message where state in ('waiting', 'delayed')

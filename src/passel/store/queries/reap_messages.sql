@@ -1,0 +1,22 @@
+-- What dead workers had in their hands. How much each message is suspected of having killed its worker:
+--   1  it only waited for the outside: it goes on at once with everybody
+--   2  it was being worked on, or died with a worker a second time: it runs in a small group apart
+--   3  it died in such a group, or thereafter: it runs alone, and a worker that dies now is its doing
+with taken as (
+    select m.id,
+           case when exists (
+               select from effect e where e.session_id = m.session_id and e.message_id = m.id and e.state = 'started'
+           ) then m.suspicion + 1 else greatest(m.suspicion + 1, 2) end as suspicion
+    from message m
+    where m.worker_id = any($1::bigint[]) and m.state = 'running'
+    order by m.id
+    for update of m
+)
+update message m
+set state = case when t.suspicion > 1 then 'suspect' else 'ready' end,
+    suspicion = t.suspicion,
+    lost = m.lost + case when m.suspicion >= 3 then 1 else 0 end,
+    ready_at = $2, worker_id = null
+from taken t
+where m.id = t.id
+returning m.id, m.session_id, m.kind, m.lane_id, m.batch_id, m.outcome, m.state

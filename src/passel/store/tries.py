@@ -1,0 +1,44 @@
+"""Items that have failed, with what their next try needs."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from passel.core.ids import SessionId
+from passel.store.database import ReadConnection, Row
+
+
+@dataclass(frozen=True, slots=True)
+class OldSession:
+    """The session of a try: what another one like it is made from. `secrets` are sealed for this one's id."""
+
+    id: SessionId
+    lane: str
+    request: dict[str, Any]
+    secrets: bytes | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class FailedTry:
+    """`session` is None for an item that could not be made; then `asked` is what was asked."""
+
+    index: int
+    try_number: int
+    error: str
+    spec: dict[str, Any]
+    metadata: dict[str, str]
+    session: OldSession | None
+    asked: dict[str, Any]
+
+
+async def list_failed(c: ReadConnection, batch_id: str, after: int, limit: int) -> list[FailedTry]:
+    """In input order, from the one behind the index `after`."""
+    return [_failed(row) for row in await c.fetch("list_failed", batch_id, after, limit)]
+
+
+def _failed(row: Row) -> FailedTry:
+    asked: dict[str, Any] = row["request"] or {}
+    session = None
+    if row["session_id"] is not None:
+        session = OldSession(row["session_id"], row["lane"], row["requested"], row["secrets"])
+    spec, metadata = (row["spec"], row["metadata"]) if session else (asked, asked.get("metadata", {}))
+    return FailedTry(row["index"], row["try"], row["error"] or "", spec, metadata, session, asked)

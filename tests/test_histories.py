@@ -1,0 +1,148 @@
+"""Random histories: whatever happens in whatever order, the invariants of `tests.support.worlds` hold after each step."""
+
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from passel.core.context import Step
+from passel.core.endings import Done, Fail, Retry, Wait
+from passel.store import attempts, cancelling, waking
+from passel.store.admission import Capacity
+from passel.store.database import Database
+from passel.store.leases import Lease
+from tests.support.worlds import World
+
+LANES = ("model/a", "local/m")
+
+
+class History:
+    """One world and who holds what in it."""
+
+    def __init__(self, world: World, rng: random.Random) -> None:
+        self.world, self.rng = world, rng
+        self.leases: dict[str, Lease] = {}
+        self.open: dict[str, list[Any]] = {}
+        self.lost: list[Lease] = []
+        self.batch_ids: list[Any] = []
+        self.actions: list[tuple[int, Callable[[], Awaitable[None]]]] = [
+            (30, self.claim), (8, self.claim_suspects), (20, self.act), (25, self.finish), (6, self.put_off), (8, self.wake), (6, self.lose),
+            (5, self.hand_back), (6, self.message), (4, self.new_batch), (3, self.cancel), (4, self.feed), (5, self.zombie),
+        ]  # fmt: skip
+
+    async def run(self, steps: int) -> None:
+        for _ in range(3):
+            await self.new_batch()
+        weights, moves = zip(*self.actions, strict=True)
+        for _ in range(steps):
+            await self.rng.choices(moves, weights)[0]()
+            self.world.tick(self.rng.random())
+            await self.world.check()
+
+    def some(self, most: int) -> list[str]:
+        return self.rng.sample(sorted(self.leases), min(len(self.leases), self.rng.randint(1, most)))
+
+    def taken(self, claims: list[Any]) -> None:
+        self.leases |= {claim.lease.message_id: claim.lease for claim in claims}
+
+    async def claim(self) -> None:
+        self.taken(await self.world.claim(self.rng.randint(1, 4)))
+
+    async def claim_suspects(self) -> None:
+        self.taken(await self.world.claim_suspects())
+
+    async def act(self) -> None:
+        """Effects begin and end, several at once, some of them twice."""
+        for message_id in self.some(3):
+            begun = tuple(self.world.effect(n) for n in range(self.rng.randint(0, 2)))
+            ended = tuple(self.world.outcome(e) for e in self.open.get(message_id, []) if self.rng.random() < 0.7)
+            self.open[message_id] = [*self.open.get(message_id, []), *begun]
+            settles = Done() if self.rng.random() < 0.1 else None
+            assert await self.world.step(self.leases[message_id], Step(began=begun, ended=ended, settles=settles))
+
+    async def finish(self) -> None:
+        for message_id in self.some(3):
+            ending = Done() if self.rng.random() < 0.8 else Fail("played")
+            await self._end(message_id, ending)
+
+    async def put_off(self) -> None:
+        for message_id in self.some(2):
+            moment = self.world.now.replace(microsecond=0)
+            await self._end(message_id, self.rng.choice([Retry(moment, "busy"), Wait(None, "a tool"), Wait(moment, "a tool")]))
+
+    async def _end(self, message_id: str, ending: Any) -> None:
+        lease = self.leases.pop(message_id)
+        assert await self.world.finish(lease, ending, leaves_open=bool(self.open.pop(message_id, None)))
+        self.lost.append(lease)
+
+    async def wake(self) -> None:
+        async with self.world.db.write() as c:
+            await waking.wake_due(c, 3, self.world.now, self.world.capacity)
+        async with self.world.db.write() as c:
+            from passel.store.changes import Changes, settle
+
+            rows = await c.raw.fetch("select id from message where state = 'waiting' limit 1")
+            changes = Changes(self.world.now)
+            await waking.wake(c, await waking.lock_waiting(c, [row["id"] for row in rows]), changes)
+            await settle(c, changes, self.world.capacity)
+
+    async def lose(self) -> None:
+        for message_id in self.some(2):
+            self.open.pop(message_id, None)
+            self.lost.append(self.leases[message_id])
+            await self.world.lose(self.leases.pop(message_id))
+
+    async def hand_back(self) -> None:
+        given = [self.leases.pop(message_id) for message_id in self.some(2)]
+        for lease in given:
+            self.open.pop(lease.message_id, None)
+        self.lost += given
+        async with self.world.db.write() as c:
+            assert await attempts.hand_back(c, given, self.world.now, self.world.capacity) == len(given)
+
+    async def message(self) -> None:
+        for message_id in self.some(1):
+            await self.world.direct_message(self.leases[message_id].session_id)
+
+    async def new_batch(self) -> None:
+        self.batch_ids.append(await self.world.batch(self.rng.randint(1, 12), lanes=LANES, cap=self.rng.choice([None, 2, 3])))
+
+    async def cancel(self) -> None:
+        victim = self.rng.choice(self.batch_ids)
+        async with self.world.db.write() as c:
+            await cancelling.request_cancel(c, victim, self.world.now)
+        async with self.world.db.write() as c:
+            await cancelling.cancel_some(c, victim, 5, self.world.now, self.world.capacity)
+        async with self.world.db.read() as c:
+            gone = await attempts.lost_leases(c, list(self.leases.values()))
+        for message_id in gone:
+            self.open.pop(message_id, None)
+            self.lost.append(self.leases.pop(message_id))
+
+    async def feed(self) -> None:
+        await self.world.feed()
+
+    async def zombie(self) -> None:
+        if self.lost:
+            zombie = self.rng.choice(self.lost)
+            assert not await self.world.finish(zombie, number=10_000)
+
+
+def scenario(seed: int, steps: int) -> Callable[[Database], Awaitable[None]]:
+    async def run(db: Database) -> None:
+        world = await World(db, Capacity(5, {"local": 2})).start()
+        await History(world, random.Random(seed)).run(steps)
+
+    return run
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_histories_keep_every_invariant(with_db: Any, seed: int) -> None:
+    with_db(scenario(seed, 250))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(100, 120))
+def test_ten_thousand_random_steps_keep_every_invariant(with_db: Any, seed: int) -> None:
+    with_db(scenario(seed, 500))
