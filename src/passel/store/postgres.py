@@ -65,13 +65,13 @@ def find_binaries() -> Path:
 class EmbeddedPostgres:
     """The server of one data directory. Several processes may hold one; whoever starts it is not special.
 
-    `account` is what `PASSEL_PG_ACCOUNT` may be, which is asked when it is None. `patience` is for how many seconds a
+    `run_as` is what `PASSEL_PG_ACCOUNT` may be, which is asked when it is None. `patience` is for how many seconds a
     server that does not start is tried again, since the children of a killed one may hold its memory for a while.
     """
 
     directory: Path
     settings: dict[str, str] = field(default_factory=dict[str, str])
-    account: str | None = None
+    run_as: str | None = None
     patience: float = 30
 
     def __post_init__(self) -> None:
@@ -91,7 +91,7 @@ class EmbeddedPostgres:
         with self._locked():
             for _ in range(_ANSWER_TRIES):
                 if self.postmaster() is None:
-                    self._start_as(self._choose_account())
+                    self._start_as(self.account() or self._initialise())
                 if self._accepts_connections():
                     return self.url
                 time.sleep(0.1)
@@ -106,6 +106,17 @@ class EmbeddedPostgres:
             postmaster.send_signal(signal.SIGINT)  # "fast shutdown" of the postmaster
             with contextlib.suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
                 postmaster.wait(timeout)
+
+    def account(self) -> Account | None:
+        """As which account this database runs here; None while there is none."""
+        return self._choose_account(self.directory) if self.version() else None
+
+    def version(self) -> int | None:
+        """The major version of the programs that made the database; None when there is none."""
+        try:
+            return int((self.directory / "PG_VERSION").read_text())
+        except FileNotFoundError:
+            return None
 
     def postmaster(self) -> psutil.Process | None:
         """The live postmaster of this directory. A reused pid or a zombie is not one.
@@ -144,15 +155,6 @@ class EmbeddedPostgres:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def _choose_account(self) -> Account:
-        """As which account this database runs, having made it if need be."""
-        try:
-            if (self.directory / "PG_VERSION").exists():
-                return postgres_account.choose(self.directory, find_binaries(), self.account)
-            return self._initialise()
-        except AccountError as error:
-            raise PostgresError(str(error)) from error
-
     def _initialise(self) -> Account:
         """Make the database beside its place and move it there, so that one half made is never taken for one.
 
@@ -172,8 +174,14 @@ class EmbeddedPostgres:
             shutil.rmtree(beside, ignore_errors=True)
         return account
 
+    def _choose_account(self, directory: Path) -> Account:
+        try:
+            return postgres_account.choose(directory, find_binaries(), self.run_as)
+        except AccountError as error:
+            raise PostgresError(str(error)) from error
+
     def _make_database(self, directory: Path) -> Account:
-        account = postgres_account.choose(directory, find_binaries(), self.account)
+        account = self._choose_account(directory)
         options = ("-U", "postgres", "--auth=trust", "--encoding=utf8", "--locale=C.UTF-8", "--no-instructions")
         code, said = self._run(account, "initdb", "-D", str(directory), *options)
         if code:

@@ -19,6 +19,7 @@ Only the standard library is used, since this file is also a program, which runs
 Becoming another account in a process of its own, and not between fork and exec, is safe beside threads.
 """
 
+import contextlib
 import ctypes
 import os
 import pwd
@@ -68,6 +69,11 @@ class Account:
             "passage": f"the user `{self.name}`, who may enter closed folders",
         }[self.way]
 
+    @property
+    def wish(self) -> str:
+        """What `PASSEL_PG_ACCOUNT` must be for a database to run as this account."""
+        return _NAMESPACE if self.uid == 0 else str(self.uid)
+
     def command(self, program: str, *args: str) -> list[str]:
         """The command line that runs a program as this account."""
         if self.way == "self":
@@ -92,14 +98,16 @@ def check(data_dir: Path, programs: Path) -> None:
     _require_wheel()
     require_usable_path(data_dir.resolve() / "postgres")
     for path in (data_dir, programs):
-        if not path.exists() and not os.access(_existing(path), os.W_OK | os.X_OK):
-            raise AccountError(f"you may not write in {_existing(path)}: clone the project into a folder of yours, or choose another")
+        if not path.exists() and not os.access(nearest_existing(path), os.W_OK | os.X_OK):
+            raise AccountError(
+                f"you may not write in {nearest_existing(path)}: clone the project into a folder of yours, or choose another"
+            )
     try:
-        scratch = Path(tempfile.mkdtemp(prefix=".passel-", dir=_existing(data_dir)))
+        scratch = Path(tempfile.mkdtemp(prefix=".passel-", dir=nearest_existing(data_dir)))
     except OSError as error:
-        raise AccountError(f"nothing can be written in {_existing(data_dir)} ({error.strerror}): choose another folder") from error
+        raise AccountError(f"nothing can be written in {nearest_existing(data_dir)} ({error.strerror}): choose another folder") from error
     try:
-        choose(scratch, _existing(programs), owner_of(data_dir / "postgres"))
+        choose(scratch, nearest_existing(programs), _owner(data_dir / "postgres"))
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -114,9 +122,18 @@ def require_usable_path(directory: Path) -> None:
         )
 
 
-def owner_of(database: Path) -> str | None:
-    """What `PASSEL_PG_ACCOUNT` would have to be for the database in this directory; None when there is none."""
-    if os.geteuid() != 0 or not (database / "PG_VERSION").exists():
+def nearest_existing(path: Path) -> Path:
+    """The path, or the nearest of its parents that is there and can be seen."""
+    for place in (path.absolute(), *path.absolute().parents):
+        with contextlib.suppress(PermissionError):
+            if place.exists():
+                return place
+    return Path("/")
+
+
+def _owner(database: Path) -> str | None:
+    """What `PASSEL_PG_ACCOUNT` must be for the database in this directory; None when there is none."""
+    if not (database / "PG_VERSION").exists():
         return None
     return _NAMESPACE if (uid := database.stat().st_uid) == 0 else str(uid)
 
@@ -125,7 +142,7 @@ def _candidates(directory: Path, wish: str) -> Iterator[Account]:
     if os.geteuid() != 0:
         yield Account("self", os.geteuid(), os.getegid(), _name(os.geteuid()))
         return
-    owner = owner_of(directory)
+    owner = _owner(directory)
     if wish == AUTO:
         wish = owner or AUTO
     elif owner and owner != _wish_by_number(wish):
@@ -196,11 +213,6 @@ def _require_wheel() -> None:
         except (OSError, ValueError):
             pass
         raise AccountError("this system has no glibc, for which the database is packaged: use a Debian, Ubuntu or Fedora image")
-
-
-def _existing(path: Path) -> Path:
-    """The path, or the nearest of its parents that is there."""
-    return next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())
 
 
 def _become(way: str, uid: int, gid: int) -> None:
