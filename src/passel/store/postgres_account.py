@@ -23,6 +23,7 @@ import contextlib
 import ctypes
 import os
 import pwd
+import shlex
 import shutil
 import struct
 import subprocess
@@ -90,7 +91,7 @@ def choose(directory: Path, programs: Path, wish: str | None = None) -> Account:
         if reason is None:
             return account
         reasons.append(f"as {account}: {reason}")
-    raise AccountError(f"the database cannot run in {directory} ({'; '.join(reasons)}): {_advice()}")
+    raise AccountError(f"the database cannot run in {directory} ({'; '.join(reasons)}): {_advice(directory)}")
 
 
 def check(data_dir: Path, programs: Path) -> None:
@@ -195,9 +196,11 @@ def _refusal(account: Account, directory: Path, programs: Path) -> str | None:
     return (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
 
 
-def _advice() -> str:
+def _advice(directory: Path) -> str:
     if os.geteuid() != 0:
         return "choose a --data-dir of yours, and an installation whose programs you may run"
+    if _owner(directory) == _NAMESPACE:
+        return f"root's database needs user namespaces: allow them, or give it away with `chown -R {_UNPRIVILEGED} {shlex.quote(str(directory))}`"
     return (
         "use a data directory and an installation whose parents others may enter (such as /var/lib/passel and /opt), "
         "allow user namespaces, or run as an ordinary user"
