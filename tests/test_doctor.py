@@ -53,6 +53,13 @@ def test_a_database_of_another_version_is_a_problem() -> None:
         assert code == 1 and "problem: the database was made by PostgreSQL 12" in said
 
 
+def test_a_data_directory_that_cannot_be_made_is_a_problem() -> None:
+    with scratch_dir() as directory:
+        (directory / "file").write_text("")
+        code, said = doctor(directory / "file" / "data")
+        assert code == 1 and "cannot be written" in said and "PASSEL_DATA_DIR" in said
+
+
 def test_programs_that_do_not_run_are_a_problem() -> None:
     with scratch_dir() as directory:
         (directory / "bin").mkdir()

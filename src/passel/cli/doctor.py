@@ -51,10 +51,10 @@ def doctor(data_dir: DataDir = None, json_output: Annotated[bool, typer.Option("
     findings = [
         _python(),
         _data_dir(settings),
-        _database(settings),
+        *([_database(settings)] if settings.database_url or _usable(settings.data_dir) else []),
         _address(settings),
         _files(),
-        _local_models(settings),
+        *([_local_models(settings)] if _usable(settings.data_dir) else []),
         _keys(settings),
         _private(settings),
     ]
@@ -75,13 +75,17 @@ def _python() -> Finding:
 
 def _data_dir(settings: Settings) -> Finding:
     path = settings.data_dir
-    place = nearest_existing(path)
-    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+    if not _usable(path):
         return Finding("problem", f"the data directory {path} cannot be written", "choose another with --data-dir or PASSEL_DATA_DIR")
-    free = shutil.disk_usage(place).free / 2**30
+    free = shutil.disk_usage(nearest_existing(path)).free / 2**30
     if free <= 2:
         return Finding("problem", f"data directory {path}: {free:.0f} GiB free", "make room: the database stops writing on a full disk")
     return Finding("ok", f"data directory {path}: {free:.0f} GiB free")
+
+
+def _usable(path: Path) -> bool:
+    place = nearest_existing(path)
+    return place.is_dir() and os.access(place, os.W_OK | os.X_OK)
 
 
 def _database(settings: Settings) -> Finding:

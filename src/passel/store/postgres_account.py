@@ -99,10 +99,9 @@ def check(data_dir: Path, programs: Path) -> None:
     _require_wheel()
     require_usable_path(data_dir.resolve() / "postgres")
     for path in (data_dir, programs):
-        if not path.exists() and not os.access(nearest_existing(path), os.W_OK | os.X_OK):
-            raise AccountError(
-                f"you may not write in {nearest_existing(path)}: clone the project into a folder of yours, or choose another"
-            )
+        place = nearest_existing(path)
+        if place != path.absolute() and not os.access(place, os.W_OK | os.X_OK):
+            raise AccountError(f"you may not write in {place}: clone the project into a folder of yours")
     try:
         scratch = Path(tempfile.mkdtemp(prefix=".passel-", dir=nearest_existing(data_dir)))
     except OSError as error:
