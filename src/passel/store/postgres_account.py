@@ -46,7 +46,7 @@ _SOCKET = "/.s.PGSQL.5432"
 _SOCKET_PATH_BYTES = 107 if sys.platform == "linux" else 103  # `sun_path` of unix(7), without its last zero
 
 # what the server will do, done: enter and write its directory, then run from where the programs lie
-_TRIAL = 'cd "$1" && : >.writable && rm .writable && cd "$2" && { [ ! -e postgres ] || ./postgres --version; }'
+_TRIAL = 'cd "$1" && mkdir .trial.$$ && rmdir .trial.$$ && cd "$2" && { [ ! -e postgres ] || ./postgres --version; }'
 
 
 class AccountError(Exception):
