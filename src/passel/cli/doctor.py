@@ -173,7 +173,7 @@ def _address(settings: Settings) -> Finding:
 
 
 def _serving(data_dir: Path) -> bool:
-    with contextlib.suppress(FileNotFoundError, PermissionError), (data_dir / "serve.lock").open() as lock:
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError), (data_dir / "serve.lock").open() as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:
