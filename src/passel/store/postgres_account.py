@@ -91,7 +91,7 @@ def choose(directory: Path, programs: Path, wish: str | None = None) -> Account:
         if reason is None:
             return account
         reasons.append(f"as {account}: {reason}")
-    raise AccountError(f"the database cannot run in {directory} ({'; '.join(reasons)}): {_advice(directory)}")
+    raise AccountError(f"the database cannot run below {directory.parent} ({'; '.join(reasons)}): {_advice(directory)}")
 
 
 def check(data_dir: Path, programs: Path) -> None:
