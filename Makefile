@@ -2,14 +2,26 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DARI := .venv-dari
+PLACE := $(PYTHON) -I src/passel/store/postgres_account.py check
 
-.PHONY: help demo test check chaos soak bench docs clean
+# targets are made in their order: what cannot work says so before anything is installed or fetched
+.NOTPARALLEL:
+.PHONY: help demo test check chaos soak bench docs clean python demo-place test-place
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-$(VENV)/ready: pyproject.toml constraints.txt
+python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Passel needs Python 3.11 or newer: make PYTHON=/path/to/python3 ..."; exit 1; }
+	@test -e $(VENV)/ready || $(PYTHON) -c 'import ensurepip, venv' || { echo "Passel is installed into a virtual environment, for which this Python lacks a part: on Debian and Ubuntu, apt install python3-venv"; exit 1; }
+
+demo-place: python
+	@test -n "$$DATABASE_URL$$PASSEL_DATABASE_URL" || $(PLACE) passel-demo $(VENV)
+
+test-place: python
+	@$(PLACE) "$${PASSEL_TEST_DIR:-/tmp}/passel-12345678" $(VENV)
+
+$(VENV)/ready: pyproject.toml constraints.txt | python
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[local,test]'
 	touch $@
@@ -20,10 +32,10 @@ $(DARI)/ready:
 	$(DARI)/bin/python -m pip install --quiet --disable-pip-version-check --ignore-requires-python dari-cli==0.2.1
 	touch $@
 
-demo: $(VENV)/ready ## Run the main job: 12 tasks x 2 LLM options on a local model, with a worker killed on the way
+demo: demo-place $(VENV)/ready ## Run the main job: 12 tasks x 2 LLM options on a local model, with a worker killed on the way
 	$(BIN)/passel demo
 
-test: $(VENV)/ready $(DARI)/ready ## Run the tests (a few minutes)
+test: test-place $(VENV)/ready $(DARI)/ready ## Run the tests (a few minutes)
 	$(BIN)/python -m pytest -m "not slow"
 
 check: $(VENV)/ready ## Lint, types, import rules, generated docs
@@ -33,7 +45,7 @@ check: $(VENV)/ready ## Lint, types, import rules, generated docs
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/python -m passel.cli.reference --check docs/reference
 
-chaos: $(VENV)/ready ## The long kill test: 20 kills of workers, API and database (about 10 minutes)
+chaos: test-place $(VENV)/ready ## The long kill test: 20 kills of workers, API and database (about 10 minutes)
 	$(BIN)/python -m pytest -m slow tests/test_chaos.py
 
 bench: $(VENV)/ready ## Every benchmark, each with its baseline

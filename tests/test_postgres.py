@@ -1,16 +1,26 @@
 """The supervisor of the embedded PostgreSQL, on real servers."""
 
-import os
+import asyncio
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
+import asyncpg
 import psutil
 import pytest
 
 from passel.store.postgres import EmbeddedPostgres, PostgresError, find_binaries
 from tests.support.installation import scratch_dir
+
+
+async def answer(url: str) -> Any:
+    connection = await asyncpg.connect(url)
+    try:
+        return await connection.fetchval("select 1")
+    finally:
+        await connection.close()
 
 
 def test_start_is_repeatable_and_stop_is_final() -> None:
@@ -79,19 +89,48 @@ def test_parents_of_the_data_directory_keep_their_modes() -> None:
         server.stop()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root's server runs as another user")
-def test_a_directory_that_the_servers_user_cannot_reach_is_said_so() -> None:
+def test_a_database_half_made_is_made_again() -> None:
     with scratch_dir() as directory:
-        closed = directory / "closed"
-        closed.mkdir(mode=0o700)
-        with pytest.raises(PostgresError, match="--data-dir"):
-            EmbeddedPostgres(closed / "pg").start()
-        assert not (closed / "pg").exists()
+        (directory / "pg.new").mkdir()
+        (directory / "pg.new" / "PG_VERSION").write_text("18\n")
+        server = EmbeddedPostgres(directory / "pg")
+        server.start()
+        assert sorted(p.name for p in directory.iterdir()) == ["pg", "pg.lock"]
+        server.stop()
+
+
+def test_what_is_no_database_is_left_alone() -> None:
+    with scratch_dir() as directory:
+        (directory / "pg").mkdir()
+        (directory / "pg" / "letter").write_text("dear")
+        with pytest.raises(PostgresError, match="not empty"):
+            EmbeddedPostgres(directory / "pg").start()
+        assert (directory / "pg" / "letter").read_text() == "dear"
+
+
+def test_a_server_that_does_not_start_says_what_its_log_says() -> None:
+    with scratch_dir() as directory:
+        server = EmbeddedPostgres(directory / "pg", {"no_such_setting": "1"}, patience=0)
+        with pytest.raises(PostgresError, match="no_such_setting"):
+            server.start()
 
 
 def test_a_path_too_long_for_a_socket_is_said_so() -> None:
     with pytest.raises(PostgresError, match="shorter"):
         EmbeddedPostgres(Path("/tmp") / ("x" * 120))
+
+
+def test_a_path_may_have_blanks_and_quotes() -> None:
+    with scratch_dir() as directory:
+        server = EmbeddedPostgres(directory / "it's a #1 (50%) & café" / "pg")
+        assert asyncio.run(answer(server.start())) == 1
+        server.stop()
+
+
+@pytest.mark.parametrize("sign", [",", "$", '"'])
+def test_a_path_that_postgres_cannot_use_is_said_so(sign: str) -> None:
+    with pytest.raises(PostgresError, match="choose another"):
+        EmbeddedPostgres(Path(f"/tmp/pas{sign}sel"))
 
 
 def test_binaries_come_from_the_wheel() -> None:

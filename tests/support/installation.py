@@ -24,7 +24,7 @@ KEY = "dari_test_key_of_the_first_organisation"
 
 
 def data_home() -> Path:
-    """Where test data lies: short (a Unix socket's path has 107 bytes), and open to the user that PostgreSQL runs as."""
+    """Where test data lies. Not `TMPDIR`, which may be long: a Unix socket's path has 107 bytes."""
     return Path(os.environ.get("PASSEL_TEST_DIR", "/tmp"))
 
 
@@ -118,12 +118,15 @@ class Installation:
         own = {
             "PASSEL_DATA_DIR": str(self.data_dir),
             "PASSEL_API_KEY": KEY,
+            "PASSEL_PORT": "0",
             "PASSEL_LOG_FORMAT": "json",
             "PASSEL_LOG_LEVEL": "warning",
             "PASSEL_DRAIN_SECONDS": "2",
         }
         inherited = {
-            k: v for k, v in os.environ.items() if not k.startswith("PASSEL_") and not k.endswith("_API_KEY") and k != "DATABASE_URL"
+            k: v
+            for k, v in os.environ.items()
+            if (k == "PASSEL_PG_ACCOUNT" or not k.startswith("PASSEL_")) and not k.endswith("_API_KEY") and k != "DATABASE_URL"
         }
         return {**inherited, **own, **self.settings}
 

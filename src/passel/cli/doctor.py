@@ -1,22 +1,35 @@
-"""`passel doctor`: what this host can and cannot do, and how to mend it."""
+"""`passel doctor`: what this host can and cannot do, and how to mend it.
+
+What `passel serve` will do is done, not judged from outside: a throw-away database is made and started beside the data
+directory, as the account that `serve` would use, and the API's address is bound for a moment.
+"""
 
 import asyncio
+import contextlib
+import fcntl
 import importlib.util
 import os
 import platform
 import resource
+import secrets
 import shutil
+import socket
 import sys
+import time
+from collections.abc import Generator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
+import asyncpg
 import typer
 
 from passel.cli.output import print_json, stdout
 from passel.cli.server import DataDir, load_settings
 from passel.compose.settings import Settings
+from passel.store.postgres import EmbeddedPostgres, PostgresError
+from passel.store.postgres_account import nearest_existing
 from passel.models.local import PACKAGED
-from passel.store.postgres import PostgresError, find_binaries
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +51,10 @@ def doctor(data_dir: DataDir = None, json_output: Annotated[bool, typer.Option("
     findings = [
         _python(),
         _data_dir(settings),
-        *_database(settings),
+        *([_database(settings)] if settings.database_url or _usable(settings.data_dir) else []),
+        _address(settings),
         _files(),
-        _local_models(settings),
+        *([_local_models(settings)] if _usable(settings.data_dir) else []),
         _keys(settings),
         _private(settings),
     ]
@@ -61,47 +75,75 @@ def _python() -> Finding:
 
 def _data_dir(settings: Settings) -> Finding:
     path = settings.data_dir
-    parent = next(p for p in (path, *path.absolute().parents) if p.exists())
-    if not os.access(parent, os.W_OK | os.X_OK):
+    if not _usable(path):
         return Finding("problem", f"the data directory {path} cannot be written", "choose another with --data-dir or PASSEL_DATA_DIR")
-    free = shutil.disk_usage(parent).free / 2**30
-    level = "ok" if free > 2 else "problem"
-    return Finding(
-        level,
-        f"data directory {path}: {free:.0f} GiB free",
-        "" if level == "ok" else "make room: the database stops writing on a full disk",
-    )
+    free = shutil.disk_usage(nearest_existing(path)).free / 2**30
+    if free <= 2:
+        return Finding("problem", f"data directory {path}: {free:.0f} GiB free", "make room: the database stops writing on a full disk")
+    return Finding("ok", f"data directory {path}: {free:.0f} GiB free")
 
 
-def _database(settings: Settings) -> list[Finding]:
+def _usable(path: Path) -> bool:
+    place = nearest_existing(path)
+    return place.is_dir() and os.access(place, os.W_OK | os.X_OK)
+
+
+def _database(settings: Settings) -> Finding:
     if settings.database_url:
-        return [_external(settings.database_url)]
+        return _external(settings.database_url)
     if sys.platform == "win32":
-        return [Finding("problem", "the embedded PostgreSQL needs a POSIX system", "set DATABASE_URL")]
+        return Finding("problem", "the embedded PostgreSQL needs a POSIX system", "set DATABASE_URL")
     try:
-        binaries = find_binaries()
+        return _embedded(EmbeddedPostgres(settings.data_dir / "postgres"))
     except PostgresError as error:
-        return [Finding("problem", "no PostgreSQL", str(error))]
-    found = [Finding("ok", f"embedded PostgreSQL in {binaries.parent}")]
-    if os.geteuid() == 0:
-        found.append(
-            Finding("note", "running as root: the database runs as `nobody`, who must be able to enter the data directory's parents")
-        )
-    return found
+        return Finding("problem", "the embedded PostgreSQL does not start", str(error))
+    except Exception as error:
+        return Finding("problem", f"the embedded PostgreSQL cannot be tried: {error or type(error).__name__}", "choose another --data-dir")
 
 
-def _external(url: str) -> Finding:
-    import asyncpg
+def _embedded(server: EmbeddedPostgres) -> Finding:
+    if server.postmaster() is not None:
+        return Finding("ok", f"embedded PostgreSQL {_version(server.url)} is running and answers")
+    begun = time.monotonic()
+    with _throw_away(server) as trial:
+        version, made_by = _version(trial.start()), server.version()
+        if made_by not in (None, version):
+            return Finding(
+                "problem", f"the database was made by PostgreSQL {made_by}, but {version} is installed", "install that one again"
+            )
+        return Finding("ok", f"embedded PostgreSQL {version} starts and answers as {trial.account()} ({time.monotonic() - begun:.1f} s)")
 
+
+@contextlib.contextmanager
+def _throw_away(server: EmbeddedPostgres) -> Generator[EmbeddedPostgres]:
+    """A database with the same parents and the same account as the one in question, and a path no longer than its own."""
+    account = server.account()
+    name = f"doc-{secrets.token_hex(2)}"
+    directory = nearest_existing(server.directory.parent) / name
+    trial = EmbeddedPostgres(directory, run_as=account.wish if account else None, patience=0)
+    try:
+        yield trial
+    finally:
+        trial.stop()
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.with_name(f"{name}.lock").unlink(missing_ok=True)
+
+
+def _version(url: str) -> int:
     async def ask() -> Any:
         connection = await asyncpg.connect(url, timeout=5)
         try:
+            await connection.fetchval("select 1")
             return connection.get_server_version().major
         finally:
             await connection.close()
 
+    return asyncio.run(ask())
+
+
+def _external(url: str) -> Finding:
     try:
-        major = asyncio.run(ask())
+        major = _version(url)
     except Exception as error:
         return Finding(
             "problem", f"DATABASE_URL does not answer: {error or type(error).__name__}", "check the address, the user and the password"
@@ -109,6 +151,34 @@ def _external(url: str) -> Finding:
     if major < 15:
         return Finding("problem", f"DATABASE_URL is PostgreSQL {major}", "Passel needs 15 or newer")
     return Finding("ok", f"DATABASE_URL is PostgreSQL {major}")
+
+
+def _address(settings: Settings) -> Finding:
+    """Whether the API can listen where it is told to; while it does, it cannot be tried."""
+    where = f"{settings.host}:{settings.port}"
+    if _serving(settings.data_dir):
+        return Finding("ok", "`passel serve` is running on this data directory")
+    try:
+        for family, kind, protocol, _, address in socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        ):
+            with socket.socket(family, kind, protocol) as listener:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                listener.bind(address)
+    except OSError as error:
+        return Finding(
+            "problem", f"the API cannot listen on {where}: {error.strerror}", "choose another --host or --port for `passel serve`"
+        )
+    return Finding("ok", f"the API can listen on {where}")
+
+
+def _serving(data_dir: Path) -> bool:
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError), (data_dir / "serve.lock").open() as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
 
 
 def _files() -> Finding:

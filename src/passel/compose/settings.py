@@ -17,7 +17,7 @@ from passel.store.admission import Capacity
 
 
 def default_data_dir() -> Path:
-    """`/var/lib/passel` for root, since the database then runs as another user; else the user's data directory."""
+    """`/var/lib/passel` for root, whose home is no place for a service's data; else the user's data directory."""
     if os.geteuid() == 0:
         return Path("/var/lib/passel")
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "passel"

