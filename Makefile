@@ -6,7 +6,7 @@ PLACE := $(PYTHON) -I src/passel/store/postgres_account.py check
 
 # targets are made in their order: what cannot work says so before anything is installed or fetched
 .NOTPARALLEL:
-.PHONY: help demo test check chaos soak bench docs clean python demo-place test-place
+.PHONY: help demo test check chaos soak bench peers docs clean python demo-place test-place
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -56,8 +56,11 @@ bench: $(VENV)/ready ## Every benchmark, each with its baseline
 	$(BIN)/python -m benchmarks.reading
 	$(BIN)/python -m benchmarks.takeover
 
+peers: $(VENV)/ready ## Passel beside LangGraph's dev server and Inspect AI, each in an environment of its own
+	$(BIN)/python -m benchmarks.peers
+
 docs: $(VENV)/ready ## Write the generated reference of settings, commands and HTTP
 	$(BIN)/python -m passel.cli.reference docs/reference
 
 clean: ## Remove environments and the demo's data
-	rm -rf $(VENV) $(DARI) passel-demo
+	rm -rf $(VENV) $(DARI) .venv-peers passel-demo

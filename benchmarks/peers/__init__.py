@@ -1,0 +1,1 @@
+"""Passel beside systems that people know, in the same run: see `__main__`."""
