@@ -95,7 +95,7 @@ class Client:
             if response.status_code >= 400:
                 response.read()
                 self._check(response)
-            yield (orjson.loads(line) for line in response.iter_lines() if line)
+            yield (orjson.loads(line) for line in _lines(response.iter_bytes()))
 
     @contextmanager
     def _broken_is_away(self) -> Generator[None]:
@@ -147,3 +147,13 @@ class Client:
                 return agent
         known = ", ".join(agent["name"] for agent in agents) or "none: deploy one with `passel deploy DIR`"
         raise CommandError(f"there is no agent named {name_or_id}; there are {known}")
+
+
+def _lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Lines end at a newline only: `iter_lines` of HTTP clients also ends them at characters that JSON may hold as they are."""
+    rest = b""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from (line for line in lines if line)
+    if rest:
+        yield rest

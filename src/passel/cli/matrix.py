@@ -4,6 +4,7 @@ from collections import Counter
 from datetime import datetime
 from typing import Any
 
+from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
@@ -12,6 +13,7 @@ from passel.cli.output import one_line
 _MARKS = {"queued": ("·", "dim"), "running": ("▶", "yellow"), "completed": ("✓", "green"), "failed": ("✗", "red")}
 # where not all fit: what went wrong first, then what runs, then the rest
 _URGENCY = {"failed": 0, "running": 1, "queued": 2, "completed": 3}
+_LONGEST_NAME = 24
 _LONGEST_REASON = 60
 
 
@@ -20,9 +22,11 @@ def matrix(rows: list[Any], most: int | None = None) -> Table:
     options = list(dict.fromkeys(_option(row) for row in rows))
     tasks = tasks_of(rows)
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column("task", overflow="ellipsis", max_width=24, no_wrap=True)
+    # where the terminal is narrow, reasons are cut and names are not
+    widest = min(_LONGEST_NAME, max(cell_len(one_line(task)) for task in ["task", *tasks]))
+    table.add_column("task", overflow="ellipsis", width=widest, no_wrap=True)
     for option in options:
-        table.add_column(Text(one_line(option)), no_wrap=True)
+        table.add_column(_single_line(one_line(option)))
     for task in sorted(tasks, key=lambda task: _urgency(tasks[task]))[:most] if most is not None else tasks:
         table.add_row(Text(one_line(task)), *(_cell(tasks[task].get(option)) for option in options))
     return table
@@ -48,11 +52,15 @@ def _urgency(cells: dict[str, Any]) -> int:
     return min(_URGENCY[row["status"]] for row in cells.values())
 
 
+def _single_line(text: str, style: str = "") -> Text:
+    """One line in a column that may shrink."""
+    return Text(text, style=style, no_wrap=True, overflow="ellipsis")
+
+
 def _cell(row: Any) -> Text:
     if row is None:
         return Text("")
-    mark, style = _MARKS[row["status"]]
-    cell = Text(mark, style=style)
+    cell = _single_line(*_MARKS[row["status"]])
     if row["status"] == "completed":
         usage = row["usage"]
         price = "no price" if usage["total_cost_usd"] is None else f"${usage['total_cost_usd']}"

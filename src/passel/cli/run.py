@@ -59,9 +59,9 @@ def run(
 
 def _prepare(client: Client, agent_name: str, path: Path, llms: list[str]) -> tuple[str, list[Task]]:
     """The agent's id and the tasks, once all that can be known beforehand is known to be right."""
+    agent = client.find_agent(agent_name)
     tasks = read_tasks(path)
     check_names(tasks, llms)
-    agent = client.find_agent(agent_name)
     check_options(client, agent, wanted_options(tasks, llms))
     check_lines(agent["id"], tasks, llms)
     return agent["id"], with_uploads(client, tasks)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from passel.cli.client import Client
-from passel.cli.output import CommandError, note
+from passel.cli.output import CommandError
 from passel.core.limits import Limits
 
 _FIELDS = ("task", "prompt", "content", "metadata", "llm_id", "version_id")
@@ -172,7 +172,6 @@ def with_uploads(client: Client, tasks: list[Task]) -> list[Task]:
     paths = list(dict.fromkeys(block["path"] for task in tasks for block in task.content if "path" in block))
     if not paths:
         return tasks
-    note(f"uploading {len(paths)} file{'s' if len(paths) > 1 else ''}")
     ids = {path: client.post_file(path)["id"] for path in paths}
 
     def uploaded(block: Block) -> Block:

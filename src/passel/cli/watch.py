@@ -213,17 +213,18 @@ def _picture(batch: Any, rows: list[Any], room: int | None, why: str, seconds: f
 
 
 def _bar(batch: Any, seconds: float, left: float | None) -> Group:
-    """Two lines, each of which fits 80 columns."""
+    """Two lines, which fit 80 columns but for long bills."""
     counts, usage = batch["counts"], batch["usage"]
     bar = Table.grid(padding=(0, 2))
     bar.add_row(
-        Text(batch["batch_id"], style="bold"),
+        Text(batch["batch_id"], style="bold", no_wrap=True),
         ProgressBar(total=max(1, batch["size"]), completed=_done(batch), width=20),
         Text(f"{_done(batch)}/{batch['size']}", no_wrap=True),
-        Text(_duration(seconds) + (f", about {_duration(left)} left" if left is not None else ""), no_wrap=True),
     )
-    facts = Text("  ".join([f"{counts['running']} running", f"{usage['input_tokens'] + usage['output_tokens']} tokens", cost(usage), ""]))
-    facts.append(f"{counts['failed']} failed", style="red" if counts["failed"] else "dim")
+    facts = Text(f"{counts['failed']} failed", style="red" if counts["failed"] else "dim", no_wrap=True, overflow="ellipsis")
+    time_left = f", about {_duration(left)} left" if left is not None else ""
+    tokens = usage["input_tokens"] + usage["output_tokens"]
+    facts.append(f"  {counts['running']} running  {_duration(seconds)}{time_left}  {tokens} tokens  {cost(usage)}", style="default not dim")
     return Group(bar, facts)
 
 

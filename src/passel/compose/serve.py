@@ -124,7 +124,7 @@ def reaching_database(settings: Settings) -> Generator[None]:
         if not (is_passing(error) or isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError)):
             raise
         reason = str(error).splitlines()[0] if str(error) else "it took too long" if isinstance(error, TimeoutError) else repr(error)
-        raise NoDatabase(f"{_database_place(settings)} does not answer as a database should: {reason}") from error
+        raise NoDatabase(f"no database answers at {_database_place(settings)}: {reason}") from error
 
 
 def _database_place(settings: Settings) -> str:
