@@ -22,17 +22,17 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 
 
 def test_the_version_is_told_at_once() -> None:
-    """By the processor's time, since other processes of a test run take the wall clock's."""
+    """By the processor's time, and the best of some: other processes of a test run get in the way."""
 
-    def spent() -> float:
-        used = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return used.ru_utime + used.ru_stime
-
-    for arguments in (["version"], ["--version"]):
-        before = spent()
+    def spent(*arguments: str) -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = run(*arguments)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
         assert done.stdout == f"{__version__}\n" and done.returncode == 0
-        assert spent() - before < 0.2  # 0.07 s on an idle machine
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    for command in ("version", "--version"):
+        assert min(spent(command) for _ in range(5)) < 0.2  # 0.07 s on an idle machine
 
 
 @pytest.mark.parametrize("arguments", [["--version"], ["run", "--help"], ["batch", "--help"], ["serve", "nonsense"]])

@@ -203,10 +203,11 @@ class _Killer:
 def _show(client: Client, batch: Any, data_dir: Path, killed: bool) -> None:
     from passel.cli.matrix import matrix
     from passel.cli.output import stdout
+    from passel.cli.watch import results_of
 
     results_file = data_dir / f"{batch['batch_id']}.jsonl"
     write_results(client, batch["batch_id"], results_file)
-    rows = [orjson.loads(line) for line in results_file.read_text().splitlines()]
+    rows = results_of(client, batch["batch_id"])
     for row in rows:
         text = " ".join(one_line(row["text"] or row["error"] or "").split())
         stdout.print(f"{row['metadata']['task']} / {row['llm_id']}: ", style="bold", end="", markup=False)

@@ -13,7 +13,8 @@ import orjson
 
 # whole escape sequences first (CSI, then OSC up to its end), then whatever control character is left
 _CONTROLS = re.compile("\x1b\\[[0-?]*[ -/]*[@-~]|\x1b\\][^\x07\x1b\n]*(?:\x07|\x1b\\\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_UNSAFE_IN_JSON = re.compile("[\x7f-\x9f]")  # what JSON need not escape, and some terminals obey
+# what JSON need not escape, and what some terminals obey or some readers of lines take for the end of one
+_UNSAFE_IN_JSON = re.compile("[\x7f-\x9f\u2028\u2029]")
 
 
 class CommandError(Exception):
@@ -45,8 +46,8 @@ def print_json(value: Any) -> None:
     print(_escape(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()))
 
 
-def print_json_line(value: Any) -> None:
-    print(_escape(orjson.dumps(value).decode()))
+def json_line(value: Any) -> str:
+    return _escape(orjson.dumps(value).decode())
 
 
 def _escape(json: str) -> str:

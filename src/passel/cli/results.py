@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from passel.cli.client import Client
-from passel.cli.output import CommandError, note, print_json_line
+from passel.cli.output import CommandError, json_line, note
 
 _FIELDS = [
     "index",
@@ -65,7 +65,7 @@ def write_results(client: Client, batch_id: str, output: Path) -> int:
 
 def print_results(client: Client, batch_id: str) -> None:
     with client.lines(f"/v1/session-batches/{batch_id}/results") as results:
-        _count(print_json_line, results)
+        _count(lambda result: print(json_line(result)), results)
 
 
 def _count(write: Callable[[Any], object], results: Any) -> int:
@@ -77,7 +77,7 @@ def _count(write: Callable[[Any], object], results: Any) -> int:
 
 
 def _json_writer(file: IO[str]) -> Callable[[Any], object]:
-    return lambda result: file.write(json.dumps(result, ensure_ascii=False) + "\n")
+    return lambda result: file.write(json_line(result) + "\n")
 
 
 def _csv_writer(file: IO[str]) -> Callable[[Any], object]:

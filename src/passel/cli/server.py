@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from passel.cli.output import CommandError, WrongUse, fail, note, print_json, print_json_line
+from passel.cli.output import CommandError, WrongUse, fail, json_line, note, print_json
 
 if TYPE_CHECKING:
     from passel.compose.settings import Settings
@@ -80,7 +80,8 @@ class _Announcer:
         self._told = True
         directory = self._settings.data_dir
         if self._as_json:
-            print_json_line({"url": url, "api_key": self._key.secret if self._key else None, "data_dir": str(directory)})
+            line = {"url": url, "api_key": self._key.secret if self._key else None, "data_dir": str(directory)}
+            print(json_line(line), flush=True)
         else:
             secret = f" PASSEL_API_KEY={self._key.secret}" if self._key and not self._settings.api_key else ""
             print(f"Passel listens on {url}  (data in {directory})\n\n  export PASSEL_URL={url}{secret}\n", flush=True)

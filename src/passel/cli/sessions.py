@@ -7,7 +7,7 @@ import typer
 
 from passel.cli.bill import cost
 from passel.cli.client import DEFAULT_URL, Client, Key, Url
-from passel.cli.output import one_line, plain, print_json, print_json_line, print_table
+from passel.cli.output import json_line, one_line, plain, print_json, print_table
 
 sessions = typer.Typer(no_args_is_help=True, help="Sessions: list, get, transcript, events.")
 
@@ -86,7 +86,7 @@ def events(
         page = client.get(f"/v1/sessions/{session_id}/events", after=after)
         for event in page["events"]:
             if json_output:
-                print_json_line(event)
+                print(json_line(event))
             else:
                 rows.append([event["sequence_number"], event["created_at"], event["type"], _gist(event)])
         after, more = page["next_after"], page["has_more"]
