@@ -30,8 +30,9 @@ def test_an_address_that_cannot_be_had_is_said_before_anything_is_made() -> None
         installation = Installation(directory)
         port = str(taken.getsockname()[1])
         begun = time.monotonic()
-        one_sentence(command(installation, "serve", "--port", port), 1, port, "in use", "--port")
-        assert time.monotonic() - begun < 10
+        for _ in range(2):
+            one_sentence(command(installation, "serve", "--port", port), 1, port, "in use", "--port")
+        assert time.monotonic() - begun < 14, "only after a server that was killed its port is waited for"
         one_sentence(command(installation, "serve", "--port", "0", "--host", "192.0.2.1"), 1, "192.0.2.1", "--host")
         one_sentence(command(installation, "api", "--port", port), 1, port, "in use")
         assert not (directory / "postgres").exists(), "the key is made only when it can be told"
@@ -60,10 +61,16 @@ def test_the_first_key_is_told_at_once_and_an_exported_one_is_not_told_again() -
 
 def test_an_api_that_ends_before_it_listened_ends_the_server_and_its_key_is_told() -> None:
     with scratch_dir() as directory:
-        # the parent reads no secret key before the API does
-        done = command(Installation(directory), "serve", "--port", "0", "--json", drop=("PASSEL_API_KEY",), PASSEL_BLOB_URL="nonsense://x")
-        assert done.returncode == 1 and done.stdout == "", done.stderr
-        assert "started again" not in done.stderr
+        environment = {k: v for k, v in Installation(directory).environment().items() if k != "PASSEL_API_KEY"}
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        program = Program([sys.executable, "-m", "passel", "serve", "--port", str(port)], environment, stderr_path=directory / "err")
+        assert "dari_" in program.start("API key, shown only now")
+        with socket.create_server(("127.0.0.1", port)):  # before the API can
+            assert program.process.wait(60) == 1
+        said = program.errors().splitlines()[-1]
+        assert said == "passel: the API ended before it listened: its last words are above" and "started again" not in program.errors()
+        assert program.stop() == 1
 
 
 def test_a_server_without_workers_says_so() -> None:
@@ -118,6 +125,8 @@ def test_an_unreachable_database_is_one_sentence_without_its_password(tmp_path: 
         done = command(Installation(tmp_path), *arguments, DATABASE_URL=url)
         one_sentence(done, 1, "DATABASE_URL (127.0.0.1:9/none)")
         assert "hidden" not in done.stderr
+    nowhere = tmp_path / "nowhere"
+    assert command(Installation(nowhere), "keys", "list", DATABASE_URL=url).returncode == 1 and not nowhere.exists()
     one_sentence(command(Installation(tmp_path), "serve", "--port", "0", DATABASE_URL="mysql://x"), 1, "DATABASE_URL", "postgres")
 
 

@@ -25,6 +25,8 @@ def register(app: typer.Typer) -> None:
 
 
 def _with_deps(data_dir: Path | None, use: Callable[[Any], Awaitable[Any]]) -> Any:
+    import asyncpg
+
     from passel.compose.process import open_deps
     from passel.compose.serve import NoDatabase, reaching_database
 
@@ -36,6 +38,8 @@ def _with_deps(data_dir: Path | None, use: Callable[[Any], Awaitable[Any]]) -> A
 
     async def go() -> Any:
         with reaching_database(settings):
+            if settings.database_url:  # opening makes the data directory, which is for those who have a database
+                await (await asyncpg.connect(settings.database_url)).close()
             deps = await open_deps(settings, name="passel keys", connections=2)
             try:
                 return await use(deps)

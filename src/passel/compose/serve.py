@@ -83,21 +83,26 @@ def take_data_dir(settings: Settings) -> Generator[bool]:
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
-        yield was_killed
-        lock.truncate(0)
+        try:
+            yield was_killed
+        finally:
+            lock.truncate(0)
 
 
 async def require_address(settings: Settings, patience: float = 0) -> None:
     """Raises `CannotServe` when the API could not listen where the settings say, after `patience` seconds if the port
     is merely in use: before anything is made that would have to be told."""
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + patience
+    deadline, told = loop.time() + patience, False
     while True:
         try:
             server = await loop.create_server(asyncio.Protocol, settings.host, settings.port)
         except OSError as error:
             if error.errno != errno.EADDRINUSE or loop.time() >= deadline:
                 raise CannotServe(_why_not_listen(settings, error)) from error
+            if not told:
+                told = True
+                log.warning("the last server was killed and its port is in use still: waiting for it", port=settings.port, seconds=patience)
             await asyncio.sleep(0.2)
         else:
             server.close()
