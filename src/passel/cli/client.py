@@ -53,9 +53,10 @@ class Client:
     def close(self) -> None:
         self._http.close()
 
-    def get(self, path: str, /, *, tries: int = _TRIES, **params: Any) -> Any:
+    def get(self, path: str, /, *, tries: int = _TRIES, timeout: float | None = None, **params: Any) -> Any:
         given = {k: v for k, v in params.items() if v is not None}
-        return self._check(self._send(lambda: self._http.get(path, params=given), repeat=True, tries=tries))
+        limits: dict[str, Any] = {"timeout": timeout} if timeout else {}
+        return self._check(self._send(lambda: self._http.get(path, params=given, **limits), repeat=True, tries=tries))
 
     def post(self, path: str, body: Any = None, *, repeat: bool = False) -> Any:
         return self._check(self._send(lambda: self._http.post(path, json=body), repeat=repeat))

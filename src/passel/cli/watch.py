@@ -32,6 +32,7 @@ _READ_FOR_REASONS = 20_000
 _POLL_SECONDS = 0.5
 _REASONS_SECONDS = 15.0
 _AWAY_SECONDS = 1.0
+_ANSWER_SECONDS = 30.0  # a server that takes longer for one row counts as away
 _PACE_SECONDS = 60.0
 _LINES_AROUND_MATRIX = 5  # its header, the line that counts what is not shown, the bar's two, the cursor's
 
@@ -80,7 +81,8 @@ def watch_batch(client: Client, batch_id: str, *, quiet: bool = False) -> Any:
 
 
 def _batch(client: Client, batch_id: str) -> Any:
-    return until_answered(lambda: client.get(f"/v1/session-batches/{batch_id}", tries=1, include_sessions=False))
+    path = f"/v1/session-batches/{batch_id}"
+    return until_answered(lambda: client.get(path, tries=1, timeout=_ANSWER_SECONDS, include_sessions=False))
 
 
 def _wait(client: Client, batch_id: str) -> Any:
