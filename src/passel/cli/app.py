@@ -42,6 +42,10 @@ class Commands(TyperGroup):
             self.commands.update(_commands_of(_MODULES[cmd_name]))
         return self.commands.get(cmd_name)
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        # to look at a command's options typer imports all of pydantic; a flag that ends the program comes before that
+        return super().parse_args(ctx, ["--version"] if args == ["version"] else args)
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         known = self.list_commands(ctx)
         if args[0] not in known:

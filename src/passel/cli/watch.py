@@ -190,8 +190,8 @@ def why_waiting(rows: list[Any], now: datetime) -> str:
     reasons = Counter(one_line(wait["reason"]) for wait in waits)
     said: list[str] = []
     for reason, count in reasons.most_common(3):
-        soonest = min((wait.get("until") or "" for wait in waits if one_line(wait["reason"]) == reason), default="")
-        said.append(f"{count} wait: {reason}{_next_try(soonest, now)}")
+        tries = [wait["until"] for wait in waits if one_line(wait["reason"]) == reason and wait.get("until")]
+        said.append(f"{count} wait: {reason}{_next_try(min(tries, default=''), now)}")
     return "\n".join(said)
 
 
