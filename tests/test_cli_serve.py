@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from passel.compose.settings import Settings
-from tests.support.installation import KEY, Installation, Program, scratch_dir
+from tests.support.installation import KEY, Installation, Program, scratch_dir, wait_until
 
 
 def command(installation: Installation, *arguments: str, drop: tuple[str, ...] = (), **more: str) -> subprocess.CompletedProcess[str]:
@@ -94,8 +94,7 @@ def test_a_killed_server_is_started_again_on_the_same_port() -> None:
             stderr_path=directory / "again.err",
         )
         program.start()
-        time.sleep(1)  # the port is in use for this long at least
-        assert program.process.poll() is None, program.errors()
+        wait_until(lambda: "waiting for it" in program.errors())
         api.kill()
         assert program.process.stdout is not None and json.loads(program.process.stdout.readline())["url"] == passel.url
         assert program.stop() == 0
