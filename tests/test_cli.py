@@ -137,7 +137,7 @@ def test_a_credential_reaches_the_provider(passel: Installation, model: PlayedMo
 
 def test_doctor_says_what_is_missing_and_how_to_mend_it() -> None:
     with scratch_dir() as directory:
-        installation = Installation(directory)
+        installation = Installation(directory, settings={"PASSEL_MODELS_DIR": str(directory / "models")})
         good = subprocess.run(
             [sys.executable, "-m", "passel", "doctor", "--json"], env=installation.environment(), capture_output=True, text=True
         )

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -18,24 +19,37 @@ Org = Annotated[str | None, typer.Option(help="Organisation id or slug. Default:
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def _with_deps(data_dir: Any, use: Callable[[Any], Awaitable[Any]]) -> Any:
+def register(app: typer.Typer) -> None:
+    app.add_typer(keys, name="keys")
+    app.add_typer(credentials, name="credentials")
+
+
+def _with_deps(data_dir: Path | None, use: Callable[[Any], Awaitable[Any]]) -> Any:
+    import asyncpg
+
     from passel.compose.process import open_deps
+    from passel.compose.serve import NoDatabase, reaching_database
 
     settings = load_settings(data_dir=data_dir)
+    if not settings.database_url and not (settings.data_dir / "postgres").is_dir():
+        raise CommandError(
+            f"no server has its data in {settings.data_dir}: start one with `passel serve`, or name its data directory with --data-dir"
+        )
 
     async def go() -> Any:
-        deps = await open_deps(settings, name="passel keys", connections=2)
-        try:
-            return await use(deps)
-        finally:
-            await deps.db.close()
+        with reaching_database(settings):
+            if settings.database_url:  # opening makes the data directory, which is for those who have a database
+                await (await asyncpg.connect(settings.database_url)).close()
+            deps = await open_deps(settings, name="passel keys", connections=2)
+            try:
+                return await use(deps)
+            finally:
+                await deps.db.close()
 
     try:
         return asyncio.run(go())
-    except (OSError, TimeoutError) as error:
-        raise CommandError(
-            f"the database does not answer ({error}): is `passel serve` running with the same data directory or DATABASE_URL?"
-        ) from error
+    except NoDatabase as error:
+        raise CommandError(f"{error}. Is `passel serve` running with the same data directory or DATABASE_URL?") from error
 
 
 @keys.command("create")

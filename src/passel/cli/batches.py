@@ -1,52 +1,41 @@
 """`passel batch`: look at batches, watch them, read their results, cancel them."""
 
-import csv
-import json
-import os
 import sys
 from collections import Counter
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from passel.cli.bill import cost
 from passel.cli.client import DEFAULT_URL, Client, Key, Url
-from passel.cli.output import CommandError, print_json, print_table
-from passel.cli.watch import watch_batch
+from passel.cli.output import CommandError, note, one_line, print_json, print_table
+from passel.cli.results import check_output, print_results, put_aside, write_results
 
-app = typer.Typer(no_args_is_help=True, help="Batches: get, watch, list, results, cancel.")
+batches = typer.Typer(no_args_is_help=True, help="Batches: get, watch, list, results, cancel.")
 
 BatchId = Annotated[str, typer.Argument(help="A batch's id.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes, but errors, and what goes to stdout.")]
 
-_FIELDS = [
-    "index",
-    "status",
-    "llm_id",
-    "model",
-    "session_id",
-    "text",
-    "error",
-    "input_tokens",
-    "output_tokens",
-    "total_cost_usd",
-    "metadata",
-    "created_at",
-    "started_at",
-    "finished_at",
-]
+_READ_FOR_REASONS = 20_000
 
 
-@app.command("get")
+def register(app: typer.Typer) -> None:
+    app.add_typer(batches, name="batch")
+
+
+@batches.command("get")
 def get(batch_id: BatchId, json_output: Json = False, url: Url = DEFAULT_URL, key: Key = "") -> None:
-    """Show a batch's state, counts and bill."""
+    """Show a batch's state, counts and bill, why items failed, and what others wait for."""
     client = Client(url, key)
     batch = client.get(f"/v1/session-batches/{batch_id}", include_sessions=json_output)
     if json_output:
         print_json(batch)
         return
     print_summary(batch)
-    print_errors(client, batch)
+    print_reasons(client, batch)
 
 
 def print_summary(batch: Any) -> None:
@@ -58,25 +47,35 @@ def print_summary(batch: Any) -> None:
         + (f" ({batch['cancelled']} cancelled)" if batch["cancelled"] else "")
     )
     print(f"  tokens    {usage['input_tokens']} in, {usage['output_tokens']} out, in {usage['calls']} model calls")
-    unpriced = f" ({usage['unpriced_calls']} calls of models without a known price)" if usage["unpriced_calls"] else ""
-    print(f"  cost      ${usage['total_cost_usd']}{unpriced}")
+    print(f"  cost      {cost(usage)}")
     if usage["in_doubt_calls"]:
         print(f"  in doubt  {usage['in_doubt_calls']} calls: sent, but their answer was lost; a provider may bill them")
 
 
-def print_errors(client: Client, batch: Any) -> None:
-    """Why items failed: each error once, the most frequent first."""
-    if not batch["counts"]["failed"]:
+def print_reasons(client: Client, batch: Any) -> None:
+    """Why items failed: each error once, the most frequent first; and what others wait for."""
+    counts = batch["counts"]
+    if not counts["failed"] + counts["running"] + counts["queued"]:
         return
+    errors, waits = Counter[str](), Counter[str]()
     with client.lines(f"/v1/session-batches/{batch['batch_id']}/results") as results:
-        errors = Counter(result["error"] for result in results if result["status"] == "failed")
+        for result in islice(results, _READ_FOR_REASONS):
+            if result["status"] == "failed":
+                errors[one_line(result["error"] or "")] += 1
+            elif result.get("waiting"):
+                waits[one_line(result["waiting"]["reason"])] += 1
     for error, count in errors.most_common(5):
         print(f"  failed    {count} x {error}")
+    for reason, count in waits.most_common(5):
+        print(f"  waiting   {count} x {reason}")
 
 
-@app.command("list")
+@batches.command("list")
 def list_batches(
-    limit: Annotated[int, typer.Option(min=1, max=1000)] = 20, json_output: Json = False, url: Url = DEFAULT_URL, key: Key = ""
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 20,
+    json_output: Json = False,
+    url: Url = DEFAULT_URL,
+    key: Key = "",
 ) -> None:
     """List batches, newest first."""
     found = Client(url, key).get("/v1/session-batches", limit=limit)["session_batches"]
@@ -87,63 +86,69 @@ def list_batches(
     print_table(["batch", "status", "size", "queued", "running", "completed", "failed", "created"], rows)
 
 
-@app.command("watch")
-def watch(batch_id: BatchId, url: Url = DEFAULT_URL, key: Key = "") -> None:
+@batches.command("watch")
+def watch(
+    batch_id: BatchId,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the results at the end: a .jsonl or .csv file.")] = None,
+    quiet: Quiet = False,
+    url: Url = DEFAULT_URL,
+    key: Key = "",
+) -> None:
     """Follow a batch until it has ended. Exit code 1 unless all of it completed."""
+    target = output and check_output(output)
     client = Client(url, key)
-    batch = watch_batch(client, batch_id)
+    client.get(f"/v1/session-batches/{batch_id}", include_sessions=False)  # a wrong id or key is no batch that goes on
+    batch = follow(client, batch_id, target, quiet=quiet)
     print_summary(batch)
-    print_errors(client, batch)
+    print_reasons(client, batch)
     raise typer.Exit(0 if batch["status"] == "completed" else 1)
 
 
-@app.command("results")
+def follow(client: Client, batch_id: str, target: Path | None, *, quiet: bool) -> Any:
+    """Watch a batch to its end and write its results. Outlasts every outage, and tells how to go on when it is ended."""
+    from passel.cli.watch import how_to_go_on, left_running, until_answered, watch_batch
+
+    with left_running(how_to_go_on(batch_id, target)):
+        if target:
+            put_aside(target)
+        batch = watch_batch(client, batch_id, quiet=quiet)
+        if target:
+            count = until_answered(lambda: write_results(client, batch_id, target))
+            if not quiet:
+                note(f"{count} results in {target}")
+    return batch
+
+
+@batches.command("results")
 def results(
     batch_id: BatchId,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A .jsonl or .csv file. Default: JSON lines to stdout.")] = None,
+    table: Annotated[bool, typer.Option("--table", help="Print the matrix of tasks x options instead.")] = False,
     url: Url = DEFAULT_URL,
     key: Key = "",
 ) -> None:
     """Read the results, in input order; also of a batch that still runs."""
-    count = write_results(Client(url, key), batch_id, output and check_output(output))
-    if output:
-        print(f"{count} results in {output}", file=sys.stderr)
+    if table and output:
+        raise CommandError("--table prints to stdout; leave --output out")
+    client = Client(url, key)
+    if table:
+        print_matrix(client, batch_id)
+    elif output:
+        print(f"{write_results(client, batch_id, check_output(output))} results in {output}", file=sys.stderr)
+    else:
+        print_results(client, batch_id)
 
 
-@app.command("cancel")
+def print_matrix(client: Client, batch_id: str) -> None:
+    from passel.cli.matrix import matrix
+    from passel.cli.output import stdout
+    from passel.cli.watch import results_of
+
+    stdout.print(matrix(results_of(client, batch_id)))
+
+
+@batches.command("cancel")
 def cancel(batch_id: BatchId, json_output: Json = False, url: Url = DEFAULT_URL, key: Key = "") -> None:
     """End what has not ended yet."""
     batch = Client(url, key).post(f"/v1/session-batches/{batch_id}/cancel", repeat=True)
     print_json(batch) if json_output else print_summary(batch)
-
-
-def check_output(output: Path) -> Path:
-    """The file must be one that can be written, in a form that we write: known before anything is paid for."""
-    if output.suffix not in (".jsonl", ".csv") and output != Path(os.devnull):
-        raise CommandError(f"{output}: results are written as .jsonl or .csv; give the file one of these endings")
-    if not output.absolute().parent.is_dir():
-        raise CommandError(f"{output}: there is no directory {output.absolute().parent}")
-    return output
-
-
-def write_results(client: Client, batch_id: str, output: Path | None) -> int:
-    """Returns how many were written."""
-    count = 0
-    with client.lines(f"/v1/session-batches/{batch_id}/results") as results:
-        if output is None:
-            for result in results:
-                print(json.dumps(result, ensure_ascii=False))
-                count += 1
-        else:
-            with output.open("w", newline="", encoding="utf-8") as file:
-                writer = csv.DictWriter(file, _FIELDS, extrasaction="ignore") if output.suffix == ".csv" else None
-                if writer:
-                    writer.writeheader()
-                for result in results:
-                    if writer:
-                        flat = {**result, **result["usage"], "metadata": json.dumps(result["metadata"], ensure_ascii=False)}
-                        writer.writerow(flat)
-                    else:
-                        file.write(json.dumps(result, ensure_ascii=False) + "\n")
-                    count += 1
-    return count

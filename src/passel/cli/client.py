@@ -1,33 +1,49 @@
 """The command line's HTTP client. It speaks the same wire format as everybody else."""
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-import httpx2
 import orjson
 import typer
 
 from passel.cli.output import CommandError
 
+if TYPE_CHECKING:
+    import httpx2
+
 DEFAULT_URL = "http://127.0.0.1:8000"
 _TRIES = 6
+_AWAY = (502, 503, 504)  # the database is away, or whatever stands before the API finds none
 
 Url = Annotated[str, typer.Option("--url", envvar="PASSEL_URL", help="The server's URL.")]
 Key = Annotated[str, typer.Option("--api-key", envvar="PASSEL_API_KEY", help="An API key of the server.", show_default=False)]
 
 
+class Away(CommandError):
+    """No answer, for now: the server is not there, breaks off, or says 503. The same call may work later."""
+
+
 class Client:
-    """Raises `CommandError` with the server's `detail`. Calls that may be repeated are, while the server is away."""
+    """Raises `CommandError` with the server's `detail`, and `Away` after some seconds in which there was no answer.
+
+    Calls that may be repeated are repeated in these seconds; `tries=1` asks once, for callers with a patience of
+    their own.
+    """
 
     def __init__(self, url: str, key: str) -> None:
+        import httpx2
+
         if not key:
             raise CommandError(
                 "no API key: set PASSEL_API_KEY to the key that `passel serve` printed, or make one with `passel keys create`"
             )
         if not url.startswith(("http://", "https://")):
             raise CommandError(f"PASSEL_URL must begin with http:// or https://, not {url}")
+        if not key.isascii() or not key.isprintable():
+            raise CommandError("PASSEL_API_KEY holds characters that no key has: copy it again")
         self.url = url.rstrip("/")
         self.replayed = False
         self._http = httpx2.Client(
@@ -37,22 +53,26 @@ class Client:
     def close(self) -> None:
         self._http.close()
 
-    def get(self, path: str, **params: Any) -> Any:
-        return self._call("GET", path, repeat=True, params={k: v for k, v in params.items() if v is not None})
+    def get(self, path: str, /, *, tries: int = _TRIES, timeout: float | None = None, **params: Any) -> Any:
+        given = {k: v for k, v in params.items() if v is not None}
+        limits: dict[str, Any] = {"timeout": timeout} if timeout else {}
+        return self._check(self._send(lambda: self._http.get(path, params=given, **limits), repeat=True, tries=tries))
 
     def post(self, path: str, body: Any = None, *, repeat: bool = False) -> Any:
-        return self._call("POST", path, repeat=repeat, json=body)
+        return self._check(self._send(lambda: self._http.post(path, json=body), repeat=repeat))
 
     def delete(self, path: str) -> Any:
-        return self._call("DELETE", path, repeat=True)
+        return self._check(self._send(lambda: self._http.delete(path), repeat=True))
 
     def put(self, path: str, body: Any) -> Any:
-        return self._call("PUT", path, repeat=True, json=body)
+        return self._check(self._send(lambda: self._http.put(path, json=body), repeat=True))
 
     def upload(self, url: str, data: bytes, headers: dict[str, str]) -> None:
+        import httpx2
+
         self._check(self._send(lambda: httpx2.put(url, content=data, headers=headers, timeout=300), repeat=True))
 
-    def post_lines(self, path: str, lines: Any, **params: Any) -> Any:
+    def post_lines(self, path: str, lines: Callable[[], Iterator[bytes]], **params: Any) -> Any:
         """`lines` makes a new iterator of NDJSON lines for each try."""
         given = {k: v for k, v in params.items() if v is not None}
         headers = {"Content-Type": "application/x-ndjson"}
@@ -60,36 +80,54 @@ class Client:
             self._send(lambda: self._http.post(path, content=lines(), params=given, headers=headers), repeat="idempotency_key" in given)
         )
 
+    def post_file(self, path: Path) -> Any:
+        """A repeat makes a second file that nobody names, which harms nobody."""
+
+        def send() -> "httpx2.Response":
+            with path.open("rb") as file:
+                return self._http.post("/v1/files", files={"file": (path.name, file)})
+
+        return self._check(self._send(send, repeat=True))
+
     @contextmanager
     def lines(self, path: str) -> Generator[Iterator[Any]]:
-        """The objects of an NDJSON answer, as they come."""
-        with self._http.stream("GET", path) as response:
+        """The objects of an NDJSON answer, as they come. Raises `Away` also in the middle."""
+        with self._broken_is_away(), self._http.stream("GET", path) as response:
             if response.status_code >= 400:
                 response.read()
                 self._check(response)
-            yield (orjson.loads(line) for line in response.iter_lines() if line)
+            yield (orjson.loads(line) for line in _lines(response.iter_bytes()))
 
-    def _call(self, method: str, path: str, *, repeat: bool, **kwargs: Any) -> Any:
-        return self._check(self._send(lambda: self._http.request(method, path, **kwargs), repeat=repeat))
+    @contextmanager
+    def _broken_is_away(self) -> Generator[None]:
+        import httpx2
 
-    def _send(self, call: Any, *, repeat: bool) -> httpx2.Response:
-        for tries in range(_TRIES):
-            last = tries == _TRIES - 1
+        try:
+            yield
+        except httpx2.ConnectError as error:  # nothing was sent
+            raise Away(f"no server answers at {self.url}: start one with `passel serve`, or set PASSEL_URL") from error
+        except httpx2.HTTPError as error:
+            raise Away(f"the connection to {self.url} broke: {error or type(error).__name__}") from error
+
+    def _send(self, call: Callable[[], "httpx2.Response"], *, repeat: bool, tries: int = _TRIES) -> "httpx2.Response":
+        import httpx2
+
+        for number in range(1, tries + 1):
             try:
-                response = call()
-            except httpx2.ConnectError as error:  # nothing was sent, so any call may be repeated
-                if last:
-                    raise CommandError(f"no server answers at {self.url}: start one with `passel serve`, or set PASSEL_URL") from error
-            except httpx2.HTTPError as error:
-                if last or not repeat:
-                    raise CommandError(f"the connection to {self.url} broke: {error or type(error).__name__}") from error
+                with self._broken_is_away():
+                    response = call()
+            except Away as error:
+                # what was never sent may be sent again
+                may_repeat = repeat or isinstance(error.__cause__, httpx2.ConnectError)
+                if number == tries or not may_repeat:
+                    raise
             else:
-                if response.status_code != 503 or last:
+                if response.status_code not in _AWAY or number == tries:
                     return response
-            time.sleep(0.2 * 2**tries)
+            time.sleep(0.1 * 2**number)
         raise AssertionError("unreachable")
 
-    def _check(self, response: httpx2.Response) -> Any:
+    def _check(self, response: "httpx2.Response") -> Any:
         self.replayed = response.headers.get("Idempotency-Replayed") == "true"
         try:
             body = orjson.loads(response.content or b"{}")
@@ -97,7 +135,8 @@ class Client:
             body = {"detail": response.text[:500]}
         if response.status_code >= 400:
             detail = body.get("detail") if isinstance(body, dict) else None
-            raise CommandError(f"{detail or response.text[:500]} (HTTP {response.status_code})")
+            error = Away if response.status_code in _AWAY else CommandError
+            raise error(f"{detail or response.text[:500]} (HTTP {response.status_code})")
         return body
 
     def find_agent(self, name_or_id: str) -> Any:
@@ -109,3 +148,13 @@ class Client:
                 return agent
         known = ", ".join(agent["name"] for agent in agents) or "none: deploy one with `passel deploy DIR`"
         raise CommandError(f"there is no agent named {name_or_id}; there are {known}")
+
+
+def _lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Lines end at a newline only: `iter_lines` of HTTP clients also ends them at characters that JSON may hold as they are."""
+    rest = b""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from (line for line in lines if line)
+    if rest:
+        yield rest

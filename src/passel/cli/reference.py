@@ -39,8 +39,9 @@ def _describe(command: Any, name: str, lines: list[str]) -> None:
     rows = [row for row in rows if row]
     if rows:
         lines += ["| argument or option | default | meaning |", "| --- | --- | --- |", *rows, ""]
-    for child, sub in sorted(getattr(command, "commands", {}).items()):
-        _describe(sub, f"{name} {child}", lines)
+    if hasattr(command, "list_commands"):
+        for child in sorted(command.list_commands(None)):
+            _describe(command.get_command(None, child), f"{name} {child}", lines)
 
 
 def _parameter(parameter: Any) -> str | None:

@@ -5,16 +5,41 @@ from typing import Annotated, Any
 
 import typer
 
+from passel.cli.bill import cost
 from passel.cli.client import DEFAULT_URL, Client, Key, Url
-from passel.cli.output import print_json, print_table
+from passel.cli.output import json_line, one_line, plain, print_json, print_table
 
-app = typer.Typer(no_args_is_help=True, help="Sessions: get, transcript, events.")
+sessions = typer.Typer(no_args_is_help=True, help="Sessions: list, get, transcript, events.")
 
 SessionId = Annotated[str, typer.Argument(help="A session's id.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-@app.command("get")
+def register(app: typer.Typer) -> None:
+    app.add_typer(sessions, name="session")
+
+
+@sessions.command("list")
+def list_sessions(
+    agent: Annotated[str | None, typer.Option(help="Only those of this agent, by name or id.")] = None,
+    status: Annotated[str | None, typer.Option(help="Only these: idle, running, failed or expired.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 20,
+    json_output: Json = False,
+    url: Url = DEFAULT_URL,
+    key: Key = "",
+) -> None:
+    """List sessions, newest first."""
+    client = Client(url, key)
+    agent_id = client.find_agent(agent)["id"] if agent else None
+    found = client.get("/v1/sessions", agent_id=agent_id, status=status, limit=limit)["sessions"]
+    if json_output:
+        print_json(found)
+        return
+    rows = [[s["id"], s["status"], s["llm_id"], (s["metadata"] or {}).get("task"), s["agent_id"], s["created_at"]] for s in found]
+    print_table(["session", "status", "llm", "task", "agent", "created"], rows)
+
+
+@sessions.command("get")
 def get(session_id: SessionId, json_output: Json = False, url: Url = DEFAULT_URL, key: Key = "") -> None:
     """Show a session and its bill."""
     client = Client(url, key)
@@ -23,11 +48,12 @@ def get(session_id: SessionId, json_output: Json = False, url: Url = DEFAULT_URL
     if json_output:
         print_json({**session, "bill": bill})
         return
-    rows = [[name, json.dumps(value) if isinstance(value, dict) else value] for name, value in {**session, **bill}.items()]
+    shown = {**session, **bill, "total_cost_usd": cost(bill)}
+    rows = [[name, json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else value] for name, value in shown.items()]
     print_table(["field", "value"], [row for row in rows if row[1] is not None])
 
 
-@app.command("transcript")
+@sessions.command("transcript")
 def transcript(session_id: SessionId, json_output: Json = False, url: Url = DEFAULT_URL, key: Key = "") -> None:
     """Show the conversation."""
     found = Client(url, key).get(f"/v1/sessions/{session_id}/transcript")
@@ -37,14 +63,16 @@ def transcript(session_id: SessionId, json_output: Json = False, url: Url = DEFA
     for item in found["timeline"]["items"]:
         speaker = "user" if item["type"] == "user_message" else f"agent ({item['status']})"
         print(f"--- {speaker}  {item['created_at']}")
-        print("\n".join(_block(block) for block in item["content"]) + (f"[{item['error_message']}]" if item.get("error_message") else ""))
+        print(plain("\n".join(_block(block) for block in item["content"])))
+        if item.get("error_message"):
+            print(plain(f"[{item['error_message']}]"))
 
 
 def _block(block: Any) -> str:
     return block["text"] if block["type"] == "text" else f"[{block['type']} {block['file_id']}]"
 
 
-@app.command("events")
+@sessions.command("events")
 def events(
     session_id: SessionId,
     after: Annotated[int, typer.Option(help="Only events with a higher number.")] = 0,
@@ -52,13 +80,13 @@ def events(
     url: Url = DEFAULT_URL,
     key: Key = "",
 ) -> None:
-    """List the ledger."""
-    client, more, rows = Client(url, key), True, []
+    """List the ledger: every step, with the tokens and the cost of each model call."""
+    client, more, rows = Client(url, key), True, list[list[Any]]()
     while more:
         page = client.get(f"/v1/sessions/{session_id}/events", after=after)
         for event in page["events"]:
             if json_output:
-                print(json.dumps(event, ensure_ascii=False))
+                print(json_line(event))
             else:
                 rows.append([event["sequence_number"], event["created_at"], event["type"], _gist(event)])
         after, more = page["next_after"], page["has_more"]
@@ -69,7 +97,7 @@ def events(
 def _gist(event: Any) -> str:
     """An event in a line: what was said or what changed, and what a call used."""
     data = event["data"]
-    said = " ".join(" ".join(_block(block) for block in data.get("content", [])).split())[:80]
+    said = " ".join(one_line(" ".join(_block(block) for block in data.get("content", []))).split())[:80]
     change = f"{data['previous_status']} -> {data['status']}" if "status" in data else ""
     return "  ".join(part for part in (_call(data.get("call") or {}), change, said, data.get("error") or "") if part)
 
@@ -77,6 +105,6 @@ def _gist(event: Any) -> str:
 def _call(call: Any) -> str:
     if not call:
         return ""
-    cost = call.get("cost_usd")
+    price = call.get("cost_usd")
     tokens = f"{call.get('input_tokens', 0)} in, {call.get('output_tokens', 0)} out"
-    return f"[call {call['number']}: {call['provider']}:{call['model']}, {tokens}, {'no price' if cost is None else '$' + cost}]"
+    return f"[call {call['number']}: {call['provider']}:{call['model']}, {tokens}, {'no price' if price is None else '$' + price}]"

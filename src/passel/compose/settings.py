@@ -3,8 +3,11 @@
 The file is `passel.toml` in the working directory, or what `PASSEL_CONFIG` names; its keys are the field names.
 """
 
+import difflib
 import ipaddress
 import os
+import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,26 @@ def default_data_dir() -> Path:
     if os.geteuid() == 0:
         return Path("/var/lib/passel")
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "passel"
+
+
+def default_models_dir(given: dict[str, Any]) -> Path:
+    """Models are large and belong to no server in particular, so those of the user serve every data directory that has
+    none of its own."""
+    data_dir: Path = given.get("data_dir") or default_data_dir()
+    own = data_dir / "models"
+    return own if own.is_dir() else default_data_dir() / "models"
+
+
+# Variables of ours that are no settings of the server.
+_OTHER_VARIABLES = {
+    "PASSEL_CONFIG", "PASSEL_URL", "PASSEL_PGBIN", "PASSEL_SUPERVISED", "PASSEL_TEST_DIR", "PASSEL_PG_ACCOUNT", "PASSEL_DATABASE_URL",
+}  # fmt: skip
+_MISSPELT = 0.75  # how alike two names are, from 0 to 1, when one is the other misspelt
+_ALIKE = 0.5
+
+
+class UnknownSetting(ValueError):
+    """A name that no setting has."""
 
 
 def _env(name: str) -> AliasChoices:
@@ -40,6 +63,10 @@ class Settings(BaseSettings):
     )
     secret_key: SecretStr | None = Field(
         None, description="64 hexadecimal digits that seal secrets; the same on every machine. Default: a file in the data directory."
+    )
+    models_dir: Path = Field(
+        default_factory=default_models_dir,
+        description="Where local models lie. Default: `models` in the data directory if there is one, else in the user's own data directory.",
     )
     api_key: SecretStr | None = Field(
         None, description="The key of the first organisation, on an empty database only. Default: made and shown once."
@@ -116,6 +143,7 @@ class Settings(BaseSettings):
         path = Path(os.environ.get("PASSEL_CONFIG") or "passel.toml")
         if os.environ.get("PASSEL_CONFIG") and not path.is_file():
             raise FileNotFoundError(f"PASSEL_CONFIG names {path}, which is not a file")
+        _refuse_unknown_names(path)
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=path)
 
     @property
@@ -123,8 +151,9 @@ class Settings(BaseSettings):
         return self.blob_url or f"file://{self.data_dir.resolve()}/blobs"
 
     @property
-    def models_dir(self) -> Path:
-        return self.data_dir / "models"
+    def pulled_models_dir(self) -> Path:
+        """Where a fetched model goes: beside the data, which is the user's own directory unless another was named."""
+        return self.models_dir if "models_dir" in self.model_fields_set else self.data_dir / "models"
 
     @property
     def private_urls_allowed(self) -> bool:
@@ -172,6 +201,38 @@ def env_name(field: str) -> str:
         if field in ("database_url", "openai_api_key", "anthropic_api_key", "openrouter_api_key")
         else f"PASSEL_{field.upper()}"
     )
+
+
+def _refuse_unknown_names(file: Path) -> None:
+    """A misspelt setting would be one that is silently not set. A name that resembles none may be somebody else's
+    (Kubernetes makes `PASSEL_..._SERVICE_HOST` and the like): see `strange_variables`."""
+    for name in _unknown_variables():
+        if nearest := _nearest(name.removeprefix("PASSEL_"), _MISSPELT):
+            raise UnknownSetting(f"{name} is no setting: did you mean {env_name(nearest)}?")
+    keys = tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    for key in keys:
+        if key.lower() not in Settings.model_fields and key.upper() not in map(env_name, Settings.model_fields):
+            nearest = _nearest(key, _ALIKE)
+            raise UnknownSetting(f"{file}: {key} is no setting" + (f": did you mean {nearest}?" if nearest else ""))
+
+
+def strange_variables() -> list[str]:
+    """A sentence for each PASSEL_ variable that is none of ours."""
+    said: list[str] = []
+    for name in _unknown_variables():
+        nearest = _nearest(name.removeprefix("PASSEL_"), _ALIKE)
+        said.append(f"{name} is no setting of Passel and has no effect" + (f"; the nearest is {env_name(nearest)}" if nearest else ""))
+    return said
+
+
+def _unknown_variables() -> Iterable[str]:
+    known = {env_name(field) for field in Settings.model_fields} | _OTHER_VARIABLES
+    return [name for name in os.environ if name.upper().startswith("PASSEL_") and name.upper() not in known]
+
+
+def _nearest(name: str, alike: float) -> str | None:
+    """The field whose name is the most like `name`."""
+    return next(iter(difflib.get_close_matches(name.lower(), Settings.model_fields, 1, alike)), None)
 
 
 def is_loopback(host: str) -> bool:

@@ -63,10 +63,8 @@ async def run_worker(
                 workloads = {name: await stack.enter_async_context(kind.open(settings, deps)) for name, kind in kinds.items()}
                 settle_heap()
                 attempts = _attempts(settings, deps, workloads)
-                worker = _Assembly(settings, deps, kinds, attempts, stop).build(quarantine, suspects)
+                worker = _Assembly(settings, deps, kinds, attempts, stop).build(quarantine, suspects, ready)
                 stopping = asyncio.create_task(_stop_when(stop, worker))
-                ready()
-                log.info("worker is ready", pid=os.getpid(), kinds=list(kinds))
                 await worker.run()
                 stopping.cancel()
     finally:
@@ -96,7 +94,7 @@ class _Assembly:
         self._presence = Presence(deps.db, name, list(kinds), self._on_ready, self._evictor.wake)
         self._claimers: dict[str, Claimer] = {}
 
-    def build(self, quarantine: Sequence[str] | None, suspects: bool) -> Worker:
+    def build(self, quarantine: Sequence[str] | None, suspects: bool, ready: Ready) -> Worker:
         deps, settings = self._deps, self._settings
         make = SuspectClaimer if suspects else Claimer
         for name, kind in self._kinds.items():
@@ -113,6 +111,7 @@ class _Assembly:
             list(self._claimers.values()),
             duties,
             settings.drain_seconds,
+            ready,
         )
 
     def _on_ready(self, kind: str) -> None:

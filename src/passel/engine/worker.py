@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -21,7 +21,7 @@ _LAST_WRITES_SECONDS = 10.0
 
 
 class Worker:
-    """`run` returns when `stop` was called and everything is finished or handed back."""
+    """`ready` is told once work can be taken. `run` returns when `stop` was called and everything is finished or handed back."""
 
     def __init__(
         self,
@@ -33,10 +33,11 @@ class Worker:
         claimers: Sequence[Claimer],
         duties: Sequence[Duty],
         drain_seconds: float,
+        ready: Callable[[], None],
     ) -> None:
         self._db, self._clock, self._capacity = db, clock, capacity
         self._presence, self._attempts, self._claimers, self._duties = presence, attempts, claimers, duties
-        self._drain_seconds = drain_seconds
+        self._drain_seconds, self._ready = drain_seconds, ready
         self._stop = asyncio.Event()
 
     def stop(self) -> None:
@@ -70,6 +71,7 @@ class Worker:
 
     async def _claim(self) -> None:
         await self._presence.arrive()
+        self._ready()
         async with asyncio.TaskGroup() as group:
             for claimer in self._claimers:
                 group.create_task(claimer.run())
