@@ -55,6 +55,7 @@ bench: $(VENV)/ready ## Every benchmark, each with its baseline
 	$(BIN)/python -m benchmarks.in_flight
 	$(BIN)/python -m benchmarks.reading
 	$(BIN)/python -m benchmarks.takeover
+	$(BIN)/python -m benchmarks.startup
 
 peers: $(VENV)/ready ## Passel beside LangGraph's dev server and Inspect AI, each in an environment of its own
 	$(BIN)/python -m benchmarks.peers

@@ -13,7 +13,7 @@ from datetime import datetime
 
 import uvloop
 
-from benchmarks.baseline import bare_aiohttp, bare_loop
+from benchmarks.baseline import bare_aiohttp, bare_loop, durable_loop
 from benchmarks.report import print_report
 from tests.support.installation import Installation, item, played_model, scratch_dir, wait_for_batch
 
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--client", choices=["auto", "pydantic-ai"], default="auto")
     args = parser.parse_args()
-    figures: dict[str, list[float]] = {"passel": [], "bare loop, same client": [], "bare aiohttp": []}
+    figures: dict[str, list[float]] = {"passel": [], "bare loop, same client": [], "minimal durable loop": [], "bare aiohttp": []}
     settings = {
         "PASSEL_CONCURRENCY": str(args.concurrency * 2),
         "PASSEL_LANE_CONCURRENCY": str(args.concurrency),
@@ -52,6 +52,13 @@ def main() -> None:
                 figures["bare loop, same client"].append(
                     uvloop.run(bare_loop(model.url, "echo", args.sessions, args.concurrency, direct=args.client == "auto"))
                 )
+                figures["minimal durable loop"].append(
+                    uvloop.run(
+                        durable_loop(
+                            model.url, passel.database_url(), "echo", args.sessions, args.concurrency, direct=args.client == "auto"
+                        )
+                    )
+                )
                 figures["bare aiohttp"].append(uvloop.run(bare_aiohttp(model.url, args.sessions, args.concurrency)))
         finally:
             passel.stop()
@@ -61,7 +68,12 @@ def main() -> None:
         "turns",
         [(name, f"{medians[name]:,.0f}", f"{min(values):,.0f} - {max(values):,.0f}") for name, values in figures.items()],
         ["what", "turns/s (median)", "range"],
-        {"turns_per_second": medians, "share_of_bare_loop": ratio, **vars(args)},
+        {
+            "turns_per_second": medians,
+            "share_of_bare_loop": ratio,
+            "share_of_durable_loop": medians["passel"] / medians["minimal durable loop"],
+            **vars(args),
+        },
     )
 
 

@@ -55,7 +55,7 @@ def test_deploy_run_and_look_around(passel: Installation, model: PlayedModel, tm
     assert output(passel, "batch", "list", "--json", "--limit", "1")[0]["batch_id"] == batch["batch_id"]
     lines = passel_command(passel, "batch", "results", batch["batch_id"]).stdout.splitlines()
     session = json.loads(lines[0])["session_id"]
-    assert output(passel, "session", "get", session, "--json")["bill"]["event_count"] == 1
+    assert output(passel, "session", "get", session, "--json")["bill"]["calls"] == 1
     assert "echo: say hello" in passel_command(passel, "session", "transcript", session).stdout
     events = [json.loads(line) for line in passel_command(passel, "session", "events", session, "--json").stdout.splitlines()]
     assert [e["sequence_number"] for e in events] == list(range(1, 7))
@@ -69,7 +69,7 @@ def test_mistakes_are_answered_with_advice(passel: Installation, tmp_path: Path)
         (["run", str(tmp_path / "none.jsonl"), "--agent", "cli-agent"], "none.jsonl"),
         (["run", str(tmp_path / "tasks.jsonl"), "--agent", "cli-agent"], "tasks.jsonl:1"),
         (["run", str(tmp_path / "tasks.jsonl"), "--agent", "nobody"], "nobody"),
-        (["batch", "get", "batch_none"], "no such session batch"),
+        (["batch", "get", "batch_none"], "no such batch"),
         (["batch", "get", "x", "--url", "http://127.0.0.1:9"], "passel serve"),
         (["batch", "get", "x", "--api-key", "wrong-key"], "API key"),
         (["models", "pull", "gpt-9"], "smollm2"),

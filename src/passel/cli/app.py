@@ -103,8 +103,8 @@ def main() -> None:
 def _exit_code(error: Exception) -> int | None:
     """1 for what could not be done, 2 for wrong use; None for what nobody expected, which keeps its traceback."""
     from passel.core.errors import PasselError
-    from passel.store.postgres import PostgresError
     from passel.models.local import LocalModelError
+    from passel.store.postgres import PostgresError
 
     if isinstance(error, WrongUse):
         return 2

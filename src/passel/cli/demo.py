@@ -70,8 +70,8 @@ def demo(
 def _require_models(models: list[str], data_dir: Path) -> None:
     """Local models are fetched; of the others the keys must be there. Said once, and before anything starts."""
     from passel.compose.settings import env_name
-    from passel.core.llm import LOCAL
-    from passel.core.manifest import split_model
+    from passel.core.agent.manifest import split_model
+    from passel.core.llm.options import LOCAL
     from passel.models import local
 
     keys = load_settings(data_dir=data_dir).server_keys

@@ -27,9 +27,9 @@ import typer
 from passel.cli.output import print_json, stdout
 from passel.cli.server import DataDir, load_settings
 from passel.compose.settings import Settings
+from passel.models.local import PACKAGED
 from passel.store.postgres import EmbeddedPostgres, PostgresError
 from passel.store.postgres_account import nearest_existing
-from passel.models.local import PACKAGED
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from passel.cli.client import Client
 from passel.cli.output import CommandError
 from passel.core.limits import Limits
 
+_KEY_CHARACTERS, _VALUE_CHARACTERS = 64, 512  # of metadata, as the server has them
 _FIELDS = ("task", "prompt", "content", "metadata", "llm_id", "version_id")
 _COLUMNS = ("task", "prompt", "llm_id", "version_id")
 _PLACE = re.compile(r"items\[(\d+)\][.:]?\s?")
@@ -125,6 +126,9 @@ def _metadata(value: Any, where: str) -> dict[str, str]:
         if not isinstance(entry, str):
             shown = json.dumps(entry)
             raise CommandError(f"{where}: metadata.{key} is {shown}, and metadata holds texts only: write {json.dumps(shown)}")
+        if not 0 < len(key) <= _KEY_CHARACTERS or len(entry) > _VALUE_CHARACTERS:
+            limits = f"keys may have {_KEY_CHARACTERS} characters and values {_VALUE_CHARACTERS}"
+            raise CommandError(f"{where}: metadata.{key[:100]} is too long: {limits}")
     return dict(value or {})
 
 
@@ -199,7 +203,7 @@ def _item(agent_id: str, task: Task, llm: str | None) -> bytes:
         line = json.dumps({key: value for key, value in item.items() if value is not None}, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         raise CommandError(f"{task.where}: holds half of a surrogate pair; remove it") from error
-    longest = Limits().stream_line_bytes
+    longest = Limits().item_bytes
     if len(line) > longest:
         raise CommandError(
             f'{task.where}: the task has {len(line)} bytes, and at most {longest} may be sent: put long text into a file and name it, {{"type": "file", "path": "..."}}'

@@ -143,7 +143,8 @@ def _database_place(settings: Settings) -> str:
 
 @dataclass
 class _Child:
-    """One process that is kept alive, while `go_on` agrees."""
+    """One process that is kept alive, while `go_on` agrees. One that dies before it was ready is started again after a
+    growing pause; one that was ready at once, since others wait for what it had in its hands."""
 
     name: str
     command: list[str]
@@ -154,11 +155,11 @@ class _Child:
     process: asyncio.subprocess.Process | None = None
     stopping: bool = False
     _failures: int = field(default=0, repr=False)
+    _was_ready: bool = field(default=False, repr=False)
 
     async def keep(self) -> None:
-        loop = asyncio.get_running_loop()
         while not self.stopping:
-            started = loop.time()
+            self._was_ready = False
             try:
                 await self._run_once()
             except (OSError, ValueError) as error:  # no process could be made, or a line of its output is endless
@@ -170,8 +171,8 @@ class _Child:
                 self.given_up = True
                 return
             code = self.process.returncode if self.process else None
-            self._failures = self._failures + 1 if loop.time() - started < 10 else 0
-            pause = min(0.2 * 2**self._failures, 10.0)
+            self._failures = 0 if self._was_ready else self._failures + 1
+            pause = min(0.1 * 2**self._failures, 10.0)
             log.warning("a process ended and is started again", process=self.name, code=code, pause=pause)
             await asyncio.sleep(pause)
 
@@ -186,8 +187,10 @@ class _Child:
         )
         assert self.process.stdout is not None
         async for line in self.process.stdout:
+            said = line.decode().strip()
+            self._was_ready = self._was_ready or said.startswith(("ready", "listening "))
             if self.on_line:
-                self.on_line(line.decode().strip())
+                self.on_line(said)
         await self.process.wait()
 
     def stop(self) -> None:

@@ -1,7 +1,7 @@
 """The journal groups the writes of all sessions of a worker.
 
-A flush takes everything that has been asked for since the last one and commits it as one transaction. Two flushes
-are under way at most: while PostgreSQL works on one, the worker prepares the other. So commits do not grow with
+A flush takes everything that has been asked for since the last one and commits it as one transaction. Three flushes
+are under way at most: while PostgreSQL works on one, the worker prepares another. So commits do not grow with
 concurrency: under load a flush carries hundreds of writes, and an idle worker still writes at once.
 
 The writes of one attempt are made one after the other, in the order in which they were asked for; the next one waits
@@ -29,8 +29,8 @@ from passel.store.steps import StepWrite
 
 log = structlog.get_logger()
 
-_LARGEST_FLUSH = 500
-_FLUSHERS = 2
+_LARGEST_FLUSH = 250
+_FLUSHERS = 3
 
 Learn = Callable[[tuple[Event, ...]], None]
 

@@ -6,9 +6,10 @@ advisory lock with its id, and hears what concerns it. Two signs of death:
     silent, and the lock is free     the process has ended or its machine is cut off: after 1.5 s
     silent, whatever else            frozen, or a connection that hangs: after `takeover_after`
 
-After an outage of the database all are silent, so nobody is given up before the database, and the one who judges,
-have been there without a break for `takeover_after`. A worker that was given up and comes back gets a new id; its
-attempts are lost, and their writes meet no row.
+After an outage of the database all are silent and unplugged. Whoever lives tries to come back at least every two
+seconds, so nobody is given up for the first sign before the one who judges has been there without a break for three,
+and for the second before it was there for `takeover_after`. A worker that was given up and comes back gets a new id;
+its attempts are lost, and their writes meet no row.
 """
 
 import asyncio
@@ -32,6 +33,8 @@ log = structlog.get_logger()
 
 BEAT_SECONDS = 0.5
 _UNPLUGGED = timedelta(seconds=1.5)
+_GRACE = timedelta(seconds=3)  # longer than `pause_before_retry` ever waits
+_NEVER = timedelta(days=36500)
 _ANSWER_SECONDS = 5.0
 
 
@@ -57,7 +60,7 @@ class Presence:
     def steady_for(self, total: timedelta) -> bool:
         """Whether beats have come without a break for that long: then another's silence is not our own deafness."""
         now = time.monotonic()
-        return now - self._last_beat < total.total_seconds() / 2 and now - self._steady_since > total.total_seconds()
+        return now - self._last_beat < 4 * BEAT_SECONDS and now - self._steady_since > total.total_seconds()
 
     async def arrive(self) -> None:
         """Wait until this worker is registered."""
@@ -137,15 +140,14 @@ class Reaper(Duty):
     def __init__(self, db: Database, clock: Clock, capacity: Capacity, presence: Presence, takeover_after: timedelta) -> None:
         super().__init__()
         self._db, self._clock, self._capacity, self._presence = db, clock, capacity, presence
-        self._silence = Silence(takeover_after, min(_UNPLUGGED, takeover_after))
+        self._takeover_after = takeover_after
 
     async def tick(self) -> None:
-        if not self._presence.steady_for(self._silence.total):
+        if not self._presence.steady_for(_GRACE):
             return
+        total = self._takeover_after if self._presence.steady_for(self._takeover_after) else _NEVER
         async with self._db.write() as c:
-            if await workers.database_uptime(c) < self._silence.total:
-                return
-            dead = await workers.dead_workers(c, self._silence)
+            dead = await workers.dead_workers(c, Silence(total, _UNPLUGGED))
             if dead:
                 taken = await attempts.reap(c, [worker for worker, _ in dead], self._clock(), self._capacity)
                 log.warning("workers are gone, their messages are taken over", workers=[name for _, name in dead], messages=taken)

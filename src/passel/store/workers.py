@@ -32,10 +32,6 @@ async def orphaning_workers(c: ReadConnection) -> list[WorkerId]:
     return [row["worker_id"] for row in await c.fetch("orphaning_workers")]
 
 
-async def database_uptime(c: ReadConnection) -> timedelta:
-    return await c.fetchval("database_uptime")
-
-
 # On the connection that lives as long as the worker: these take it bare.
 
 

@@ -1,10 +1,13 @@
 -- A worker that shuts down gives its messages up. What has ended meanwhile, or is another's, is left alone.
-with locked as (
-    select id from message where id = any($1::text[]) order by id for update
+with asked as (
+    select a.*
+    from unnest($1::text[], $2::int[]) as a (id, attempt)
+    join message m on m.id = a.id
+    order by m.id
+    for update of m
 )
 update message m
 set state = 'ready', ready_at = $3, worker_id = null
-from unnest($1::text[], $2::int[]) as a (id, attempt)
-join locked l on l.id = a.id
+from asked a
 where m.id = a.id and m.attempt = a.attempt and m.state = 'running'
 returning m.id, m.session_id, m.kind, m.lane_id, m.batch_id, m.outcome, m.state
