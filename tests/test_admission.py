@@ -135,6 +135,8 @@ def test_flushes_that_share_lanes_and_batches_do_not_deadlock(with_db: Any) -> N
         world = await World(db, Capacity(20)).start()
         for _ in range(3):
             await world.batch(60, lanes=("model/a", "model/b"), cap=30)
+        for n in range(3):  # without a cap, over several lanes: nobody locks these for admission
+            await world.batch(40, lanes=(*("model/a", "model/b", "model/c")[n:], "model/d"))
         cancelled = await world.batch(60, lanes=("model/b", "model/a"))
         done: set[str] = set()
 

@@ -16,11 +16,11 @@ from passel.core.endings import Done
 from passel.core.errors import NotReady
 from passel.core.events import Draft, Event
 from passel.core.faults import FaultPolicy
-from passel.core.ids import SessionId
 from passel.engine.attempt import Attempt, Attempts
+from passel.engine.duties import Evictor
 from passel.engine.journal import Journal
 from passel.store import attempts as store
-from passel.store import sessions, waking
+from passel.store import waking
 from passel.store.database import Database
 from tests.support.cutting_proxy import CuttingProxy
 from tests.support.worlds import World
@@ -38,13 +38,9 @@ class Bench:
         self.journal = Journal(db, lambda: world.now, world.capacity)
         self._task = asyncio.create_task(self.journal.run())
 
-    async def tail(self, session_id: SessionId, after: int) -> list[Event]:
-        async with self.world.db.read() as c:
-            return await sessions.list_events(c, session_id, after, 1000)
-
     def attempts(self, workload: Workload) -> Attempts:
         faults = FaultPolicy(patience=60, base=1)
-        return Attempts(self.journal, lambda: self.world.now, self.world.ids, {"agent": workload}, self.tail, 3, faults)
+        return Attempts(self.journal, lambda: self.world.now, self.world.ids, {"agent": workload}, 3, faults)
 
     async def claim(self) -> tuple[Any, list[Event]]:
         [claim] = await self.world.claim(1)
@@ -53,7 +49,7 @@ class Bench:
 
     async def attempt(self) -> Attempt:
         claim, ledger = await self.claim()
-        return Attempt(claim, ledger, self.journal, lambda: self.world.now, self.world.ids, self.tail)
+        return Attempt(claim, ledger, self.journal, lambda: self.world.now, self.world.ids)
 
     async def said(self) -> list[int]:
         rows = await self.world.rows("select data from event where type = 'test.said' order by session_id, seq")
@@ -192,3 +188,43 @@ def test_a_connection_cut_after_commit_at_every_flush(with_db: Any) -> None:
             assert cuts == 1 or cut_at > 6  # groups may be fewer the next time
 
     with_db(scenario)
+
+
+def test_what_a_lost_claim_began_is_handed_back(with_db: Any) -> None:
+    """The claim was committed and its answer never came: the messages are with a live worker that knows nothing of them."""
+
+    async def run(bench: Bench) -> None:
+        world, attempts = bench.world, bench.attempts(scripted)
+        evictor = Evictor(bench.db, lambda: world.now, world.capacity, attempts, lambda: world.worker)
+        await world.claim()
+        await evictor.hand_back_adrift(60)  # perhaps its claim is still under way
+        assert await world.ready() == []
+        await evictor.hand_back_adrift(0)
+        assert len(await world.ready()) == 1
+        await world.check()
+        [again] = await world.claim()
+        assert again.lease.attempt == 2 and again.lost == 0
+        await world.finish(again.lease)
+
+    bench(with_db, run)
+
+
+def test_a_fault_behind_an_intent_is_borne_no_longer_than_any_other(with_db: Any) -> None:
+    """What it leaves in doubt is no progress: else each try would be paid, and none would be the last."""
+
+    async def workload(context: Context) -> Step:
+        await context.write(Step(began=(Effect(context.new_effect_id(), "model", "x:y", 1, "", context.now()),)))
+        raise OSError("behind the intent")
+
+    async def run(bench: Bench) -> None:
+        tries = 0
+        while await bench.world.value("select count(*) from message where ended_at is null"):
+            tries += 1
+            await bench.attempts(workload).run(*await bench.claim())
+            await bench.world.check()
+            bench.world.tick(30)
+            async with bench.world.db.write() as c:
+                await waking.wake_due(c, 10, bench.world.now, bench.world.capacity)
+        assert tries == 3 and "3 tries" in await bench.world.value("select error from message")
+
+    bench(with_db, run)

@@ -412,7 +412,7 @@ def test_hot_statements_use_their_indexes(with_db: Any) -> None:
                 "choose_ready": ("agent", 500),
                 "choose_suspects": ("agent", 16, 1, 1),
                 "claim_messages": (["msg_x"], 1),
-                "advance_messages": (["msg_x"], [1], [1], nothing, nothing, nothing, nothing, nothing, nothing, world.now),
+                "advance_messages": (["msg_x"], [1], [1], nothing, nothing, nothing, nothing, nothing, nothing, [True], world.now),
                 "append_to_sessions": (["sess_x"], [1], ["msg_x"], [True]),
                 "count_batches": (["batch_old5"], *zeros, world.now, [1]),
                 "lock_batches": ([1], ["batch_old5"]),

@@ -155,12 +155,12 @@ from batch b cross join lateral (
     ) x) i
 where (b.queued, b.running, b.completed, b.failed, b.size) is distinct from (i.queued, i.running, i.completed, i.failed, i.size)
 union all
-select 'batch is done or is not', b.id from batch b where (b.state = 'done') <> (b.queued + b.running = 0)
-    and not (b.state = 'cancelling' and b.queued + b.running = 0)
+select 'batch is done or is not', b.id from batch b
+where (b.finished_at is not null) <> (b.queued + b.running = 0) or (b.state <> 'cancelling' and (b.state = 'done') <> (b.queued + b.running = 0))
 union all
 select 'cancelled differs', b.id from batch b
 where b.cancelled <> (select count(*) from item i join message m on m.id = i.message_id
-    where i.batch_id = b.id and m.error = 'cancelled' and m.outcome = 'failed')
+    where i.batch_id = b.id and m.cancelled)
 union all
 select 'held differs', bl.batch_id from batch_lane bl
 where bl.held <> (select count(*) from message m where m.batch_id = bl.batch_id and m.lane_id = bl.lane_id and m.state = 'held')
@@ -170,7 +170,8 @@ where l.active <> (select count(*) from message m where m.lane_id = l.id and m.s
    or l.parked <> (select count(*) from message m where m.lane_id = l.id and m.state in ('waiting', 'delayed'))
 union all
 select 'places of the batch differ', b.id from batch b
-where b.active <> (select count(*) from message m where m.batch_id = b.id and m.state in ('ready', 'suspect', 'running'))
+where b.active <> case when b.max_concurrency is null then 0
+    else (select count(*) from message m where m.batch_id = b.id and m.state in ('ready', 'suspect', 'running')) end
 union all
 select 'cap exceeded', b.id from batch b where b.active > b.max_concurrency
 union all

@@ -116,10 +116,7 @@ class Settings(BaseSettings):
         description="Seconds for which a message is tried again that meets a fault of the server (a missing model file, a blob store that is away).",
     )
     quarantine: int = Field(
-        2,
-        ge=0,
-        le=64,
-        description="Processes that a worker starts for messages that may have killed a worker; 0 leaves them to other workers.",
+        2, ge=1, le=64, description="Processes at most that a worker starts for messages that may have killed a worker."
     )
     max_attempts: int = Field(3, ge=1, description="Workers that a message may end while it runs alone in them, before it fails.")
     takeover_after: float = Field(6, ge=1, description="Seconds of silence after which a worker's messages are taken over.")

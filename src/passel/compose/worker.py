@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import faulthandler
 import os
 import signal
 import socket
@@ -15,11 +16,9 @@ from passel.compose.kinds import KINDS, Kind
 from passel.compose.process import die_with_parent, open_deps, raise_file_limit, settle_heap
 from passel.compose.settings import Settings
 from passel.core.context import Workload
-from passel.core.events import Event
 from passel.core.faults import FaultPolicy
-from passel.core.ids import SessionId
 from passel.engine.attempt import Attempts
-from passel.engine.claims import Claimer, SuspectClaimer
+from passel.engine.claims import Claimer, Gate, SuspectClaimer
 from passel.engine.duties import Auditor, Canceller, Evictor, Feeder, Waker
 from passel.engine.duty import Duty
 from passel.engine.journal import Journal
@@ -27,13 +26,13 @@ from passel.engine.liveness import Presence, Reaper
 from passel.engine.quarantine import Quarantine, Until
 from passel.engine.worker import Worker
 from passel.services.deps import Deps
-from passel.store import sessions
-from passel.store.database import Database, is_passing, patiently, pause_before_retry
+from passel.store.database import Database, is_passing, pause_before_retry
 from passel.store.schema import current_revision, newest_revision
 
 log = structlog.get_logger()
 
-_TAIL = 10_000
+_END_SECONDS = 15.0
+_HUNG_SECONDS = 60.0
 
 Ready = Callable[[], None]
 
@@ -64,24 +63,19 @@ async def run_worker(
                 settle_heap()
                 attempts = _attempts(settings, deps, workloads)
                 worker = _Assembly(settings, deps, kinds, attempts, stop).build(quarantine, suspects, ready)
+                watching = asyncio.create_task(_end_when_hung())
                 stopping = asyncio.create_task(_stop_when(stop, worker))
                 await worker.run()
                 stopping.cancel()
+                watching.cancel()
     finally:
         await deps.db.close()
 
 
 def _attempts(settings: Settings, deps: Deps, workloads: Mapping[str, Workload]) -> Attempts:
-    async def read_tail(session_id: SessionId, after: int) -> Sequence[Event]:
-        async def read() -> Sequence[Event]:
-            async with deps.db.read() as c:
-                return await sessions.list_events(c, session_id, after, _TAIL)
-
-        return await patiently(read)
-
     journal = Journal(deps.db, deps.clock, deps.capacity)
     faults = FaultPolicy(settings.fault_patience)
-    return Attempts(journal, deps.clock, deps.ids, workloads, read_tail, settings.max_attempts, faults)
+    return Attempts(journal, deps.clock, deps.ids, workloads, settings.max_attempts, faults)
 
 
 class _Assembly:
@@ -89,7 +83,7 @@ class _Assembly:
 
     def __init__(self, settings: Settings, deps: Deps, kinds: Mapping[str, Kind], attempts: Attempts, stop: asyncio.Event) -> None:
         self._settings, self._deps, self._kinds, self._attempts, self._stop = settings, deps, kinds, attempts, stop
-        self._evictor = Evictor(deps.db, attempts)
+        self._evictor = Evictor(deps.db, deps.clock, deps.capacity, attempts, lambda: self._presence.registered_as)
         name = f"{socket.gethostname()}:{os.getpid()}"
         self._presence = Presence(deps.db, name, list(kinds), self._on_ready, self._evictor.wake)
         self._claimers: dict[str, Claimer] = {}
@@ -112,6 +106,7 @@ class _Assembly:
             duties,
             settings.drain_seconds,
             ready,
+            self._evictor.hand_back_adrift,
         )
 
     def _on_ready(self, kind: str) -> None:
@@ -119,7 +114,12 @@ class _Assembly:
             self._claimers[kind].wake()
 
     def _until_no_suspects(self) -> Duty:
-        return Until(self._deps.db, list(self._kinds), lambda: any(c.running for c in self._claimers.values()), self._stop.set)
+        gate = Gate()
+        for claimer in self._claimers.values():
+            assert isinstance(claimer, SuspectClaimer)
+            claimer.gate = gate
+            gate.claimers.append(claimer)
+        return Until(self._deps.db, list(self._kinds), lambda: gate.busy, self._stop.set)
 
     def _duties(self, quarantine: Sequence[str] | None) -> list[Duty]:
         db, clock, capacity, settings = self._deps.db, self._deps.clock, self._deps.capacity, self._settings
@@ -157,12 +157,26 @@ class _Process:
             return await process.wait()
         except asyncio.CancelledError:
             process.terminate()
-            await process.wait()
+            try:
+                await asyncio.wait_for(process.wait(), _END_SECONDS)
+            except TimeoutError:
+                process.kill()
             raise
 
 
 def quarantine_command(kinds: Sequence[str]) -> list[str]:
     return [sys.executable, "-m", "passel", "worker", "--kinds", ",".join(kinds), "--suspects"]
+
+
+async def _end_when_hung() -> None:
+    """A worker whose loop stands still for a minute can do nothing, not even end: it is ended from outside the loop, its
+    stacks on stderr, and what it had in its hands goes to others."""
+    try:
+        while True:
+            faulthandler.dump_traceback_later(_HUNG_SECONDS, exit=True)
+            await asyncio.sleep(_HUNG_SECONDS / 4)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 async def _stop_when(stop: asyncio.Event, worker: Worker) -> None:

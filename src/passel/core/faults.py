@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from passel.core.endings import Fail, Retry
-from passel.core.events import MESSAGE_STATE, Event
+from passel.core.events import EFFECT_IN_DOUBT, MESSAGE_STATE, Event
 from passel.core.ids import MessageId
 from passel.core.states import DELAYED, RUNNING
 
@@ -23,7 +23,8 @@ class FaultPolicy:
 def after_fault(ledger: Sequence[Event], message_id: MessageId, reason: str, now: datetime, policy: FaultPolicy) -> Retry | Fail:
     """What becomes of a message that met a fault: another try, or its failure when patience is used up.
 
-    Any event of the message but those of beginning and being put off is progress, and starts the count anew.
+    Any event of the message is progress and starts the count anew, but those of beginning, of being put off, and of what
+    the fault left in doubt.
     """
     since: list[datetime] = []
     for event in ledger:
@@ -31,7 +32,7 @@ def after_fault(ledger: Sequence[Event], message_id: MessageId, reason: str, now
             continue
         if event.type == MESSAGE_STATE and event.data["state"] == DELAYED and event.data.get("fault"):
             since.append(event.created_at)
-        elif event.type != MESSAGE_STATE or event.data["state"] != RUNNING:
+        elif event.type != EFFECT_IN_DOUBT and (event.type != MESSAGE_STATE or event.data["state"] != RUNNING):
             since.clear()
     if since and (now - since[0]).total_seconds() >= policy.patience:
         return Fail(f"{reason} (given up after {len(since) + 1} tries in {(now - since[0]).total_seconds():.0f} s)")

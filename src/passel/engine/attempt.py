@@ -1,7 +1,7 @@
 """One attempt at one message: the `Context` that a workload works with, and how an attempt ends."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -13,7 +13,7 @@ from passel.core.endings import Fail
 from passel.core.errors import LeaseLost, NotReady
 from passel.core.events import Event
 from passel.core.faults import FaultPolicy, after_fault
-from passel.core.ids import EffectId, IdSource, MessageId, SessionId
+from passel.core.ids import EffectId, IdSource, MessageId
 from passel.core.text import clean
 from passel.engine.journal import Journal
 from passel.store.leases import Claim, Lease
@@ -23,19 +23,17 @@ log = structlog.get_logger()
 
 _LONGEST_ERROR = 2000
 
-ReadTail = Callable[[SessionId, int], Awaitable[Sequence[Event]]]
-
 
 class Attempt:
     """Implements `Context`. A write gets its number when it is asked for, before anything is awaited."""
 
-    def __init__(self, claim: Claim, ledger: Sequence[Event], journal: Journal, clock: Clock, ids: IdSource, read_tail: ReadTail) -> None:
+    def __init__(self, claim: Claim, ledger: Sequence[Event], journal: Journal, clock: Clock, ids: IdSource) -> None:
         lease = self._lease = claim.lease
         self._task = Task(
             lease.org_id, lease.session_id, lease.message_id, claim.kind, claim.subject_id, claim.spec, claim.secrets, lease.attempt
         )
         self._ledger = list(ledger)
-        self._journal, self._clock, self._ids, self._read_tail = journal, clock, ids, read_tail
+        self._journal, self._clock, self._ids = journal, clock, ids
         self._writes = 0
         self._open: set[EffectId] = set()
 
@@ -66,8 +64,6 @@ class Attempt:
         except Exception:
             self._open |= ended  # refused: what the step said of them is not known to the ledger
             raise
-        if not events and (step.drafts or step.ending):
-            await self._read_what_was_written()
         return events
 
     @property
@@ -75,11 +71,8 @@ class Attempt:
         return self._ledger[-1].seq if self._ledger else 0
 
     def _learn(self, events: tuple[Event, ...]) -> None:
-        self._ledger += events
-
-    async def _read_what_was_written(self) -> None:
-        """The commit's answer got lost, and the numbers of the events with it."""
-        self._ledger += await self._read_tail(self._lease.session_id, self._known)
+        known = self._known
+        self._ledger += [event for event in events if event.seq > known]
 
 
 @dataclass(slots=True)
@@ -99,7 +92,6 @@ class Attempts:
     clock: Clock
     ids: IdSource
     workloads: Mapping[str, Workload]
-    read_tail: ReadTail
     max_attempts: int
     faults: FaultPolicy = field(default_factory=FaultPolicy)
     held: dict[MessageId, Held] = field(default_factory=dict[MessageId, Held])
@@ -108,6 +100,7 @@ class Attempts:
         """Work until the attempt has ended, its lease is lost, or it is cancelled: a drain, which hands it back."""
         task = asyncio.current_task()
         assert task is not None
+        self.evict(claim.lease.message_id)  # an older attempt of ours that was taken from us and does not know yet
         held = self.held[claim.lease.message_id] = Held(claim.lease, task)
         try:
             await self._work(claim, ledger)
@@ -117,6 +110,9 @@ class Attempts:
             if not held.evicted:
                 raise  # the lease stays noted
             task.uncancel()
+        except Exception:
+            # not even its failure could be written: nobody holds it now, and it is handed back when that is noticed
+            log.exception("an attempt could not be ended", message=claim.lease.message_id)
         self._forget(held)
 
     def evict(self, message_id: MessageId) -> None:
@@ -131,7 +127,7 @@ class Attempts:
             del self.held[held.lease.message_id]
 
     async def _work(self, claim: Claim, ledger: Sequence[Event]) -> None:
-        attempt = Attempt(claim, ledger, self.journal, self.clock, self.ids, self.read_tail)
+        attempt = Attempt(claim, ledger, self.journal, self.clock, self.ids)
         if claim.lost >= self.max_attempts:
             error = f"given up: {claim.lost} attempts at this message, with nothing beside it, ended with their worker"
             await attempt.write(Step(ending=Fail(error)))

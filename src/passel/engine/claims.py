@@ -97,18 +97,38 @@ class Claimer:
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self.running.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            # a write that the database refused: the message stays with us until the process ends and others take over
-            log.error("an attempt could not be ended", error=str(error) or repr(error))
+            log.error("an attempt ended unexpectedly", error=str(error) or repr(error))
         if self._more:
             self._wake.set()
 
 
+class Gate:
+    """Lets one group of suspects in, of whatever kind, and the next only when all of it has gone."""
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.claimers: list[SuspectClaimer] = []
+
+    @property
+    def busy(self) -> bool:
+        return self.lock.locked() or any(claimer.running for claimer in self.claimers)
+
+
 class SuspectClaimer(Claimer):
-    """Takes suspects, a group or a single one, and the next only when all of them have ended."""
+    """Takes suspects, a group or a single one, when nothing else is in this process."""
 
-    def _free(self) -> int:
-        return 0 if self.running else 1
+    gate: Gate
 
-    async def _claim(self, limit: int) -> list[Claim]:
-        async with self._db.write() as c:
-            return await store.claim_suspects(c, self.kind, self._worker_id(), self._clock(), self._capacity)
+    async def _fill(self) -> None:
+        async with self.gate.lock:
+            if any(claimer.running for claimer in self.gate.claimers):
+                return
+            async with self._db.write() as c:
+                claims = await store.claim_suspects(c, self.kind, self._worker_id(), self._clock(), self._capacity)
+            await self._start(claims)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        super()._ended(task)
+        if not self.gate.busy:
+            for claimer in self.gate.claimers:
+                claimer.wake()

@@ -1,10 +1,13 @@
 """The duties of a worker. Each takes an advisory lock, so one process at a time does the work; none is a leader."""
 
+import time
+from collections.abc import Callable
 from datetime import timedelta
 
 import structlog
 
 from passel.core.clock import Clock
+from passel.core.ids import MessageId, WorkerId
 from passel.engine.attempt import Attempts
 from passel.engine.duty import Duty
 from passel.store import admission, attempts, cancelling, waking, workers
@@ -70,16 +73,39 @@ class Canceller(Duty):
 
 
 class Evictor(Duty):
-    """Ends attempts of this worker whose lease is lost, by a cancellation above all: what they do would still cost.
-    Looks when it is told to, and now and then."""
+    """Holds what this worker has in its hands against what the database says. Looks when it is told to, and now and then.
+
+    - Attempts whose lease is lost, by a cancellation above all, are ended: what they do would still cost.
+    - Messages that are with this worker and that it does not hold are handed back: the commit of their claim was done
+      and its answer lost. Those that were seen so twice; a claim may be under way.
+    """
 
     interval = 5.0
 
-    def __init__(self, db: Database, running: Attempts) -> None:
+    def __init__(self, db: Database, clock: Clock, capacity: Capacity, running: Attempts, worker_id: Callable[[], WorkerId | None]) -> None:
         super().__init__()
-        self._db, self._attempts = db, running
+        self._db, self._clock, self._capacity, self._attempts, self._worker_id = db, clock, capacity, running, worker_id
+        self._adrift: dict[MessageId, float] = {}
 
     async def tick(self) -> None:
+        await self._evict()
+        await self.hand_back_adrift(self.interval)
+
+    async def hand_back_adrift(self, seen_for: float) -> None:
+        """Hand back what has been with us, and not held, for so many seconds."""
+        if (worker := self._worker_id()) is None:
+            return
+        async with self._db.read() as c:
+            adrift = await attempts.adrift(c, worker, list(self._attempts.held))
+        now = time.monotonic()
+        self._adrift = {lease.message_id: self._adrift.get(lease.message_id, now) for lease in adrift}
+        lost = [one for one in adrift if now - self._adrift[one.message_id] >= seen_for and one.message_id not in self._attempts.held]
+        if lost:
+            async with self._db.write() as c:
+                handed = await attempts.hand_back(c, lost, self._clock(), self._capacity)
+            log.warning("messages that this worker began and did not know of were handed back", messages=handed)
+
+    async def _evict(self) -> None:
         held = dict(self._attempts.held)
         if not held:
             return

@@ -22,15 +22,16 @@ from passel.core.clock import Clock
 from passel.core.errors import LeaseLost
 from passel.core.events import Event
 from passel.core.ids import MessageId
-from passel.store import steps
+from passel.store import sessions, steps
 from passel.store.admission import Capacity
-from passel.store.database import Database, is_passing, pause_before_retry
+from passel.store.database import Database, is_passing, patiently, pause_before_retry
 from passel.store.steps import StepWrite
 
 log = structlog.get_logger()
 
 _LARGEST_FLUSH = 250
 _FLUSHERS = 3
+_TAIL = 10_000
 
 Learn = Callable[[tuple[Event, ...]], None]
 
@@ -45,7 +46,8 @@ class _Entry:
     def message_id(self) -> MessageId:
         return self.write.lease.message_id
 
-    def resolve(self, events: tuple[Event, ...]) -> None:
+    def resolve(self, events: Sequence[Event]) -> None:
+        events = tuple(events)
         self.learn(events)
         if not self.done.done():
             self.done.set_result(events)
@@ -56,7 +58,7 @@ class _Entry:
 
 
 class Journal:
-    """`flushes` and `writes` count what it has done."""
+    """Makes the writes of one worker."""
 
     def __init__(self, db: Database, clock: Clock, capacity: Capacity) -> None:
         self._db, self._clock, self._capacity = db, clock, capacity
@@ -66,8 +68,6 @@ class Journal:
         self._settled = asyncio.Event()
         self._settled.set()
         self._stopping = False
-        self.flushes = 0
-        self.writes = 0
 
     def write(self, write: StepWrite, learn: Learn) -> "asyncio.Future[tuple[Event, ...]]":
         """The write is durable when the future has its events. `learn` is told them first, also when nobody waits for
@@ -98,7 +98,7 @@ class Journal:
             if not self._stopping:
                 self._wake.clear()
             elif self._waiting:
-                await asyncio.sleep(0)  # the other flusher has what these wait for
+                await asyncio.sleep(0.01)  # another flusher has what these wait for
 
     async def _flush_group(self, group: Sequence[_Entry]) -> None:
         try:
@@ -141,13 +141,23 @@ class Journal:
                 tries += 1
                 continue
             break
-        self.flushes += 1
-        self.writes += len(group)
         for entry in group:
-            if entry.message_id in written:
-                entry.resolve(written[entry.message_id])
-            else:
+            if entry.message_id not in written:
                 entry.fail(LeaseLost(entry.message_id))
+            elif (events := written[entry.message_id]) is not None:
+                entry.resolve(events)
+            else:
+                entry.resolve(await self._what_was_written(entry.write))
+
+    async def _what_was_written(self, write: StepWrite) -> Sequence[Event]:
+        """The commit's answer got lost, and the numbers of the events with it. Read before the next write of the message
+        is made, so that its attempt learns everything in order."""
+
+        async def read() -> Sequence[Event]:
+            async with self._db.read() as c:
+                return await sessions.list_events(c, write.lease.session_id, write.known, _TAIL)
+
+        return await patiently(read)
 
     async def _commit(self, group: Sequence[_Entry]) -> steps.Written:
         async with self._db.write() as c:

@@ -51,10 +51,16 @@ class Presence:
         self._present = asyncio.Event()
         self._stop = asyncio.Event()
         self._last_beat = self._steady_since = float("-inf")
+        self._locked = False
 
     @property
     def worker_id(self) -> WorkerId:
         assert self._id is not None, "asked before `arrive`"
+        return self._id
+
+    @property
+    def registered_as(self) -> WorkerId | None:
+        """The worker's id, None before it has arrived."""
         return self._id
 
     def steady_for(self, total: timedelta) -> bool:
@@ -86,7 +92,10 @@ class Presence:
                 tries += 1
 
     async def _attend(self, raw: Any) -> None:
-        """On a fresh connection: register, hold the lock, listen, and look at once for what was missed."""
+        """On a fresh connection: register, listen, and look at once for what was missed. Whatever interrupted us may
+        have interrupted others, so our judgement of them begins anew."""
+        self._steady_since = time.monotonic()
+        self._locked = False
         if self._id is None or not await self._beat(raw):
             await self._register(raw)
         await raw.add_listener(READY_CHANNEL, self._heard_ready)
@@ -102,14 +111,14 @@ class Presence:
         self._on_evict()
 
     async def _keep_beating(self, raw: Any) -> None:
-        await workers.hold_alive_lock(raw, self.worker_id)
         while not self._stop.is_set():
+            self._locked = self._locked or await workers.hold_alive_lock(raw, self.worker_id)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), BEAT_SECONDS)
             if not self._stop.is_set() and not await self._beat(raw):
                 log.warning("this worker was given up for dead: its attempts are lost")
                 await self._register(raw)
-                await workers.hold_alive_lock(raw, self.worker_id)
+                self._locked = False
         await workers.sign_off_on(raw, self.worker_id)
 
     async def _beat(self, raw: Any) -> bool:

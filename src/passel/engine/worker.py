@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
@@ -21,7 +21,7 @@ _LAST_WRITES_SECONDS = 10.0
 
 
 class Worker:
-    """`ready` is told once work can be taken. `run` returns when `stop` was called and everything is finished or handed back."""
+    """`ready` is told once work can be taken; `hand_back_adrift` hands back what is with this worker and not held. `run` returns when `stop` was called and everything is finished or handed back."""
 
     def __init__(
         self,
@@ -34,10 +34,11 @@ class Worker:
         duties: Sequence[Duty],
         drain_seconds: float,
         ready: Callable[[], None],
+        hand_back_adrift: Callable[[float], Awaitable[None]],
     ) -> None:
         self._db, self._clock, self._capacity = db, clock, capacity
         self._presence, self._attempts, self._claimers, self._duties = presence, attempts, claimers, duties
-        self._drain_seconds, self._ready = drain_seconds, ready
+        self._drain_seconds, self._ready, self._hand_back_adrift = drain_seconds, ready, hand_back_adrift
         self._stop = asyncio.Event()
         self._give_up_at = 0.0
 
@@ -100,6 +101,8 @@ class Worker:
             await asyncio.sleep(0)  # their callbacks take them from the list
         await self._write_what_was_asked_for()
         await self._hand_back()
+        with contextlib.suppress(Exception):  # of the database, which may be away; others take over then
+            await self._hand_back_adrift(0)
 
     async def _write_what_was_asked_for(self) -> None:
         """What was on its way into the ledger still gets there: it may be a paid answer."""
@@ -121,6 +124,7 @@ class Worker:
                 tries += 1
                 continue
             log.info("handed back", messages=handed)
+            self._attempts.held.clear()
             return
         if leases:
             log.warning("the database is away: others will take these messages over", messages=len(leases))

@@ -1,5 +1,6 @@
 """Which model an option means, how it is reached, and how many calls of one provider key run at once."""
 
+import asyncio
 import importlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
@@ -57,7 +58,7 @@ class ModelDirectory:
         if option.provider == LOCAL:
             await self._local_url(option.model)
         elif option.base_url is None or option.provider == ANTHROPIC or not self._settings.direct:
-            importlib.import_module("passel.models.hosted")
+            await asyncio.to_thread(importlib.import_module, "passel.models.hosted")  # seconds, of which the loop has none
 
     async def ask(self, option: LlmOption, api_key: str | None, question: Question) -> Answer:
         """One call. Raises `ModelFailure` when there is no answer."""

@@ -110,7 +110,7 @@ def _answer(option: LlmOption, data: bytes) -> Answer:
     try:
         body = _decode(data)
         choice = body["choices"][0]
-        text = choice["message"].get("content")
+        text = _text(choice["message"].get("content"))
         tools = tuple(_asked_tool(call) for call in choice["message"].get("tool_calls") or ())
         if not isinstance(text, str) and not tools:
             raise ValueError("the message has neither a text nor tool calls")
@@ -121,7 +121,17 @@ def _answer(option: LlmOption, data: bytes) -> Answer:
         shown = data[:200].decode(errors="replace")
         raise ModelFailure(Fault.UNKNOWN, f"{option.ref} answered 200 with what is no chat completion ({error}): {shown!r}") from error
     cost = price(option, counts[0], counts[1], cached, 0, datetime.now(UTC))
-    return Answer(text or "", str(choice.get("finish_reason") or "stop"), Usage(counts[0], counts[1], cached, cost), tools)
+    return Answer(
+        text if isinstance(text, str) else "", str(choice.get("finish_reason") or "stop"), Usage(counts[0], counts[1], cached, cost), tools
+    )
+
+
+def _text(content: Any) -> Any:
+    """Some servers answer with a list of parts, as they are asked."""
+    if not isinstance(content, list):
+        return content
+    parts: list[Any] = [part.get("text") for part in cast(list[Any], content) if isinstance(part, dict)]
+    return "".join(part for part in parts if isinstance(part, str)) if parts else None
 
 
 def _asked_tool(call: Any) -> AskedTool:

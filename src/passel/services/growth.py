@@ -5,7 +5,9 @@ and its finish is told anew.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,14 +18,15 @@ from passel.services import batches
 from passel.services.deps import Caller, Deps
 from passel.services.intake import Intake
 from passel.services.planning import Planned, Planner, R, Refused, new_item
-from passel.store import admission, tries
 from passel.store import batches as store
+from passel.store import tries
 from passel.store.batches import Batch, Result
 from passel.store.creation import BatchWriter, FailedItem, NewItem
 from passel.store.database import WriteConnection
 from passel.store.tries import FailedTry
 
 _PAGE = 1000
+_GROWTH_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,27 +64,51 @@ class Grown:
 
 
 async def retry(deps: Deps, caller: Caller, planner: Planner[R], batch_id: str, wanted: Wanted) -> Retried:
-    """Run failed items again, each as a new try: what could be made as it was, the rest planned anew."""
+    """Run failed items again, each as a new try: what could be made as it was, the rest planned anew.
+
+    Two passes, as in a creation: the first learns what the items need, the second writes. What fails in between is left
+    to the next request.
+    """
+    batch = await batches.get(deps, caller, planner.kind, batch_id)
+    await planner.take_subject(batch.subject_id)
+    chosen, lane_names = await _learn(deps, planner, batch_id, wanted)
+    lanes = await batches.ensure_lanes(deps, caller.org_id, {*lane_names, *await planner.prepare()})
     count = 0
-    async with deps.db.write() as c:
-        batch, writer = await _reopen(deps, caller, c, planner.kind, batch_id)
-        await planner.take_subject(batch.subject_id)
+    async with _growing(deps, caller, planner.kind, batch_id) as (c, batch, writer):
         await planner.lock(c)
         async for page in _failed_pages(c, batch_id):
-            chosen = [item for item in page if wanted.matches(item)]
-            if chosen:
-                await writer.add(await _next_tries(deps, c, planner, batch, chosen))
-                count += len(chosen)
+            again = [item for item in page if chosen.get(item.index) == item.try_number]
+            if again:
+                await writer.add(await asyncio.to_thread(_next_tries, deps, planner, batch, again, lanes))
+                count += len(again)
         if count:
             await _close(deps, writer)
     return Retried(await batches.get(deps, caller, planner.kind, batch_id), count)
 
 
+async def _learn(deps: Deps, planner: Planner[R], batch_id: str, wanted: Wanted) -> tuple[dict[int, int], set[str]]:
+    """The items that are wanted, by index with the numbers of their tries, and the lanes of their sessions."""
+    chosen: dict[int, int] = {}
+    lanes: set[str] = set()
+    after = -1
+    while True:
+        async with deps.db.read() as c:
+            page = await tries.list_failed(c, batch_id, after, _PAGE)
+        if not page:
+            return chosen, lanes
+        after = page[-1].index
+        for item in filter(wanted.matches, page):
+            chosen[item.index] = item.try_number
+            if item.session is not None:
+                lanes.add(item.session.lane)
+            else:
+                await planner.learn(item.index, planner.again(item.asked))
+
+
 async def complete_missing(deps: Deps, caller: Caller, planner: Planner[R], batch_id: str, intake: Intake[R]) -> Grown:
     """Run what never ran or failed, as the new request says, and take in the items behind the batch's last."""
     lanes = await batches.ensure_lanes(deps, caller.org_id, await planner.prepare())
-    async with deps.db.write() as c:
-        batch, writer = await _reopen(deps, caller, c, planner.kind, batch_id)
+    async with _growing(deps, caller, planner.kind, batch_id) as (c, batch, writer):
         size = batch.counts.size
         if planner.subject_id != batch.subject_id:
             raise Unprocessable("these items are another agent's than the batch's", field="items")
@@ -114,14 +141,23 @@ async def list_tries(deps: Deps, caller: Caller, kind: str, batch_id: str, index
     return found
 
 
-async def _reopen(deps: Deps, caller: Caller, c: WriteConnection, kind: str, batch_id: str) -> tuple[Batch, BatchWriter]:
-    batch = await batches.own(deps, caller, c, kind, batch_id)
-    writer = BatchWriter(c, caller.org_id, batch.id, kind, deps.now())
-    await writer.reopen()
-    batch = await batches.own(deps, caller, c, kind, batch_id)  # as the request before ours has left it
-    if batch.state == "cancelling":
-        raise Conflict("this batch is being cancelled: try again when it has ended")
-    return batch, writer
+@asynccontextmanager
+async def _growing(deps: Deps, caller: Caller, kind: str, batch_id: str) -> AsyncGenerator[tuple[WriteConnection, Batch, BatchWriter]]:
+    """One transaction in which nobody else grows the batch. Who has to wait for that holds no connection meanwhile."""
+    deadline = time.monotonic() + _GROWTH_SECONDS
+    while True:
+        async with deps.db.write() as c:
+            batch = await batches.own(deps, caller, c, kind, batch_id)
+            writer = BatchWriter(c, caller.org_id, batch.id, kind, deps.now())
+            if await writer.reopen():
+                batch = await batches.own(deps, caller, c, kind, batch_id)  # as the request before ours has left it
+                if batch.state == "cancelling":
+                    raise Conflict("this batch is being cancelled: try again when it has ended")
+                yield c, batch, writer
+                return
+        if time.monotonic() > deadline:
+            raise Conflict("another request makes this batch grow just now: try again when it is done")
+        await asyncio.sleep(0.1)
 
 
 async def _close(deps: Deps, writer: BatchWriter) -> None:
@@ -136,21 +172,16 @@ async def _failed_pages(c: WriteConnection, batch_id: str) -> AsyncIterator[list
         after = page[-1].index
 
 
-async def _next_tries(
-    deps: Deps, c: WriteConnection, planner: Planner[R], batch: Batch, chosen: Sequence[FailedTry]
+def _next_tries(
+    deps: Deps, planner: Planner[R], batch: Batch, again: Sequence[FailedTry], lanes: dict[str, LaneId]
 ) -> list[NewItem | FailedItem]:
-    """The items of the next tries. Those that had a session get another one like it."""
-    never_made = {item.index: planner.again(item.asked) for item in chosen if item.session is None}
-    for index, asked in never_made.items():
-        await planner.learn(index, asked)
-    names = {item.session.lane for item in chosen if item.session} | set(await planner.prepare() if never_made else ())
-    lanes: dict[str, LaneId] = await admission.ensure_lanes(c, batch.org_id, sorted(names), deps.now())
+    """The items of the next tries. Those that had a session get another one like it. Runs in a thread."""
 
     def plan(item: FailedTry) -> Planned | Refused:
         if item.session is None:
-            return planner.build(item.index, never_made[item.index])
+            return planner.build(item.index, planner.again(item.asked))
         old = item.session
         secrets = None if old.secrets is None else deps.vault.open(old.secrets, old.id)
         return Planned(batch.subject_id, item.spec, old.lane, item.metadata, old.request, secrets)
 
-    return await asyncio.to_thread(lambda: [new_item(deps, item.index, plan(item), lanes, item.try_number) for item in chosen])
+    return [new_item(deps, item.index, plan(item), lanes, item.try_number) for item in again]

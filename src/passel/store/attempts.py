@@ -91,6 +91,15 @@ async def hand_back(c: WriteConnection, leases: Iterable[Lease], now: datetime, 
     return len(rows)
 
 
+async def adrift(c: ReadConnection, worker: WorkerId, held: Iterable[MessageId]) -> list[Lease]:
+    """Leases of messages that are with this worker, and that it does not hold: a claim's answer got lost."""
+    rows = await c.fetch("adrift_messages", worker, list(held))
+    return [
+        Lease(r["org_id"], r["session_id"], r["id"], r["attempt"], Place(r["lane_id"], r["batch_id"], r["outcome"] is not None))
+        for r in rows
+    ]
+
+
 async def reap(c: WriteConnection, workers: Sequence[WorkerId], now: datetime, capacity: Capacity) -> int:
     """Take messages from the hands of dead workers, whose rows the caller holds. Returns how many."""
     rows = await c.fetch("reap_messages", workers, now)

@@ -72,9 +72,9 @@ class BatchWriter:
         )
         return made is not None
 
-    async def reopen(self) -> None:
-        """Go on with a batch that exists; one at a time does."""
-        await self._c.fetchval("lock_growth", self._batch_id)
+    async def reopen(self) -> bool:
+        """Go on with a batch that exists. False while another transaction does."""
+        return await self._c.fetchval("lock_growth", self._batch_id)
 
     async def add(self, items: Sequence[NewItem | FailedItem]) -> None:
         created = [item for item in items if isinstance(item, NewItem)]

@@ -16,7 +16,8 @@ T = TypeVar("T")
 
 # SQLSTATE classes after which the same transaction may well succeed: connection exceptions, rollbacks (deadlock),
 # insufficient resources (disk full, too many connections), operator intervention (shutdown, starting up).
-_PASSING_CLASSES = ("08", "40", "53", "57")
+# Also a server that only reads just now (a fail-over), and system errors of its machine.
+_PASSING_CLASSES = ("08", "25006", "40", "53", "57", "58")
 
 _BINARY_JSONB = b"\x01"
 
@@ -27,7 +28,8 @@ def is_passing(error: BaseException) -> bool:
         return str(getattr(error, "sqlstate", "")).startswith(_PASSING_CLASSES)
     if isinstance(error, ValueError | TypeError):
         return False  # asyncpg's own errors about arguments are InterfaceErrors too, and stay what they are
-    return isinstance(error, OSError | asyncpg.InterfaceError | asyncio.TimeoutError)
+    # the internal error is what asyncpg raises for a connection that the server ended in the middle of something
+    return isinstance(error, OSError | asyncpg.InterfaceError | asyncpg.InternalClientError | asyncio.TimeoutError)
 
 
 def _encode_jsonb(value: Any) -> bytes:

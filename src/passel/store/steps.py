@@ -49,13 +49,13 @@ class StepWrite:
         return self.state if self.state in ENDED else None
 
 
-Written = dict[MessageId, tuple[Event, ...]]
+Written = dict[MessageId, tuple[Event, ...] | None]
 
 
 async def apply(c: WriteConnection, writes: Sequence[StepWrite], now: datetime, capacity: Capacity) -> Written:
     """Make writes, at most one a message. Returns the events of those that hold; what is missing has lost its lease.
 
-    Of a write that was made before the events are not told again: whoever needs their numbers reads the ledger.
+    Of a write that was made before the events are None: whoever needs their numbers reads the ledger.
     """
     changes = Changes(now)
     settled = await _advance(c, writes, now)
@@ -68,7 +68,7 @@ async def apply(c: WriteConnection, writes: Sequence[StepWrite], now: datetime, 
     await settle(c, changes, capacity)
     if len(fresh) < len(writes):
         missing = [w for w in writes if w.lease.message_id not in settled]
-        written |= {row["id"]: () for row in await c.fetch("written_steps", *_fences(missing))}
+        written |= {row["id"]: None for row in await c.fetch("written_steps", *_fences(missing))}
     return written
 
 
@@ -83,7 +83,7 @@ def _fences(writes: Sequence[StepWrite]) -> tuple[list[Any], list[Any], list[Any
 
 
 def _endings(writes: Sequence[StepWrite]) -> tuple[list[Any], ...]:
-    """Columns: state, outcome, result, error, reason, wake-up."""
+    """Columns: state, outcome, result, error, reason, wake-up, progress."""
     told = [w.step.ending or w.step.settles for w in writes]
     return (
         [w.state for w in writes],
@@ -92,16 +92,17 @@ def _endings(writes: Sequence[StepWrite]) -> tuple[list[Any], ...]:
         [t.error if isinstance(t, Fail) else None for t in told],
         [t.reason if isinstance(t, Wait | Retry) else None for t in told],
         [t.until if isinstance(t, Wait) else t.at if isinstance(t, Retry) else None for t in told],
+        [bool(w.step.drafts or w.step.ended) for w in writes],
     )
 
 
 async def _record_effects(c: WriteConnection, writes: Sequence[StepWrite], changes: Changes) -> None:
-    ended = [(w.lease, outcome) for w in writes for outcome in w.step.ended]
-    if ended:
-        await effects.end(c, ended, changes)
     begun = [(w.lease, effect) for w in writes for effect in w.step.began]
     if begun:
         await effects.start(c, begun)
+    ended = [(w.lease, outcome) for w in writes for outcome in w.step.ended]
+    if ended:
+        await effects.end(c, ended, changes)
 
 
 def _move(write: StepWrite, settled_before: bool, changes: Changes) -> None:

@@ -9,7 +9,7 @@ from datetime import datetime
 from passel.core.ids import MessageId
 from passel.store.admission import Capacity
 from passel.store.changes import Changes, settle
-from passel.store.database import ReadConnection, WriteConnection
+from passel.store.database import WriteConnection
 from passel.store.leases import Place
 
 
@@ -35,8 +35,3 @@ async def wake(c: WriteConnection, messages: Sequence[tuple[MessageId, str]], ch
         place = Place(row["lane_id"], row["batch_id"], row["outcome"] is not None)
         changes.move(place, previous[row["id"]], row["state"])
         changes.ready(row["kind"], row["state"])
-
-
-async def next_wake(c: ReadConnection) -> datetime | None:
-    """The earliest moment for which any message waits."""
-    return await c.fetchval("next_wake")

@@ -44,9 +44,9 @@ async def beat_on(raw: Any, worker: WorkerId) -> bool:
     return await raw.fetchval(SQL["beat"], worker) is not None
 
 
-async def hold_alive_lock(raw: Any, worker: WorkerId) -> None:
-    """Tried, not waited for: an older connection of ours may hold it still, and goes by itself."""
-    await raw.fetchval(SQL["hold_alive_lock"], ALIVE_LOCK, worker)
+async def hold_alive_lock(raw: Any, worker: WorkerId) -> bool:
+    """Whether it is held now. Not waited for: an older connection of ours may hold it still, and goes by itself."""
+    return await raw.fetchval(SQL["hold_alive_lock"], ALIVE_LOCK, worker)
 
 
 async def sign_off_on(raw: Any, worker: WorkerId) -> None:

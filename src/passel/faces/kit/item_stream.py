@@ -28,21 +28,28 @@ class StreamLimits:
 
 async def read_lines(body: AsyncIterable[bytes], limits: StreamLimits) -> AsyncIterator[list[bytes]]:
     """Complete lines of an NDJSON body, in groups as they come in; blank ones are dropped."""
-    rest, total, count = b"", 0, 0
+    rest: list[bytes] = []
+    waiting, total, count = 0, 0, 0
     async for chunk in body:
         total += len(chunk)
         _check_total(total, limits)
-        *lines, rest = (rest + chunk).split(b"\n")
+        *lines, last = chunk.split(b"\n")
+        if lines:
+            lines[0] = b"".join([*rest, lines[0]])
+            rest, waiting = [], 0
+        rest.append(last)
+        waiting += len(last)
         kept = [line for line in lines if line.strip()]
-        for n, line in enumerate([*kept, rest]):
-            _check_item(len(line), count + n, limits)
+        for n, size in enumerate([*map(len, kept), waiting]):
+            _check_item(size, count + n, limits)
         count += len(kept)
         _check_count(count, limits)
         if kept:
             yield kept
-    if rest.strip():
+    left = b"".join(rest)
+    if left.strip():
         _check_count(count + 1, limits)
-        yield [rest]
+        yield [left]
 
 
 def _check_total(total: int, limits: StreamLimits) -> None:

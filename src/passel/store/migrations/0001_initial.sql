@@ -141,6 +141,7 @@ create table message (
     wake_at timestamptz,
     reason text,
     outcome text check (outcome in ('completed', 'failed')),
+    cancelled boolean not null default false,
     result jsonb,
     error text,
     created_at timestamptz not null,
@@ -198,7 +199,8 @@ create table worker (
     seen_at timestamptz not null
 );
 
--- Counters are by items (queued, running, completed, failed), `active` by messages that hold a place.
+-- Counters are by items (queued, running, completed, failed). `active` counts messages that hold a place, where there is
+-- a cap.
 create table batch (
     org_id text not null references organisation,
     id text primary key,
@@ -213,7 +215,7 @@ create table batch (
     running int not null,
     completed int not null,
     failed int not null,
-    cancelled int not null default 0,
+    cancelled int not null default 0 check (cancelled >= 0),
     active int not null default 0 check (active >= 0),
     calls bigint not null default 0,
     in_doubt bigint not null default 0,

@@ -47,7 +47,7 @@ with room as (
     where w.nth_of_lane <= w.room and m.state = 'held'
     for update of m skip locked
 ), admitted as (
-    update message m set state = 'ready', ready_at = $5 from chosen c
+    update message m set state = case when m.suspicion > 1 then 'suspect' else 'ready' end, ready_at = $5 from chosen c
     where m.id = c.id and m.state = 'held'
     returning m.batch_id, m.lane_id, m.kind, c.pass
 ), moved as (
@@ -57,7 +57,7 @@ with room as (
 ), counted as (
     update batch b set active = b.active + g.n
     from (select batch_id, count(*)::int as n from admitted group by 1) g
-    where b.id = g.batch_id
+    where b.id = g.batch_id and b.max_concurrency is not null
 ), filled as (
     update lane l set active = l.active + g.n, vtime = greatest(l.vtime, g.pass)
     from (select lane_id, count(*)::int as n, max(pass) as pass from admitted group by 1) g

@@ -1,6 +1,6 @@
 -- The next try of items whose message has ended, or that never had one.
 with was as (
-    select i.org_id, i.batch_id, i.index, i.try, i.session_id, i.message_id, i.request, i.error, m.error = 'cancelled' as cancelled
+    select i.org_id, i.batch_id, i.index, i.try, i.session_id, i.message_id, i.request, i.error, m.cancelled
     from item i
     left join message m on m.id = i.message_id
     join unnest($2::int[], $3::int[]) as a (index, try) on i.index = a.index and i.try = a.try

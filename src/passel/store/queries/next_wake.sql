@@ -1,1 +1,0 @@
-select min(wake_at) from message where state in ('waiting', 'delayed')
