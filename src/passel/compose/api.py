@@ -26,7 +26,7 @@ from passel.faces.kit import errors
 from passel.faces.kit.auth import Authenticator, RequireKey
 from passel.faces.kit.json import json_response
 from passel.faces.kit.limits import BodyLimit, CleanUrl, RequestId
-from passel.services.deps import Deps
+from passel.services.deps import PLATFORM, Deps
 from passel.store.database import is_passing
 from passel.store.schema import current_revision, newest_revision
 
@@ -36,6 +36,7 @@ log = structlog.get_logger()
 def build_app(deps: Deps, settings: Settings) -> FastAPI:
     app = FastAPI(title="Passel", version=__version__, redirect_slashes=False, docs_url=None, redoc_url=None, strict_content_type=False)
     app.state.deps = deps
+    app.state.authenticator = Authenticator(deps)
     dari.mount(app)
     _mount_health(app, deps)
     app.add_exception_handler(PasselError, errors.on_passel_error)
@@ -48,7 +49,7 @@ def build_app(deps: Deps, settings: Settings) -> FastAPI:
     document = app.openapi
     app.openapi = lambda: dari.complete_openapi(document()) if app.openapi_schema is None else app.openapi_schema
     app.add_middleware(BodyLimit, limit_of=partial(_body_limit, deps))
-    app.add_middleware(RequireKey, authenticator=Authenticator(deps), public=_is_public)
+    app.add_middleware(RequireKey, authenticator=app.state.authenticator, public=_is_public, scope=PLATFORM)
     app.add_middleware(CleanUrl)
     app.add_middleware(RequestId)
     return app

@@ -1,5 +1,6 @@
 """What use cases work with, and on whose behalf."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -11,6 +12,9 @@ from passel.core.limits import Limits
 from passel.services.vault import Vault
 from passel.store.admission import Capacity
 from passel.store.database import Database
+
+PLATFORM, ROUTING = "platform", "routing"
+"""Scopes of API keys. Everything that this server does needs the first; the second is for model routers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +36,11 @@ class Deps:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
+    """The organisation that acts, by which key, and what that key is for."""
+
     org_id: OrgId
     key_id: KeyId
+    scopes: Sequence[str] = (PLATFORM,)
 
 
 def require_own(deps: Deps, caller: Caller, owner: OrgId | None, what: str) -> None:

@@ -1,22 +1,31 @@
 -- Every table leads with the organisation, so that a shard can own whole organisations later.
 
+-- `owner_id` is the organisation whose key made this one: its keys may manage it too.
 create table organisation (
     id text primary key,
     name text not null,
     slug text not null unique,
-    created_at timestamptz not null
+    created_at timestamptz not null,
+    owner_id text references organisation
 );
+
+create index organisation_owner on organisation (owner_id) where owner_id is not null;
 
 create table api_key (
     org_id text not null references organisation,
     id text primary key,
     label text not null,
     prefix text not null,
+    scopes text[] not null,
+    device_name text,
     secret_hash bytea not null unique,
     created_at timestamptz not null,
     last_used_at timestamptz,
     revoked_at timestamptz
 );
+
+-- A device has one managed key, made anew each time that it asks.
+create unique index api_key_device on api_key (org_id, device_name) where device_name is not null and revoked_at is null;
 
 create table credential (
     org_id text not null references organisation,
