@@ -2,10 +2,10 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from passel.core.errors import NotFound, TooLarge, Unprocessable
+from passel.core.errors import FieldError, NotFound, TooLarge, Unprocessable
 from passel.core.ids import OrgId
 from passel.core.text import require_storable
 from passel.services.deps import Caller, Deps
@@ -60,23 +60,30 @@ class KnownFiles:
     org_id: OrgId
     files: dict[str, File]
 
-    def problem(self, content: Sequence[dict[str, Any]]) -> tuple[str, str] | None:
-        """What is wrong with the first bad block: `missing` or `unusable`, and a sentence."""
-        for block in content:
+    def problems(self, content: Sequence[dict[str, Any]]) -> list[FieldError]:
+        """What is wrong with each bad block."""
+        found: list[FieldError] = []
+        for n, block in enumerate(content):
             if block["type"] == "text":
                 continue
-            file = self.files.get(block["file_id"])
-            if file is None or file.org_id != self.org_id:
-                return "missing", f"there is no file {block['file_id']}"
-            if block["type"] == "image" and file.media_type not in IMAGES:
-                return "unusable", f"{file.filename} ({file.id}) is no image: png, jpeg, gif and webp are"
-        return None
+            where, file = f"content[{n}].file_id", self._find(block)
+            if file is None:
+                found.append(FieldError(where, f"there is no file {block['file_id']}"))
+            elif block["type"] == "image" and file.media_type not in IMAGES:
+                found.append(FieldError(where, f"{file.filename} ({file.id}) is no image: png, jpeg, gif and webp are"))
+        return found
 
-    def require(self, content: Sequence[dict[str, Any]]) -> None:
-        problem = self.problem(content)
-        if problem:
-            kind, sentence = problem
-            raise (NotFound if kind == "missing" else Unprocessable)(sentence, field="content")
+    def require(self, content: Sequence[dict[str, Any]], place: str = "content") -> None:
+        """Raises `NotFound` or `Unprocessable`. `place` is where the blocks stand in the body."""
+        problems = self.problems(content)
+        if problems:
+            missing = any(block["type"] != "text" and self._find(block) is None for block in content)
+            told = [replace(problem, loc=problem.loc.replace("content", place, 1)) for problem in problems]
+            raise (NotFound if missing else Unprocessable)("; ".join(problem.msg for problem in told[:3]), errors=told)
+
+    def _find(self, block: dict[str, Any]) -> File | None:
+        file = self.files.get(block["file_id"])
+        return file if file is not None and file.org_id == self.org_id else None
 
 
 def named_files(content: Sequence[dict[str, Any]]) -> set[str]:

@@ -13,12 +13,12 @@ import yaml
 
 from passel.core.agent.spec import AgentSpec
 from passel.core.errors import Invalid
+from passel.core.limits import Limits
 from passel.core.llm.options import ANTHROPIC, LOCAL, OPENAI, OPENROUTER, PROVIDERS, LlmOption
 from passel.core.secrets import SECRET_NAME
 from passel.core.text import clean
 
 FILE = "dari.yml"
-MAX_PROMPT_BYTES = 256 * 1024
 MAX_MANIFEST_BYTES = 256 * 1024
 
 _TOP_LEVEL = {
@@ -59,7 +59,7 @@ class Manifest:
         }
 
 
-def parse(files: Mapping[str, bytes]) -> Manifest:
+def parse(files: Mapping[str, bytes], limits: Limits) -> Manifest:
     """The manifest of a bundle, given as path -> bytes. Raises `Invalid` with the field and what to write."""
     if FILE not in files:
         raise Invalid(f"the bundle has no {FILE} at its root", field=FILE)
@@ -69,7 +69,7 @@ def parse(files: Mapping[str, bytes]) -> Manifest:
     if len(name) > 200:
         raise Invalid("name is longer than 200 characters", field="name")
     _check_harness(data.get("harness"))
-    path, prompt = _instructions(data.get("instructions"), files)
+    path, prompt = _instructions(data.get("instructions"), files, limits.prompt_bytes)
     default, llms = _llm(data.get("llm"))
     return Manifest(AgentSpec(name, prompt, default, llms), path)
 
@@ -139,7 +139,7 @@ def _known(data: dict[str, Any], fields: set[str], where: str) -> None:
         raise Invalid(f"{name} is not a field; known are {', '.join(sorted(fields))}", field=name)
 
 
-def _instructions(value: object, files: Mapping[str, bytes]) -> tuple[str, str]:
+def _instructions(value: object, files: Mapping[str, bytes], most: int) -> tuple[str, str]:
     fields = _mapping(value, "instructions")
     _known(fields, {"system"}, "instructions")
     path = _string(fields.get("system"), "instructions.system")
@@ -148,8 +148,8 @@ def _instructions(value: object, files: Mapping[str, bytes]) -> tuple[str, str]:
         raise Invalid("instructions.system must be a relative path without `.` and `..`", field="instructions.system")
     if path not in files:
         raise Invalid(f"instructions.system names {path}, which is not in the bundle", field="instructions.system")
-    if len(files[path]) > MAX_PROMPT_BYTES:
-        raise Invalid(f"{path} is larger than {MAX_PROMPT_BYTES // 1024} KiB", field="instructions.system")
+    if len(files[path]) > most:
+        raise Invalid(f"{path} is larger than {most // 1024} KiB", field="instructions.system")
     try:
         prompt = files[path].decode("utf-8")
     except UnicodeDecodeError as error:

@@ -11,7 +11,8 @@ from passel.core.agent.spec import SessionSpec
 from passel.core.errors import NotFound, Unprocessable
 from passel.core.llm.options import lane_name
 from passel.services import files
-from passel.services.agents.sessions import KIND, secret_problem, session_secrets, unknown_option
+from passel.services.agents import checks
+from passel.services.agents.sessions import KIND
 from passel.services.deps import Caller, Deps, require_own
 from passel.services.files import KnownFiles
 from passel.services.planning import Planned, Refused
@@ -102,7 +103,7 @@ class AgentPlanner:
             lane=lane_name(version.spec.option(item.llm_id), None, item.secrets),
             metadata=item.metadata,
             request=agent_events.request(item.content, item.message_metadata),
-            secrets=session_secrets(item.secrets, None),
+            secrets=checks.session_secrets(item.secrets, None),
         )
 
     def _problem(self, item: ItemRequest, version: Version | None) -> str | None:
@@ -110,12 +111,13 @@ class AgentPlanner:
             return item.problem
         if version is None:
             return f"the agent has no version {item.version_id}"
-        if item.llm_id is not None and item.llm_id not in version.spec.llms:
-            return unknown_option(version, item.llm_id)
-        if problem := secret_problem(item.secrets, self._deps.limits):
-            return problem
-        bad_file = self._files.problem(item.content)
-        return bad_file[1] if bad_file else None
+        limits = self._deps.limits
+        wrong = [
+            *checks.option_problems(version, item.llm_id),
+            *checks.secret_problems(item.secrets, limits),
+            *checks.metadata_problems(item.metadata, limits),
+        ] or self._files.problems(item.content)
+        return wrong[0].msg if wrong else None
 
     def _asked(self, item: ItemRequest) -> dict[str, Any]:
         """As the row of an item that could not be made keeps it."""

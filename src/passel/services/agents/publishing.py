@@ -149,7 +149,7 @@ async def read_manifest(deps: Deps, caller: Caller, snapshot_id: str) -> Manifes
     """The checked manifest of a finalized snapshot."""
     snapshot = await _own_snapshot(deps, caller, snapshot_id)
     files = await _bundle(deps, snapshot)
-    manifest = await asyncio.to_thread(manifests.parse, {path: file.data for path, file in files.items()})
+    manifest = await asyncio.to_thread(manifests.parse, {path: file.data for path, file in files.items()}, deps.limits)
     await _check_urls(deps, manifest.spec)
     return manifest
 
