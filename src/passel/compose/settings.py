@@ -79,6 +79,9 @@ class Settings(BaseSettings):
         None, description="Whether a manifest's base_url may lead to private addresses. Default: only while the API listens on loopback."
     )
     hide_foreign: bool = Field(False, description="Answer 404 instead of 403 for what belongs to another organisation.")
+    strict_idempotency: bool = Field(
+        False, description="Answer 422 to a known idempotency key with another body, instead of the first request's answer."
+    )
     log_format: str = Field("auto", pattern="^(auto|text|json)$", description="Logs on stderr: text, json, or auto (text on a terminal).")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="The least severe log lines to write.")
 
@@ -130,6 +133,7 @@ class Settings(BaseSettings):
     max_stream_items: int = Field(1_000_000, ge=1, description="Most items of a batch sent as NDJSON.")
     max_bundle_mib: int = Field(100, ge=1, description="Largest source bundle, packed.")
     max_file_mib: int = Field(100, ge=1, description="Largest uploaded file.")
+    unused_file_hours: float = Field(24, gt=0, description="Hours after which an uploaded file that no message names is removed.")
     max_json_mib: int = Field(4, ge=1, description="Largest JSON body of all other calls.")
     max_item_mib: int = Field(16, ge=1, description="Largest item of a batch.")
     max_unpacked_mib: int = Field(500, ge=1, description="Largest source bundle, unpacked.")

@@ -25,6 +25,12 @@ def of_status(status: int, said: object, headers: Mapping[str, str] | None) -> M
     return ModelFailure(Fault.REFUSED, message, status)
 
 
+def placed(failure: ModelFailure, place: str) -> ModelFailure:
+    """The failure with the model and the address that it came from before what was said."""
+    message = f"{place}: {failure.message}"[:_MAX_MESSAGE]
+    return ModelFailure(failure.fault, message, failure.status, failure.retry_after, sent=failure.sent)
+
+
 def of_timeout(seconds: float) -> ModelFailure:
     return ModelFailure(Fault.UNKNOWN, f"the model did not answer within {seconds:g} s")
 

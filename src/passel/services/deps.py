@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 
 from passel.blobs import BlobStore
 from passel.core.clock import Clock
@@ -19,6 +20,9 @@ PLATFORM, ROUTING = "platform", "routing"
 
 @dataclass(frozen=True, slots=True)
 class Deps:
+    """`key_providers` are the providers that the server has keys of, `models_dir` is where its local models lie. With
+    `strict_idempotency` a known key with another body is refused."""
+
     db: Database
     blobs: BlobStore
     clock: Clock
@@ -28,6 +32,9 @@ class Deps:
     limits: Limits = field(default_factory=Limits)
     allow_private_urls: bool = False
     hide_foreign: bool = False
+    strict_idempotency: bool = False
+    key_providers: frozenset[str] = frozenset()
+    models_dir: Path | None = None
     public_url: str | None = None
 
     def now(self) -> datetime:

@@ -1,8 +1,9 @@
 """Uploaded files that messages refer to."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from passel.core.errors import FieldError, NotFound, TooLarge, Unprocessable
@@ -10,7 +11,7 @@ from passel.core.ids import OrgId
 from passel.core.text import require_storable
 from passel.services.deps import Caller, Deps
 from passel.store import files as store
-from passel.store.database import ReadConnection
+from passel.store.database import ReadConnection, WriteConnection
 from passel.store.files import File
 
 IMAGES = {"image/png", "image/jpeg", "image/gif", "image/webp"}
@@ -43,14 +44,10 @@ async def upload(deps: Deps, caller: Caller, filename: str, data: bytes) -> File
     require_storable(leaf, "filename")
     digest = hashlib.sha256(data).hexdigest()
     file = File(caller.org_id, deps.ids.file(), leaf, sniff(data), len(data), digest, deps.now())
-    await deps.blobs.put(path_of(file), data)
+    await deps.blobs.put(file.blob_path, data)
     async with deps.db.write() as c:
         await store.insert_file(c, file)
     return file
-
-
-def path_of(file: File) -> str:
-    return f"files/{file.org_id}/{file.id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,5 +87,31 @@ def named_files(content: Sequence[dict[str, Any]]) -> set[str]:
     return {block["file_id"] for block in content if block["type"] != "text"}
 
 
+async def use(c: WriteConnection, org_id: OrgId, file_ids: Iterable[str], now: datetime) -> KnownFiles:
+    """The files that a message or a batch names, which stay for good from now on."""
+    named = sorted(file_ids)
+    if named:
+        await store.use_files(c, org_id, named, now)
+    return await look_up(c, org_id, named)
+
+
 async def look_up(c: ReadConnection, org_id: OrgId, file_ids: Sequence[str]) -> KnownFiles:
     return KnownFiles(org_id, await store.find_files(c, org_id, list(file_ids)) if file_ids else {})
+
+
+@dataclass(frozen=True, slots=True)
+class UnusedFiles:
+    """Sweeps files that nothing has named for `keep`. Their bytes go before their rows, so that a sweep that breaks off
+    leaves nothing that the next one would not find."""
+
+    deps: Deps
+    keep: timedelta
+
+    async def doom(self, c: WriteConnection, limit: int) -> list[File]:
+        return await store.doom_files_if_unused(c, self.deps.now() - self.keep, limit)
+
+    async def remove(self, doomed: Sequence[File]) -> None:
+        for file in doomed:
+            await self.deps.blobs.delete(file.blob_path)
+        async with self.deps.db.write() as c:
+            await store.delete_files_if_doomed(c, [file.id for file in doomed])

@@ -1,7 +1,8 @@
 """The agent manifest `dari.yml`: read, checked and normalised (section 6 of the `dari` contract).
 
 Served now: `name`, `harness: pi`, `instructions.system` and `llm`. What needs a sandbox is refused by name, so
-that nobody gets an agent that silently lacks its tools. One field is ours: `settings` of an LLM option.
+that nobody gets an agent that silently lacks its tools. Ours are `settings` and `price` of an LLM
+option.
 """
 
 from collections.abc import Mapping
@@ -26,13 +27,14 @@ _TOP_LEVEL = {
     "model_backend",
 }  # fmt: skip
 _OLD_TOP_LEVEL = {"runtime", "tools", "secrets", "env"}
-_OPTION_FIELDS = {"provider", "model", "base_url", "api_key_secret", "settings"}
+_OPTION_FIELDS = {"provider", "model", "base_url", "api_key_secret", "settings", "price"}
 _SETTING_RANGES: dict[str, tuple[type, float, float]] = {
     "temperature": (float, 0, 2),
     "top_p": (float, 0, 1),
     "max_tokens": (int, 1, 1_000_000),
     "seed": (int, -(2**31), 2**31 - 1),
 }
+_PRICE_FIELDS, _CACHED_PRICE, _HIGHEST_PRICE = ("input_per_million", "output_per_million"), "cached_input_per_million", 1_000_000
 _NEED_A_SANDBOX = {"sandbox", "custom_tools", "skills", "extensions", "model_backend", "runtime", "tools", "secrets", "env"}
 _TOOLS_ADVICE = (
     "this server runs agents without tools so far, and leaving built_in_tools out means read, bash, edit and write: "
@@ -109,14 +111,13 @@ def _refuse_what_needs_a_sandbox(data: dict[str, Any]) -> None:
     for key in sorted(data):
         if key not in _TOP_LEVEL | _OLD_TOP_LEVEL:
             raise Invalid(f"unknown field {key[:100]}; known are {', '.join(sorted(_TOP_LEVEL))}", field=key[:100])
+    tools = data.get("built_in_tools", data.get("tools"))
     wanted = [key for key in sorted(_NEED_A_SANDBOX) if data.get(key) not in (None, [], {})]
     if wanted:
-        names = ", ".join(wanted)
+        advice = "Remove them" if tools == [] else f"Remove them, and {_TOOLS_ADVICE}"
         raise Invalid(
-            f"{names}: these need a sandbox or a router, which this server does not have yet. Remove them, and {_TOOLS_ADVICE}",
-            field=wanted[0],
+            f"{', '.join(wanted)}: these need a sandbox or a router, which this server does not have yet. {advice}", field=wanted[0]
         )
-    tools = data.get("built_in_tools", data.get("tools"))
     if tools != []:
         raise Invalid(f"built_in_tools: {_TOOLS_ADVICE}", field="built_in_tools")
 
@@ -200,7 +201,8 @@ def _option(data: dict[str, Any], where: str) -> LlmOption:
     secret = data.get("api_key_secret")
     if secret is not None and not SECRET_NAME.fullmatch(_string(secret, f"{where}.api_key_secret")):
         raise Invalid(f"{where}.api_key_secret must match {SECRET_NAME.pattern}", field=f"{where}.api_key_secret")
-    return LlmOption(provider, model, base_url, secret, _settings(data.get("settings"), f"{where}.settings"))
+    settings = _settings(data.get("settings"), f"{where}.settings")
+    return LlmOption(provider, model, base_url, secret, settings, _price(data.get("price"), f"{where}.price"))
 
 
 def split_model(model: str, provider: object, where: str = "llm") -> tuple[str, str]:
@@ -246,6 +248,19 @@ def _settings(value: object, where: str) -> dict[str, Any]:
                 f"{where}.{key} must be {'a number' if kind is float else 'an integer'} from {low} to {high}", field=f"{where}.{key}"
             )
     return settings
+
+
+def _price(value: object, where: str) -> dict[str, float] | None:
+    """US dollars a million tokens."""
+    if value is None:
+        return None
+    price = _mapping(value, where)
+    _known(price, {*_PRICE_FIELDS, _CACHED_PRICE}, where)
+    for key in (*_PRICE_FIELDS, *({_CACHED_PRICE} & set(price))):
+        number = price.get(key)
+        if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number <= _HIGHEST_PRICE:
+            raise Invalid(f"{where}.{key} must be US dollars a million tokens, from 0 to {_HIGHEST_PRICE}", field=f"{where}.{key}")
+    return price
 
 
 def _mapping(value: object, where: str) -> dict[str, Any]:

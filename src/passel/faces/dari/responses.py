@@ -53,6 +53,7 @@ def published(published: Published, agent_url: str) -> Body:
         "active_version_id": published.agent.active_version_id,
         "created_at": timestamp(published.agent.created_at),
         "created": published.created,
+        "warnings": list(published.warnings),
     }
 
 

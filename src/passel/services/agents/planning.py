@@ -82,8 +82,10 @@ class AgentPlanner:
         return agent
 
     async def prepare(self) -> list[str]:
-        async with self._deps.db.read() as c:
-            self._files = await files.look_up(c, self._caller.org_id, sorted(self._file_ids))
+        if self._file_ids:
+            # in a transaction of its own: a file that is kept though its batch was not made after all costs little
+            async with self._deps.db.write() as c:
+                self._files = await files.use(c, self._caller.org_id, self._file_ids, self._deps.now())
         return sorted(self._lanes)
 
     async def lock(self, c: WriteConnection) -> None:
@@ -145,6 +147,12 @@ class AgentPlanner:
     def pack(self, item: ItemRequest) -> bytes:
         fields = [item.agent_id, item.version_id, item.llm_id, item.metadata, self._sealed(item.secrets), item.content]
         return orjson.dumps([*fields, item.message_metadata, item.problem], option=orjson.OPT_APPEND_NEWLINE)
+
+    def identity(self, item: ItemRequest, line: bytes) -> bytes:
+        if not item.secrets:
+            return line
+        plain = [item.secrets, item.agent_id, item.version_id, item.llm_id, item.metadata, item.content, item.message_metadata]
+        return self._deps.vault.sign(orjson.dumps(plain).decode()).encode()
 
     def unpack(self, line: bytes) -> ItemRequest:
         fields = orjson.loads(line)

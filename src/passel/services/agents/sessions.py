@@ -1,6 +1,6 @@
 """Talking with agents: making sessions, sending them messages, reading what their ledgers say."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from passel.core.agent import events as agent_events
@@ -11,7 +11,8 @@ from passel.core.llm.options import lane_name
 from passel.services import files, sessions
 from passel.services.agents import checks
 from passel.services.deps import Caller, Deps, require_own
-from passel.services.sessions import Sent
+from passel.services.files import KnownFiles
+from passel.services.sessions import Once, Sent
 from passel.store import agents as agent_store
 from passel.store import sessions as store
 from passel.store.agents import Agent, Version
@@ -109,47 +110,48 @@ async def start_session(
     deps: Deps, caller: Caller, agent_id: str, request: SessionRequest, message: MessageRequest, key: str | None
 ) -> Sent:
     """A new session with its first message, as one transaction."""
+    once = sessions.once(deps, agent_id, key, message.content, message.metadata, asdict(request))
     async with deps.db.write() as c:
-        await _require_files(c, caller, message)
-        if key is not None:
+        (await _use_files(deps, c, caller, message)).require(message.content, message.place)
+        if once is not None:
             # creations with one key are one at a time: there is no session yet whose row could be locked
-            await store.lock_idempotency_key(c, agent_id, key)
+            await store.lock_idempotency_key(c, once.scope, once.key)
             agent = await agent_store.find_agent(c, agent_id)
             require_own(deps, caller, agent and agent.org_id, "agent")
-            if sent := await sessions.replay(c, agent_id, key):
+            if sent := await sessions.replay(deps, c, once):
                 return sent
         new = await _new_session(deps, caller, c, agent_id, request)
         await store.insert_session(c, new)
-        return await _send(deps, caller, c, new.id, message, agent_id, key)
+        return await _send(deps, caller, c, new.id, message, once)
 
 
 async def send_message(deps: Deps, caller: Caller, session_id: str, message: MessageRequest, key: str | None) -> Sent:
     """Queue a user's message: it runs at once, or behind those before it."""
+    once = sessions.once(deps, session_id, key, message.content, message.metadata)
     async with deps.db.write() as c:
         session = await sessions.own(deps, caller, c, KIND, session_id)
+        known = await _use_files(deps, c, caller, message)
         agent = await agent_store.lock_agent(c, session.subject_id or "")
         locked = await store.lock_session(c, session_id)
         assert locked is not None
-        if key is not None and (sent := await sessions.replay(c, session_id, key)):
+        if once is not None and (sent := await sessions.replay(deps, c, once)):
             return sent
         if agent is None or agent.deleted_at:
             raise Conflict("the agent of this session is deleted; the session can only be read")
-        await _require_files(c, caller, message)
-        return await _send(deps, caller, c, session_id, message, session_id, key)
+        known.require(message.content, message.place)
+        return await _send(deps, caller, c, session_id, message, once)
 
 
-async def _require_files(c: ReadConnection, caller: Caller, message: MessageRequest) -> None:
-    known = await files.look_up(c, caller.org_id, sorted(files.named_files(message.content)))
-    known.require(message.content, message.place)
+async def _use_files(deps: Deps, c: WriteConnection, caller: Caller, message: MessageRequest) -> KnownFiles:
+    """The files of a message, which are kept from now on. They are locked before anything else is."""
+    return await files.use(c, caller.org_id, files.named_files(message.content), deps.now())
 
 
-async def _send(
-    deps: Deps, caller: Caller, c: WriteConnection, session_id: str, message: MessageRequest, scope: str, key: str | None
-) -> Sent:
+async def _send(deps: Deps, caller: Caller, c: WriteConnection, session_id: str, message: MessageRequest, once: Once | None) -> Sent:
     locked = await store.lock_session(c, session_id)
     assert locked is not None
     request = agent_events.request(message.content, message.metadata)
-    return await sessions.add_request(deps, caller, c, locked, request, scope, key)
+    return await sessions.add_request(deps, caller, c, locked, request, once)
 
 
 async def list_agent_sessions(deps: Deps, caller: Caller, agent_id: str, before: str | None, limit: int | None) -> list[Session]:

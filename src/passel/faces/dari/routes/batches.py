@@ -60,7 +60,7 @@ async def create(
     with Intake(planner) as intake:
         if _is_ndjson(request):
             with_sessions = bool(include_sessions)
-            if given.mode == "create" and (made := await _known(deps, caller, given)):
+            if given.mode == "create" and not deps.strict_idempotency and (made := await _known(deps, caller, given)):
                 return await _answer(deps, caller, made, with_sessions)
             await intake.take_all(_items_of_lines(request, deps))
             fields = given
@@ -70,6 +70,8 @@ async def create(
         if fields.mode == "complete_missing":
             return await _complete(deps, caller, planner, intake, fields, with_sessions)
         made = await _known(deps, caller, fields) or await _create(deps, caller, planner, intake, fields)
+        if made.replayed:
+            batches.require_same(deps, made.batch, intake, fields.max_concurrency)
     return await _answer(deps, caller, made, with_sessions)
 
 
