@@ -105,7 +105,7 @@ def test_the_matrix_is_printed_also_where_nothing_was_watched(passel: Installati
     wait_for_batch(passel.client, made["batch_id"])
     table = passel_command(passel, "batch", "results", made["batch_id"], "--table").stdout.splitlines()
     assert table[0].split() == ["task", "echo", "status-400"]
-    assert table[1].startswith(odd) and "✓" in table[1] and "✗" in table[1] and "upstream says 400" in table[1]
+    assert table[1].startswith(odd) and "✓" in table[1] and "✗" in table[1] and "HTTP 400: upstream says" in table[1]
 
 
 def test_a_wrong_key_in_the_middle_says_how_to_go_on(passel: Installation, agent: str, tmp_path: Path) -> None:
