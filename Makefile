@@ -6,7 +6,7 @@ PLACE := $(PYTHON) -I src/passel/store/postgres_account.py check
 
 # targets are made in their order: what cannot work says so before anything is installed or fetched
 .NOTPARALLEL:
-.PHONY: help demo test check chaos soak bench peers docs clean python demo-place test-place
+.PHONY: help demo test check chaos histories bench peers docs clean python demo-place test-place
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -36,7 +36,7 @@ demo: demo-place $(VENV)/ready ## Run the main job: 12 tasks x 2 LLM options on 
 	$(BIN)/passel demo
 
 test: test-place $(VENV)/ready $(DARI)/ready ## Run the tests (a few minutes)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 check: $(VENV)/ready ## Lint, types, import rules, generated docs
 	$(BIN)/ruff check src tests benchmarks
@@ -48,6 +48,9 @@ check: $(VENV)/ready ## Lint, types, import rules, generated docs
 chaos: test-place $(VENV)/ready ## The long kill test: 20 kills of workers, API and database (about 10 minutes)
 	$(BIN)/python -m pytest -m slow tests/test_chaos.py
 
+histories: test-place $(VENV)/ready ## 10,000 random histories against the invariants (about half an hour)
+	$(BIN)/python -m pytest -m slow tests/test_histories.py
+
 bench: $(VENV)/ready ## Every benchmark, each with its baseline
 	$(BIN)/python -m benchmarks.creation
 	$(BIN)/python -m benchmarks.turns
@@ -56,6 +59,8 @@ bench: $(VENV)/ready ## Every benchmark, each with its baseline
 	$(BIN)/python -m benchmarks.reading
 	$(BIN)/python -m benchmarks.takeover
 	$(BIN)/python -m benchmarks.startup
+	$(BIN)/python -m benchmarks.statements
+	$(BIN)/python -m benchmarks.blocking
 
 peers: $(VENV)/ready ## Passel beside LangGraph's dev server and Inspect AI, each in an environment of its own
 	$(BIN)/python -m benchmarks.peers

@@ -1,4 +1,4 @@
-"""`passel batch`: look at batches, watch them, read their results, cancel them."""
+"""`passel batch`: look at batches, watch them, read their results, try again, cancel them."""
 
 import sys
 from collections import Counter
@@ -13,7 +13,7 @@ from passel.cli.client import DEFAULT_URL, Client, Key, Url
 from passel.cli.output import CommandError, note, one_line, print_json, print_table
 from passel.cli.results import check_output, print_results, put_aside, write_results
 
-batches = typer.Typer(no_args_is_help=True, help="Batches: get, watch, list, results, cancel.")
+batches = typer.Typer(no_args_is_help=True, help="Batches: get, watch, list, results, retry, tries, cancel.")
 
 BatchId = Annotated[str, typer.Argument(help="A batch's id.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -117,6 +117,49 @@ def follow(client: Client, batch_id: str, target: Path | None, *, quiet: bool) -
             if not quiet:
                 note(f"{count} results in {target}")
     return batch
+
+
+@batches.command("retry")
+def retry(
+    batch_id: BatchId,
+    error: Annotated[
+        list[str] | None,
+        typer.Option(help="Only items whose error holds this text; several times for any of them. `cancelled` names cancelled ones."),
+    ] = None,
+    llm: Annotated[list[str] | None, typer.Option(help="Only items of this LLM option; several times for any of them.")] = None,
+    metadata: Annotated[list[str] | None, typer.Option(help="Only items with this name=value; several times for all of them.")] = None,
+    json_output: Json = False,
+    url: Url = DEFAULT_URL,
+    key: Key = "",
+) -> None:
+    """Run failed items again, each as a new try. What they were before stays readable (`batch tries`)."""
+    pairs = [pair.partition("=") for pair in metadata or []]
+    if wrong := [name for name, mark, _ in pairs if not mark]:
+        raise CommandError(f"--metadata {wrong[0]}: write name=value")
+    body = {"errors": error, "llm_ids": llm, "metadata": {name: value for name, _, value in pairs} or None}
+    batch = Client(url, key).post(f"/v1/session-batches/{batch_id}/retry", {k: v for k, v in body.items() if v is not None})
+    if json_output:
+        print_json(batch)
+    else:
+        print(f"{batch['retried']} items run again")
+        print_summary(batch)
+
+
+@batches.command("tries")
+def tries(
+    batch_id: BatchId,
+    index: Annotated[int, typer.Argument(min=0, help="An item's index.")],
+    json_output: Json = False,
+    url: Url = DEFAULT_URL,
+    key: Key = "",
+) -> None:
+    """List the tries of an item, the oldest first."""
+    found = Client(url, key).get(f"/v1/session-batches/{batch_id}/items/{index}/tries")["tries"]
+    if json_output:
+        print_json(found)
+        return
+    rows = [[t["try"], t["status"], t["session_id"], one_line(t["text"] or t["error"] or "")[:80]] for t in found]
+    print_table(["try", "status", "session", "text or error"], rows)
 
 
 @batches.command("results")

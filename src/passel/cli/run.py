@@ -11,7 +11,7 @@ import typer
 from passel.cli.agents import check_options
 from passel.cli.batches import Quiet, follow, print_reasons, print_summary
 from passel.cli.client import DEFAULT_URL, Away, Client, Key, Url
-from passel.cli.output import note, print_json
+from passel.cli.output import CommandError, note, print_json
 from passel.cli.results import check_output
 from passel.cli.tasks import Task, check_lines, check_names, read_tasks, submit, wanted_options, with_uploads
 
@@ -34,6 +34,13 @@ def run(
         typer.Option("--output", "-o", help="Where the results go: a .jsonl or .csv file. Default: the tasks' name with .results.jsonl."),
     ] = None,
     idempotency_key: Annotated[str | None, typer.Option(help="The same key never makes a second batch. Default: none.")] = None,
+    complete_missing: Annotated[
+        bool,
+        typer.Option(
+            "--complete-missing",
+            help="With the --idempotency-key of a batch that exists: run what never ran or failed, and the tasks added at the end.",
+        ),
+    ] = False,
     max_concurrency: Annotated[int | None, typer.Option(min=1, help="Sessions of this batch that may run at once.")] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Create the batch and return.")] = False,
     json_output: Annotated[bool, typer.Option("--json", help="Print the batch as JSON at the end.")] = False,
@@ -42,12 +49,14 @@ def run(
     key: Key = "",
 ) -> None:
     """Run every task with every LLM option, show progress, and write the results. Ctrl-C leaves the batch running."""
+    if complete_missing and not idempotency_key:
+        raise CommandError("--complete-missing needs the --idempotency-key that the batch was made with")
     client, llms = Client(url, key), llm or []
     target = check_output(output or tasks.with_suffix(".results.jsonl"))
     agent_id, asked = _prepare(client, agent, tasks, llms)
     own_key = idempotency_key or f"run-{secrets.token_hex(16)}"
     with _perhaps_submitted(own_key):
-        batch = submit(client, agent_id, asked, llms, own_key, max_concurrency)
+        batch = submit(client, agent_id, asked, llms, own_key, max_concurrency, complete_missing=complete_missing)
         if idempotency_key and client.replayed:
             note(f"the key {idempotency_key} is known: this is the batch that was made with it, and nothing new was submitted")
         if not quiet:

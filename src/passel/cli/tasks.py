@@ -217,14 +217,25 @@ def check_lines(agent_id: str, tasks: list[Task], llms: list[str]) -> None:
         _item(agent_id, replace(task, content=[block for block in task.content if "path" not in block]), (llms or [task.llm_id])[0])
 
 
-def submit(client: Client, agent_id: str, tasks: list[Task], llms: list[str], key: str, max_concurrency: int | None) -> Any:
-    """One batch of tasks x options. The key makes a repeat after a broken connection harmless."""
+def submit(
+    client: Client,
+    agent_id: str,
+    tasks: list[Task],
+    llms: list[str],
+    key: str,
+    max_concurrency: int | None,
+    *,
+    complete_missing: bool = False,
+) -> Any:
+    """One batch of tasks x options. The key makes a repeat after a broken connection harmless. `complete_missing` runs
+    what of the key's batch never ran or failed, and adds the tasks that stand behind its last."""
     try:
         return client.post_lines(
             "/v1/session-batches",
             lambda: _items(agent_id, tasks, llms),
             idempotency_key=key,
             max_concurrency=max_concurrency,
+            mode="complete_missing" if complete_missing else None,
         )
     except CommandError as error:
         raise type(error)(_placed(str(error), [task for task in tasks for _ in llms or [None]])) from error

@@ -46,12 +46,11 @@ class Quarantine(Duty):
         if code:
             log.warning("a quarantine process died with what it had in its hands", code=code)
 
-    async def close(self) -> None:
-        """End the processes that run; what they have in their hands is handed back."""
-        for task in list(self._running):
+    def stop(self) -> None:
+        """End the processes that run, too; what they have in their hands is handed back."""
+        super().stop()
+        for task in self._running:
             task.cancel()
-        if self._running:
-            await asyncio.wait(list(self._running))
 
 
 class Until(Duty):

@@ -39,6 +39,7 @@ class Worker:
         self._presence, self._attempts, self._claimers, self._duties = presence, attempts, claimers, duties
         self._drain_seconds, self._ready = drain_seconds, ready
         self._stop = asyncio.Event()
+        self._give_up_at = 0.0
 
     def stop(self) -> None:
         self._stop.set()
@@ -61,7 +62,8 @@ class Worker:
                 duty.stop()
             await asyncio.gather(*duties, return_exceptions=True)
             self._attempts.journal.stop()
-            if not (await asyncio.wait([journal], timeout=_LAST_WRITES_SECONDS))[0]:
+            left = max(1.0, self._give_up_at - asyncio.get_running_loop().time())
+            if not (await asyncio.wait([journal], timeout=left))[0]:
                 log.warning("the database is away: the last writes could not be made")
                 journal.cancel()
             self._presence.stop()
@@ -101,14 +103,14 @@ class Worker:
 
     async def _write_what_was_asked_for(self) -> None:
         """What was on its way into the ledger still gets there: it may be a paid answer."""
+        self._give_up_at = asyncio.get_running_loop().time() + _LAST_WRITES_SECONDS
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._attempts.journal.settled(), _LAST_WRITES_SECONDS)
 
     async def _hand_back(self) -> None:
         leases = [held.lease for held in self._attempts.held.values()]
-        for tries in range(20):
-            if not leases:
-                return
+        tries = 0
+        while leases and (tries == 0 or asyncio.get_running_loop().time() < self._give_up_at):
             try:
                 async with self._db.write() as c:
                     handed = await store.hand_back(c, leases, self._clock(), self._capacity)
@@ -116,7 +118,9 @@ class Worker:
                 if not is_passing(error):
                     raise
                 await pause_before_retry(tries)
+                tries += 1
                 continue
             log.info("handed back", messages=handed)
             return
-        log.warning("the database is away: others will take these messages over", messages=len(leases))
+        if leases:
+            log.warning("the database is away: others will take these messages over", messages=len(leases))

@@ -44,9 +44,11 @@ async def ensure_lanes(c: WriteConnection, org_id: OrgId, names: Sequence[str], 
     """The ids of lanes, by name. They are made when they are new, and kept from being swept for a day."""
     wanted = sorted(set(names))
     rows = await c.fetch("find_lanes", org_id, wanted)
-    if len(rows) < len(wanted) or any(now - row["used_at"] > _TOUCH_EVERY for row in rows):
+    if len(rows) < len(wanted):
         await c.execute("create_lanes", org_id, wanted, now)
         rows = await c.fetch("find_lanes", org_id, wanted)
+    if stale := [row["id"] for row in rows if now - row["used_at"] > _TOUCH_EVERY]:
+        await c.execute("touch_lanes", stale, now)
     return {row["name"]: row["id"] for row in rows}
 
 

@@ -1,0 +1,75 @@
+"""The lock order of `passel.store`, walked: every transaction of a random history takes its locks in that order."""
+
+import random
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from passel.store.admission import Capacity
+from passel.store.database import Database, WriteConnection
+from passel.store.queries import SQL
+from tests.support.worlds import World
+from tests.test_histories import History
+
+MESSAGE, SESSION, NEXT, LANE, BATCH, BATCH_LANE = range(1, 7)
+
+# Statements that may wait for a row, by what they lock. Those that choose with SKIP LOCKED wait for nobody.
+LOCKS = {
+    "advance_messages": MESSAGE,
+    "hand_back_messages": MESSAGE,
+    "reap_messages": MESSAGE,
+    "live_messages": MESSAGE,
+    "lock_waiting": MESSAGE,
+    "claim_messages": SESSION,  # the messages were chosen with SKIP LOCKED
+    "lock_session": SESSION,
+    "append_to_sessions": SESSION,
+    "extend_session": SESSION,
+    "promote_messages": NEXT,
+    "lock_lanes": LANE,
+    "count_lanes": LANE,
+    "lock_batches": BATCH,
+    "count_batches": BATCH,
+    "size_batch": BATCH,
+    "count_held": BATCH_LANE,
+    "open_batch_lanes": BATCH_LANE,
+    "admit_items": BATCH_LANE,
+}
+
+
+class Watched(Database):
+    """Notes the statements of each transaction."""
+
+    seen: list[list[str]]
+
+    @asynccontextmanager
+    async def write(self) -> AsyncGenerator[WriteConnection]:
+        names = {text: name for name, text in SQL.items()}
+        told: list[str] = []
+
+        def note(record: Any) -> None:
+            if record.query in names:
+                told.append(names[record.query])
+
+        async with super().write() as c:
+            c.raw.add_query_logger(note)
+            try:
+                yield c
+            finally:
+                c.raw.remove_query_logger(note)
+                self.seen.append(told)
+
+
+def test_every_transaction_takes_its_locks_in_order(with_db: Any) -> None:
+    async def scenario(db: Database) -> None:
+        watched = Watched(db._pool, db._url, db._name)
+        watched.seen = []
+        world = await World(watched, Capacity(5, {"local": 2})).start()
+        await History(world, random.Random(7)).run(300)
+        for transaction in watched.seen:
+            ranks = [LOCKS[name] for name in transaction if name in LOCKS]
+            # a wait that was missed is woken at once: its message is locked by its own end
+            assert ranks == sorted(ranks), [name for name in transaction if name in LOCKS]
+        walked = {name for transaction in watched.seen for name in transaction}
+        assert walked >= set(LOCKS), set(LOCKS) - walked
+
+    with_db(scenario)
