@@ -18,7 +18,7 @@ def start(passel: Installation, agent: str, words: str) -> Any:
 
 def test_a_base_url_is_asked_in_openais_way_for_the_model_as_written(passel: Installation, model: PlayedModel, tmp_path: Path) -> None:
     """The `llm` block that `dari init` writes: a model of another vendor, and an address."""
-    for written in ("anthropic/claude-sonnet-4.6", "openai/gpt-5.5", "local:mine"):
+    for written in ("anthropic/claude-sonnet-4.6", "openai/gpt-5.5"):
         write_agent(tmp_path, "as-written", {"a": {"model": f"{written}+status-418", "base_url": f"{model.url}/v1"}})
         message = start(passel, publish(passel.client, tmp_path)["agent_id"], f"as written {written}")
         host = model.url.removeprefix("http://")

@@ -35,8 +35,10 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 
 
 def mount(app: FastAPI) -> None:
-    for room in (snapshots, agents, sessions, messages, batches, files, organisations, missing):
+    rooms = (snapshots, agents, sessions, messages, batches, files, organisations, missing)
+    for room in rooms:
         app.include_router(room.routes, responses=RESPONSES)
+    app.state.face_routes = [route for room in rooms for route in room.routes.routes]
 
 
 def is_public(method: str, path: str) -> bool:

@@ -61,9 +61,10 @@ async def on_http_error(request: Request, error: Exception) -> Response:
 
 
 def _methods_of(request: Request) -> list[str]:
-    """All methods of a path; the router itself tells those of the first route only."""
+    """All methods of a path; the router itself tells those of the first route only. The routes of a face are in the
+    application's state, since FastAPI hides those of included routers."""
     methods: set[str] = set()
-    for route in request.app.routes:
+    for route in (*request.app.routes, *request.app.state.face_routes):
         if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
             methods |= route.methods or set()
     return sorted(methods)
