@@ -103,6 +103,58 @@ def test_broken_events_name_the_field(passel: Installation, agent: str, body: An
     assert passel.client.get(f"/v1/sessions/{session['id']}/events")["events"] == []
 
 
+def places(answer: Any) -> list[str]:
+    assert answer.status_code in (404, 422), answer.text
+    readable(answer)
+    errors = answer.json()["errors"]
+    assert all(set(error) == {"loc", "msg"} and error["msg"] for error in errors)
+    return sorted(error["loc"] for error in errors)
+
+
+HELLO = [{"type": "text", "text": "hello"}]
+LATER = [*HELLO, {"type": "file", "file_id": "file_none"}]
+
+
+@pytest.mark.parametrize(
+    ("body", "broken"),
+    [
+        ({"session": {"metadata": {"k": 1}, "llm_id": 7, "zzz": 1}, "content": HELLO}, ["session.llm_id", "session.metadata.k", "session.zzz"]),
+        ({"session": {"llm_id": "none"}, "content": HELLO}, ["session.llm_id"]),
+        ({"session": {"version_id": "none"}, "content": HELLO}, ["session.version_id"]),
+        ({"session": {"storage_binding_id": "none"}, "content": HELLO}, ["session.storage_binding_id"]),
+        ({"session": {"llm_id": "none", "secrets": {"low": "x", "OK": "x", "EMPTY": ""}, "metadata": {"k" * 65: "", "v": "x" * 513}}, "content": HELLO},
+         ["session.llm_id", f"session.metadata.{'k' * 65}", "session.metadata.v", "session.secrets.EMPTY", "session.secrets.low"]),
+        ({"content": [*HELLO, {"type": "file"}, {"type": "film"}], "metadata": []}, ["content[1].file_id", "content[2]", "metadata"]),
+        ({"content": [*LATER, {"type": "image", "file_id": "file_nor_this"}]}, ["content[1].file_id", "content[2].file_id"]),
+    ],
+)  # fmt: skip
+def test_each_broken_field_is_an_entry_with_its_whole_path(passel: Installation, agent: str, body: Any, broken: list[str]) -> None:
+    answer = passel.http().post(f"/v1/agents/{agent}/messages", json={"type": "user.message", **body})
+    assert places(answer) == broken, answer.text
+
+
+def test_paths_of_other_bodies(passel: Installation, agent: str) -> None:
+    http = passel.http()
+    session = passel.client.post(f"/v1/agents/{agent}/sessions", {})["id"]
+    old = {"events": [{"type": "user.message", "content": LATER}]}
+    assert places(http.post(f"/v1/sessions/{session}/events", json=old)) == ["events[0].content[1].file_id"]
+    assert places(http.post(f"/v1/sessions/{session}/messages", json={"parts": LATER})) == ["parts[1].file_id"]
+    assert places(http.post("/v1/source-snapshots", json={"format": "zip", "sha256": "no"})) == ["format", "sha256", "size_bytes"]
+    assert places(http.post("/v1/organizations/current/api-keys", json={"labl": "x"})) == ["label", "labl"]
+    assert places(http.get("/v1/sessions", params={"limit": 0, "status": "zz"})) == ["limit", "status"]
+    assert places(http.post("/v1/agents", json=[])) == ["body"]
+    assert places(http.post("/v1/files", files={"other": ("a", b"x")})) == ["file"]
+    assert places(http.post("/v1/session-batches", json={"items": [item(agent, "x"), item("agt_other", "x")]})) == ["items[1].agent_id"]
+
+
+def test_broken_items_of_a_batch_are_told_together(passel: Installation, agent: str) -> None:
+    broken = [item(agent, "x"), {"agent_id": 1, "message": {"content": []}}, *[item(agent, "x")] * 150, {"agent_id": agent}]
+    answer = passel.http().post("/v1/session-batches", json={"items": broken, "max_concurrency": 0, "idempotencyKey": "k"})
+    assert places(answer) == ["idempotencyKey", "items[152].message", "items[1].agent_id", "items[1].message.content", "max_concurrency"]
+    many = passel.http().post("/v1/session-batches", json={"items": [{}] * 100})
+    assert len(places(many)) == 20 and "and 1" in readable(many)
+
+
 def test_a_nul_in_a_url_is_refused(passel: Installation) -> None:
     for path in ("/v1/sessions/a%00b", "/v1/sessions?metadata.k=a%00", "/v1/agents/%00/versions"):
         answer = passel.http().get(path)

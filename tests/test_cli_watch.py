@@ -72,7 +72,7 @@ def test_a_terminal_shows_the_bar_below_as_many_tasks_as_fit(passel: Installatio
     made = passel.client.post("/v1/session-batches", {"items": items, "max_concurrency": 2})
     shown = on_a_terminal(passel, 15, 80, "batch", "watch", made["batch_id"])
     frame = next(f for f in shown.split("more tasks") if "▶" in f)
-    assert frame.count("seen [") <= 2 * 10 and "... and 30 " in shown and "about" in shown and "40/40" in shown
+    assert frame.count("seen [") <= 2 * 10 and re.search(r"\.\.\. and \d+ more tasks", shown) and "about" in shown and "40/40" in shown
     assert made["batch_id"] in shown and "seen [39]" in shown, "names in brackets are names, and the last picture shows all of them"
 
 
@@ -105,7 +105,7 @@ def test_the_matrix_is_printed_also_where_nothing_was_watched(passel: Installati
     wait_for_batch(passel.client, made["batch_id"])
     table = passel_command(passel, "batch", "results", made["batch_id"], "--table").stdout.splitlines()
     assert table[0].split() == ["task", "echo", "status-400"]
-    assert table[1].startswith(odd) and "✓" in table[1] and "✗" in table[1] and "upstream says 400" in table[1]
+    assert table[1].startswith(odd) and "✓" in table[1] and "✗" in table[1] and "HTTP 400: upstream says" in table[1]
 
 
 def test_a_wrong_key_in_the_middle_says_how_to_go_on(passel: Installation, agent: str, tmp_path: Path) -> None:

@@ -323,3 +323,20 @@ def test_limits_of_many_keys_are_forgotten_when_idle() -> None:
     limits = [models.limit("org", option, f"key-{n}") for n in range(2500)]
     assert len(set(map(id, limits))) == 2500 and models.limit("org", option, "key-2499") is limits[-1]
     assert len(models._limits) <= 1000
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ('{"error": {"message": "no such model", "type": "invalid", "code": "invalid", "param": null}}', "HTTP 400: no such model (invalid)"),
+        ({"message": "as the SDK hands it on", "type": None}, "HTTP 400: as the SDK hands it on"),
+        ({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}, "request_id": "r"}, "HTTP 400: Overloaded (overloaded_error)"),
+        ('{"error": {"message": "Provider returned error", "metadata": {"raw": "why"}}}', '"raw": "why"'),
+        ('{"error": {"message": ""}}', '{"error": {"message": ""}}'),
+        ('{"detail": "not that form"}', '{"detail": "not that form"}'),
+        ("[" * 100_000, "HTTP 400: [[["),
+        ("<html>", "HTTP 400: <html>"),
+    ],
+)  # fmt: skip
+def test_an_upstream_error_is_told_in_its_words(body: Any, said: str) -> None:
+    assert said in failures.of_status(400, body, None).message

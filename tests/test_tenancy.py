@@ -26,6 +26,7 @@ BODIES: dict[str, Any] = {
     "/v1/sessions/{session_id}/events": {"type": "user.message", "content": [{"type": "text", "text": "hi"}]},
     "/v1/sessions/{session_id}/messages": {"parts": [{"type": "text", "text": "hi"}]},
     "/v1/organizations/{org_id}/api-keys": {"label": "x"},
+    "/v1/organizations/{org_id}/managed-cli-key/ensure": {"device_name": "x"},
     "/v1/organizations/{org_id}/credentials/{name}": {"value": "x"},
 }
 

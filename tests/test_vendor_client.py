@@ -69,19 +69,26 @@ def test_a_wrong_key_is_401(dari: Dari, model: PlayedModel, tmp_path: Path) -> N
     assert done.returncode == 1 and "401" in done.stderr and "Missing or invalid API key" in done.stderr
 
 
-def test_keys_and_credentials_through_its_management_commands(dari: Dari, tmp_path: Path) -> None:
+def log_in(dari: Dari, home: Path) -> Any:
+    """The client's state as if its user had logged in: our key is the token, so it asks nobody else for one."""
     org = dari.passel.client.get("/v1/organizations")["organizations"][0]
+    session = {
+        "access_token": KEY, "refresh_token": "unused", "expires_at": 4102444800, "user_id": "u", "email": "u@example.test", "display_name": None,
+    }  # fmt: skip
     state = {
         "schema_version": 1,
         "api_url": dari.passel.url,
         "current_org_id": org["id"],
         "organizations": {org["id"]: {**{k: org[k] for k in ("id", "name", "slug", "role")}, "api_key": KEY}},
-        "supabase_session": {
-            "access_token": KEY, "refresh_token": "unused", "expires_at": 4102444800, "user_id": "u", "email": "u@example.test", "display_name": None,
-        },
-    }  # fmt: skip
-    (tmp_path / "config").mkdir()
-    (tmp_path / "config" / "state.json").write_text(json.dumps(state))
+        "supabase_session": session,
+    }
+    (home / "config").mkdir()
+    (home / "config" / "state.json").write_text(json.dumps(state))
+    return org
+
+
+def test_keys_and_credentials_through_its_management_commands(dari: Dari, tmp_path: Path) -> None:
+    org = log_in(dari, tmp_path)
     assert org["slug"] in dari("org", "list").stdout
     added = dari("credentials", "add", "VENDOR_KEY", "value")
     assert added.returncode == 0, added.stderr
@@ -89,3 +96,37 @@ def test_keys_and_credentials_through_its_management_commands(dari: Dari, tmp_pa
     assert dari("credentials", "remove", "VENDOR_KEY").returncode == 0
     made = dari("api-keys", "create", "--name", "from the vendor's client")
     assert made.returncode == 0 and "dari_" in made.stdout, made.stderr
+
+
+def test_organisations_are_made_and_switched_between(dari: Dari, model: PlayedModel, tmp_path: Path) -> None:
+    org = log_in(dari, tmp_path)
+
+    def run(*arguments: str) -> Any:
+        done = dari(*arguments)
+        assert done.returncode == 0, (arguments, done.stderr)
+        return json.loads((tmp_path / "config" / "state.json").read_text())
+
+    state = run("org", "create", "Vendor's second")
+    second = state["organizations"][state["current_org_id"]]
+    assert second["name"] == "Vendor's second" and second["id"] != org["id"] and second["api_key"].startswith("dari_")
+    assert second["slug"] in dari("org", "list").stdout
+    run("credentials", "add", "SECOND", "value")
+    assert dari.passel.http(second["api_key"]).get("/v1/organizations/current/credentials").json()["credentials"][0]["name"] == "SECOND"
+
+    # what is deployed with the cached key is the second organisation's
+    del dari.environment["DARI_API_KEY"]
+    write_agent(tmp_path / "p", "second's", {"echo": {"provider": "openai", "model": "echo", "base_url": f"{model.url}/v1"}})
+    run("deploy", str(tmp_path / "p"))
+    assert len(dari.passel.http(second["api_key"]).get("/v1/agents").json()["agents"]) == 1
+
+    first = run("org", "switch", org["slug"])["organizations"][org["id"]]["api_key"]
+    assert first != KEY and dari.passel.http(first).get("/v1/agents").status_code == 200
+    again = run("org", "switch", second["id"])["organizations"][second["id"]]["api_key"]
+    assert again != second["api_key"] and dari.passel.http(second["api_key"]).get("/v1/agents").status_code == 401
+    unknown = dari("org", "switch", "nobody's")
+    assert unknown.returncode == 1 and "Unknown organization" in unknown.stderr
+
+
+def test_its_login_says_how_to_get_a_key(dari: Dari) -> None:
+    done = dari("auth", "login")
+    assert done.returncode == 1 and "passel keys create" in done.stderr

@@ -54,6 +54,9 @@ class EchoPlanner:
     def pack(self, item: dict[str, Any]) -> bytes:
         return orjson.dumps(item, option=orjson.OPT_APPEND_NEWLINE)
 
+    def identity(self, item: dict[str, Any], line: bytes) -> bytes:
+        return line
+
     def unpack(self, line: bytes) -> dict[str, Any]:
         return orjson.loads(line)
 

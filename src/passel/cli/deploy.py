@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from passel.cli.client import DEFAULT_URL, Client, Key, Url
-from passel.cli.output import CommandError, print_json
+from passel.cli.output import CommandError, note, print_json
 
 _SKIPPED = {".dari", ".git", ".pytest_cache", ".venv", "__pycache__", "node_modules", ".DS_Store"}
 
@@ -32,6 +32,8 @@ def deploy(
     if json_output:
         print_json(published)
         return
+    for warning in published.get("warnings", []):
+        note(f"warning: {warning}")
     made = "created" if published["created"] else "updated"
     print(f"{made} agent {published['name']} ({published['agent_id']}), active version {published['version_id']}")
 

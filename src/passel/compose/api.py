@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 from starlette.types import Scope
 
 from passel import __version__
@@ -26,7 +26,8 @@ from passel.faces.kit import errors
 from passel.faces.kit.auth import Authenticator, RequireKey
 from passel.faces.kit.json import json_response
 from passel.faces.kit.limits import BodyLimit, CleanUrl, RequestId
-from passel.services.deps import Deps
+from passel.faces.kit.reference_page import reference_page
+from passel.services.deps import PLATFORM, Deps
 from passel.store.database import is_passing
 from passel.store.schema import current_revision, newest_revision
 
@@ -36,8 +37,10 @@ log = structlog.get_logger()
 def build_app(deps: Deps, settings: Settings) -> FastAPI:
     app = FastAPI(title="Passel", version=__version__, redirect_slashes=False, docs_url=None, redoc_url=None, strict_content_type=False)
     app.state.deps = deps
+    app.state.authenticator = Authenticator(deps)
     dari.mount(app)
     _mount_health(app, deps)
+    _mount_front(app)
     app.add_exception_handler(PasselError, errors.on_passel_error)
     app.add_exception_handler(RequestValidationError, errors.on_validation_error)
     app.add_exception_handler(HTTPException, errors.on_http_error)
@@ -48,7 +51,7 @@ def build_app(deps: Deps, settings: Settings) -> FastAPI:
     document = app.openapi
     app.openapi = lambda: dari.complete_openapi(document()) if app.openapi_schema is None else app.openapi_schema
     app.add_middleware(BodyLimit, limit_of=partial(_body_limit, deps))
-    app.add_middleware(RequireKey, authenticator=Authenticator(deps), public=_is_public)
+    app.add_middleware(RequireKey, authenticator=app.state.authenticator, public=_is_public, scope=PLATFORM)
     app.add_middleware(CleanUrl)
     app.add_middleware(RequestId)
     return app
@@ -90,6 +93,17 @@ def _mount_health(app: FastAPI, deps: Deps) -> None:
         if revision != newest:
             return errors.error_response(Unavailable(f"the schema is {revision}, this server needs {newest}: run `passel migrate`"))
         return json_response({"status": "ready", "revision": revision})
+
+
+def _mount_front(app: FastAPI) -> None:
+    @app.get("/", include_in_schema=False)
+    async def front() -> Response:
+        """What answers here, and where to read on."""
+        return json_response({"name": app.title, "version": app.version, "openapi": "/openapi.json", "docs": "/docs"})
+
+    @app.get("/docs", include_in_schema=False)
+    async def page() -> Response:
+        return HTMLResponse(reference_page(app.openapi()))
 
 
 class _Server(uvicorn.Server):

@@ -59,6 +59,9 @@ async def open_deps(settings: Settings, *, name: str, connections: int) -> Deps:
         limits=settings.limits,
         allow_private_urls=settings.private_urls_allowed,
         hide_foreign=settings.hide_foreign,
+        strict_idempotency=settings.strict_idempotency,
+        key_providers=frozenset(settings.server_keys),
+        models_dir=settings.models_dir,
         public_url=settings.public_url,
     )
 

@@ -79,6 +79,9 @@ class Settings(BaseSettings):
         None, description="Whether a manifest's base_url may lead to private addresses. Default: only while the API listens on loopback."
     )
     hide_foreign: bool = Field(False, description="Answer 404 instead of 403 for what belongs to another organisation.")
+    strict_idempotency: bool = Field(
+        False, description="Answer 422 to a known idempotency key with another body, instead of the first request's answer."
+    )
     log_format: str = Field("auto", pattern="^(auto|text|json)$", description="Logs on stderr: text, json, or auto (text on a terminal).")
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="The least severe log lines to write.")
 
@@ -122,11 +125,23 @@ class Settings(BaseSettings):
     takeover_after: float = Field(6, ge=1, description="Seconds of silence after which a worker's messages are taken over.")
     drain_seconds: float = Field(10, ge=0, description="Seconds that a stopping worker lets its messages finish before it hands them back.")
 
-    max_body_mib: int = Field(64, ge=1, description="Largest JSON body of a batch; other JSON bodies may have 4 MiB.")
+    max_body_mib: int = Field(64, ge=1, description="Largest JSON body of a batch.")
     max_batch_items: int = Field(10_000, ge=1, description="Most items of a batch sent as JSON.")
     max_stream_items: int = Field(1_000_000, ge=1, description="Most items of a batch sent as NDJSON.")
     max_bundle_mib: int = Field(100, ge=1, description="Largest source bundle, packed.")
     max_file_mib: int = Field(100, ge=1, description="Largest uploaded file.")
+    unused_file_hours: float = Field(24, gt=0, description="Hours after which an uploaded file that no message names is removed.")
+    max_json_mib: int = Field(4, ge=1, description="Largest JSON body of all other calls.")
+    max_item_mib: int = Field(16, ge=1, description="Largest item of a batch.")
+    max_unpacked_mib: int = Field(500, ge=1, description="Largest source bundle, unpacked.")
+    max_bundle_entries: int = Field(20_000, ge=1, description="Most entries of a source bundle.")
+    max_prompt_kib: int = Field(256, ge=1, description="Largest system prompt.")
+    max_secrets: int = Field(100, ge=0, description="Most secrets of a session.")
+    max_secret_kib: int = Field(64, ge=1, description="Longest secret of a session and longest credential, in KiB of characters.")
+    max_metadata: int = Field(50, ge=0, description="Most metadata entries of a session.")
+    max_metadata_key: int = Field(64, ge=1, le=512, description="Longest key of them, in characters.")
+    max_metadata_value: int = Field(512, ge=0, le=65536, description="Longest value of them, in characters.")
+    max_waiting_messages: int = Field(100, ge=1, description="Most messages that wait in one session.")
 
     @classmethod
     def settings_customise_sources(
@@ -177,6 +192,17 @@ class Settings(BaseSettings):
             stream_items=self.max_stream_items,
             bundle_bytes=self.max_bundle_mib * MIB,
             file_bytes=self.max_file_mib * MIB,
+            body_bytes=self.max_json_mib * MIB,
+            item_bytes=self.max_item_mib * MIB,
+            unpacked_bytes=self.max_unpacked_mib * MIB,
+            bundle_entries=self.max_bundle_entries,
+            prompt_bytes=self.max_prompt_kib * 1024,
+            secrets=self.max_secrets,
+            secret_chars=self.max_secret_kib * 1024,
+            metadata_entries=self.max_metadata,
+            metadata_key_chars=self.max_metadata_key,
+            metadata_value_chars=self.max_metadata_value,
+            waiting_messages=self.max_waiting_messages,
         )
 
     def environment(self) -> dict[str, str]:

@@ -19,13 +19,15 @@ from passel.core.context import Workload
 from passel.core.faults import FaultPolicy
 from passel.engine.attempt import Attempts
 from passel.engine.claims import Claimer, Gate, SuspectClaimer
-from passel.engine.duties import Auditor, Canceller, Evictor, Feeder, Waker
+from passel.engine.duties import Auditor, Canceller, Evictor, Feeder, Sweeper, Waker
 from passel.engine.duty import Duty
 from passel.engine.journal import Journal
 from passel.engine.liveness import Presence, Reaper
 from passel.engine.quarantine import Quarantine, Until
 from passel.engine.worker import Worker
+from passel.services.agents.sweeping import StaleSnapshots
 from passel.services.deps import Deps
+from passel.services.files import UnusedFiles
 from passel.store.database import Database, is_passing, pause_before_retry
 from passel.store.schema import current_revision, newest_revision
 
@@ -131,6 +133,7 @@ class _Assembly:
             Auditor(db, clock, capacity),
             Reaper(db, clock, capacity, self._presence, takeover_after),
             self._evictor,
+            Sweeper(db, [StaleSnapshots(self._deps), UnusedFiles(self._deps, timedelta(hours=settings.unused_file_hours))]),
         ]
         if quarantine:
             run = _Process(quarantine, settings)

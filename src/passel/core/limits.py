@@ -1,4 +1,5 @@
-"""The limits that use cases check (decision 9 of the `dari` contract). A face's request models hold those of single fields."""
+"""The limits that use cases check, each of them a setting (decision 9 of the `dari` contract). What belongs to the wire
+format itself, such as the length of a name, is in a face's request models."""
 
 from dataclasses import dataclass
 
@@ -19,4 +20,8 @@ class Limits:
     file_bytes: int = 100 * MIB
     secrets: int = 100
     secret_chars: int = 64 * 1024
+    metadata_entries: int = 50
+    metadata_key_chars: int = 64
+    metadata_value_chars: int = 512
+    prompt_bytes: int = 256 * 1024
     waiting_messages: int = 100

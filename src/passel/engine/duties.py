@@ -1,8 +1,9 @@
 """The duties of a worker. Each takes an advisory lock, so one process at a time does the work; none is a leader."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from typing import Any, Protocol
 
 import structlog
 
@@ -12,11 +13,12 @@ from passel.engine.attempt import Attempts
 from passel.engine.duty import Duty
 from passel.store import admission, attempts, cancelling, waking, workers
 from passel.store.admission import Capacity
-from passel.store.database import Database
+from passel.store.database import Database, WriteConnection
 
 log = structlog.get_logger()
 
 _FEEDER, _WAKER, _CANCELLER, _AUDITOR = 7_254_101, 7_254_102, 7_254_103, 7_254_105
+_SWEEPER = 7_254_110
 _AT_ONCE = 500
 
 
@@ -138,3 +140,33 @@ class Auditor(Duty):
         async with self._db.write() as c:
             if wrong := await admission.recount_lanes(c):
                 log.error("lanes had a wrong number of places taken and were set right", lanes=wrong)
+
+
+class Sweep(Protocol):
+    """One kind of rubbish. `doom` marks some of it in a short transaction, so that nothing can refer to it any more;
+    `remove` then takes away what it lies in, and may be called again for what is gone."""
+
+    async def doom(self, c: WriteConnection, limit: int) -> Sequence[Any]: ...
+
+    async def remove(self, doomed: Sequence[Any]) -> None: ...
+
+
+class Sweeper(Duty):
+    """Removes what nobody can need any more."""
+
+    interval = 60.0
+
+    def __init__(self, db: Database, sweeps: Sequence[Sweep]) -> None:
+        super().__init__()
+        self._db, self._sweeps = db, sweeps
+
+    async def tick(self) -> None:
+        for sweep in self._sweeps:
+            more = True
+            while more and not self.stopping:
+                async with self._db.write() as c:
+                    alone = await c.fetchval("try_duty_lock", _SWEEPER)
+                    doomed = await sweep.doom(c, _AT_ONCE) if alone else []
+                if doomed:
+                    await sweep.remove(doomed)
+                more = len(doomed) == _AT_ONCE

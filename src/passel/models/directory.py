@@ -9,7 +9,7 @@ from typing import Any
 
 from passel.core.llm.options import ANTHROPIC, LOCAL, LlmOption, fingerprint
 from passel.core.llm.retry import Fault, ModelFailure
-from passel.models import wire
+from passel.models import failures, wire
 from passel.models.limiter import AdaptiveLimit
 from passel.models.network import Network, PrivateAddress
 from passel.models.questions import Answer, Question
@@ -61,7 +61,13 @@ class ModelDirectory:
             await asyncio.to_thread(importlib.import_module, "passel.models.hosted")  # seconds, of which the loop has none
 
     async def ask(self, option: LlmOption, api_key: str | None, question: Question) -> Answer:
-        """One call. Raises `ModelFailure` when there is no answer."""
+        """One call. Raises `ModelFailure`, which names the model and its address, when there is no answer."""
+        try:
+            return await self._ask(option, api_key, question)
+        except ModelFailure as failure:
+            raise failures.placed(failure, option.place) from failure
+
+    async def _ask(self, option: LlmOption, api_key: str | None, question: Question) -> Answer:
         base_url = await self._local_url(option.model) if option.provider == LOCAL else option.base_url
         try:
             session = self._network.session(base_url, trusted=option.provider == LOCAL)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 import aiohttp
 
@@ -12,17 +13,39 @@ from passel.models.network import PrivateAddress
 
 _MAX_MESSAGE = 2000
 _MAX_RETRY_AFTER = 600.0
+_USUAL = {"message", "type", "code", "param"}
 
 
 def of_status(status: int, said: object, headers: Mapping[str, str] | None) -> ModelFailure:
     """A provider's answer that is no answer. `said` is its body, as text or decoded."""
     text = said if isinstance(said, str) else json.dumps(said, default=str, ensure_ascii=False)
-    message = f"HTTP {status}: {text}"[:_MAX_MESSAGE]
+    message = f"HTTP {status}: {_words(said) or text}"[:_MAX_MESSAGE]
     if status in (429, 503, 529) and "insufficient_quota" not in text:
         return ModelFailure(Fault.OVERLOADED, message, status, retry_after(headers or {}))
     if status >= 500 or status in (408, 409, 425):
         return ModelFailure(Fault.BROKEN, message, status, retry_after(headers or {}))
     return ModelFailure(Fault.REFUSED, message, status)
+
+
+def _words(said: object) -> str | None:
+    """What an error body of the usual form says to people. None for one that says more than that, which is shown whole."""
+    try:
+        body: Any = json.loads(said) if isinstance(said, str) else said
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(body, dict) or not set(body) <= _USUAL | {"error", "request_id"}:
+        return None
+    error: Any = body.get("error", body)
+    if not isinstance(error, dict) or not set(error) <= _USUAL or not isinstance(error.get("message"), str) or not error["message"]:
+        return None
+    kinds = [error[name] for name in ("type", "code") if isinstance(error.get(name), str)]
+    return f"{error['message']} ({', '.join(dict.fromkeys(kinds))})" if kinds else error["message"]
+
+
+def placed(failure: ModelFailure, place: str) -> ModelFailure:
+    """The failure with the model and the address that it came from before what was said."""
+    message = f"{place}: {failure.message}"[:_MAX_MESSAGE]
+    return ModelFailure(failure.fault, message, failure.status, failure.retry_after, sent=failure.sent)
 
 
 def of_timeout(seconds: float) -> ModelFailure:

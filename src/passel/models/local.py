@@ -84,6 +84,11 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def is_path(model: str) -> bool:
+    """Whether the name of a local model is the path of its file."""
+    return "/" in model or model.endswith(".gguf")
+
+
 class LocalModels:
     """The servers of this process. `parallel` answers at once each model."""
 
@@ -117,7 +122,7 @@ class LocalModels:
         return xllamacpp.Server(params)
 
     def _path(self, model: str) -> Path:
-        if "/" in model or model.endswith(".gguf"):
+        if is_path(model):
             path = Path(model)
             if not path.is_file():
                 raise LocalModelError(f"there is no model file {model}")

@@ -1,5 +1,7 @@
-"""What a call cost, by `genai-prices`. A local model costs nothing; an unknown one has no price, which is not zero."""
+"""What a call cost: by the price in the manifest, or else by `genai-prices`. A local model costs nothing; an unknown
+one has no price, which is not zero."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -26,8 +28,20 @@ def _price(provider: str, model: str, tokens: tuple[int, int, int, int], day: st
     return Decimal(genai_prices.calc_price(given, model, provider_id=provider).total_price)
 
 
+def _agreed(price: Mapping[str, float], input_tokens: int, output_tokens: int, cached: int) -> Decimal:
+    """By the manifest's own price. What it does not say of the cache costs what other input does."""
+    # numbers of a manifest are meant as they are written: 0.15 is no binary fraction
+    full, out = Decimal(str(price["input_per_million"])), Decimal(str(price["output_per_million"]))
+    from_cache = Decimal(str(price["cached_input_per_million"])) if "cached_input_per_million" in price else full
+    cached = min(cached, input_tokens)
+    return (full * (input_tokens - cached) + from_cache * cached + out * output_tokens) / 1_000_000
+
+
 def price(option: LlmOption, input_tokens: int, output_tokens: int, cache_read: int, cache_write: int, now: datetime) -> Decimal | None:
-    """US dollars, exact; None when no price is known. A base URL of one's own has the price of nobody's list."""
+    """US dollars, exact; None when no price is known. A base URL of one's own has the price of nobody's list.
+    `cache_read` and `cache_write` are part of `input_tokens`."""
+    if option.price is not None:
+        return _agreed(option.price, input_tokens, output_tokens, cache_read)
     if option.provider == LOCAL:
         return Decimal(0)
     if option.base_url is not None or not _has_price(option.provider, option.model):

@@ -1,16 +1,22 @@
-"""Organisations, API keys and credentials."""
+"""Organisations, API keys and credentials.
+
+An organisation that was made with a key belongs to the organisation of that key, and may itself own others. Keys manage
+their own organisation and those that it owns: downwards only, never up or sideways. What an organisation works on
+(agents, sessions, batches, files) only its own keys see.
+"""
 
 import hashlib
 import re
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from passel.core.errors import Conflict, Forbidden, Invalid, NotFound, Unauthenticated, Unavailable, Unprocessable
-from passel.core.ids import OrgId
+from passel.core.ids import KeyId, OrgId
 from passel.core.secrets import SECRET_NAME
 from passel.core.text import require_storable
-from passel.services.deps import Caller, Deps
+from passel.services.deps import PLATFORM, Caller, Deps
 from passel.store import accounts as store
 from passel.store.accounts import ApiKey, Credential, Organisation
 from passel.store.database import is_passing
@@ -22,10 +28,11 @@ _KEY_FORM = re.compile(r"[\x21-\x7e]{8,256}")
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
-    """The only time that the secret is known in full."""
+    """The only time that the secret is known in full. `replaced` is the key that it takes the place of."""
 
     key: ApiKey
     secret: str
+    replaced: KeyId | None = None
 
 
 def _hash(secret: str) -> bytes:
@@ -47,12 +54,12 @@ async def ensure_first_key(deps: Deps, given: str | None) -> NewKey | None:
             return None
         org = Organisation(deps.ids.org(), "Default", "default", deps.now())
         await store.insert_organisation(c, org)
-        return await _insert_key(deps, c, org.id, "first key", given)
+        return await _insert_key(deps, c, org.id, "first key", given=given)
 
 
-async def create_organisation(deps: Deps, name: str) -> Organisation:
+async def create_organisation(deps: Deps, name: str, owner_id: OrgId | None = None) -> Organisation:
     require_storable(name, "name")
-    org = Organisation(deps.ids.org(), name, f"{_slug(name)}-{secrets.token_hex(3)}", deps.now())
+    org = Organisation(deps.ids.org(), name, f"{_slug(name)}-{secrets.token_hex(3)}", deps.now(), owner_id)
     async with deps.db.write() as c:
         await store.insert_organisation(c, org)
     return org
@@ -64,7 +71,7 @@ async def list_organisations(deps: Deps) -> list[Organisation]:
 
 
 async def find_organisation(deps: Deps, id_or_slug: str | None) -> Organisation:
-    """By id or slug; without one, the only organisation there is."""
+    """By id or slug; without one, the only organisation that no other owns."""
     async with deps.db.read() as c:
         if id_or_slug is not None:
             found = await store.find_organisation(c, id_or_slug)
@@ -72,21 +79,63 @@ async def find_organisation(deps: Deps, id_or_slug: str | None) -> Organisation:
                 raise NotFound(f"no such organisation: {id_or_slug}")
             return found
         every = await store.list_organisations(c)
-    if len(every) != 1:
+    roots = [org for org in every if org.owner_id is None]
+    if len(roots) != 1:
         slugs = ", ".join(org.slug for org in every) or "none yet: start `passel serve` once"
         raise Conflict(f"name the organisation; there are {slugs}")
-    return every[0]
+    return roots[0]
 
 
-async def create_key(deps: Deps, org_id: OrgId, label: str) -> NewKey:
+async def list_own_organisations(deps: Deps, caller: Caller) -> list[Organisation]:
+    """The caller's own first, then those that it owns."""
+    async with deps.db.read() as c:
+        return await store.list_owned_organisations(c, caller.org_id)
+
+
+async def managed_organisation(deps: Deps, caller: Caller, org_id: str) -> OrgId:
+    """`org_id` of a path, where `current` names the caller's own. Raises `NotFound`, or `Forbidden` for one that the
+    caller does not own."""
+    if org_id in ("current", caller.org_id):
+        return caller.org_id
+    require_storable(org_id, "org_id")
+    async with deps.db.read() as c:
+        owned = await store.is_owned_by(c, org_id, caller.org_id)
+    if owned is None or (not owned and deps.hide_foreign):
+        raise NotFound("no such organisation")
+    if not owned:
+        raise Forbidden("this organisation is another one than the key's, and not owned by it")
+    return OrgId(org_id)
+
+
+async def create_key(deps: Deps, org_id: OrgId, label: str, scopes: Sequence[str] = (PLATFORM,)) -> NewKey:
     require_storable(label, "label")
     async with deps.db.write() as c:
-        return await _insert_key(deps, c, org_id, label, None)
+        return await _insert_key(deps, c, org_id, label, scopes)
 
 
-async def _insert_key(deps: Deps, c: store.WriteConnection, org_id: OrgId, label: str, given: str | None) -> NewKey:
+async def ensure_device_key(deps: Deps, org_id: OrgId, device_name: str) -> NewKey:
+    """Another managed key for a device, in place of the one that it had: secrets are not kept, so the same one cannot
+    be told again."""
+    require_storable(device_name, "device_name")
+    async with deps.db.write() as c:
+        await store.lock_organisation(c, org_id)
+        replaced = await store.revoke_device_key(c, org_id, device_name, deps.now())
+        new = await _insert_key(deps, c, org_id, device_name, device_name=device_name)
+    return NewKey(new.key, new.secret, replaced)
+
+
+async def _insert_key(
+    deps: Deps,
+    c: store.WriteConnection,
+    org_id: OrgId,
+    label: str,
+    scopes: Sequence[str] = (PLATFORM,),
+    *,
+    given: str | None = None,
+    device_name: str | None = None,
+) -> NewKey:
     secret = given or KEY_PREFIX + secrets.token_urlsafe(32)
-    key = ApiKey(org_id, deps.ids.key(), label, secret[:9], deps.now(), None, None)
+    key = ApiKey(org_id, deps.ids.key(), label, secret[:9], sorted(set(scopes)), device_name, deps.now(), None, None)
     await store.insert_api_key(c, key, _hash(secret))
     return NewKey(key, secret)
 
@@ -107,7 +156,7 @@ async def authenticate(deps: Deps, secret: str | None) -> Caller:
         raise
     if key is None:
         raise Unauthenticated("Missing or invalid API key")
-    return Caller(key.org_id, key.id)
+    return Caller(key.org_id, key.id, tuple(key.scopes))
 
 
 async def list_keys(deps: Deps, org_id: OrgId) -> list[ApiKey]:
@@ -121,13 +170,6 @@ async def revoke_key(deps: Deps, org_id: OrgId, key_id: str) -> ApiKey:
     if key is None:
         raise NotFound(f"no such API key: {key_id}")
     return key
-
-
-def own_organisation(caller: Caller, org_id: str) -> OrgId:
-    """`org_id` of a path, where `current` names the caller's own."""
-    if org_id not in ("current", caller.org_id):
-        raise Forbidden("this organisation is another one than the key's")
-    return caller.org_id
 
 
 async def put_credential(deps: Deps, org_id: OrgId, name: str, value: str) -> tuple[Credential, bool]:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
+from passel.core.errors import Unprocessable
 from passel.core.ids import LaneId, OrgId
 from passel.services.deps import Caller, Deps, require_own
 from passel.services.intake import Intake
@@ -59,6 +60,14 @@ async def create(deps: Deps, caller: Caller, planner: Planner[R], intake: Intake
             batch = await store.find_batch_by_key(c, caller.org_id, planner.kind, key or "")
     assert batch is not None
     return Made(batch, replayed=not fresh)
+
+
+def require_same(deps: Deps, known: Batch, intake: Intake[R], max_concurrency: int | None) -> None:
+    """Raises `Unprocessable` when the server is strict and the batch of a known key was made of something else."""
+    if deps.strict_idempotency and (known.request_hash, known.max_concurrency) != (intake.digest, max_concurrency):
+        raise Unprocessable(
+            f"this idempotency_key made {known.id} of another body before: use a new key, or mode complete_missing", field="idempotency_key"
+        )
 
 
 async def ensure_lanes(deps: Deps, org_id: OrgId, names: Iterable[str]) -> dict[str, LaneId]:

@@ -1,7 +1,9 @@
 """What use cases work with, and on whose behalf."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 
 from passel.blobs import BlobStore
 from passel.core.clock import Clock
@@ -12,9 +14,15 @@ from passel.services.vault import Vault
 from passel.store.admission import Capacity
 from passel.store.database import Database
 
+PLATFORM, ROUTING = "platform", "routing"
+"""Scopes of API keys. Everything that this server does needs the first; the second is for model routers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Deps:
+    """`key_providers` are the providers that the server has keys of, `models_dir` is where its local models lie. With
+    `strict_idempotency` a known key with another body is refused."""
+
     db: Database
     blobs: BlobStore
     clock: Clock
@@ -24,6 +32,9 @@ class Deps:
     limits: Limits = field(default_factory=Limits)
     allow_private_urls: bool = False
     hide_foreign: bool = False
+    strict_idempotency: bool = False
+    key_providers: frozenset[str] = frozenset()
+    models_dir: Path | None = None
     public_url: str | None = None
 
     def now(self) -> datetime:
@@ -32,8 +43,11 @@ class Deps:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
+    """The organisation that acts, by which key, and what that key is for."""
+
     org_id: OrgId
     key_id: KeyId
+    scopes: Sequence[str] = (PLATFORM,)
 
 
 def require_own(deps: Deps, caller: Caller, owner: OrgId | None, what: str) -> None:

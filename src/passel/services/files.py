@@ -1,16 +1,17 @@
 """Uploaded files that messages refer to."""
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
-from passel.core.errors import NotFound, TooLarge, Unprocessable
+from passel.core.errors import FieldError, NotFound, TooLarge, Unprocessable
 from passel.core.ids import OrgId
 from passel.core.text import require_storable
 from passel.services.deps import Caller, Deps
 from passel.store import files as store
-from passel.store.database import ReadConnection
+from passel.store.database import ReadConnection, WriteConnection
 from passel.store.files import File
 
 IMAGES = {"image/png", "image/jpeg", "image/gif", "image/webp"}
@@ -43,14 +44,10 @@ async def upload(deps: Deps, caller: Caller, filename: str, data: bytes) -> File
     require_storable(leaf, "filename")
     digest = hashlib.sha256(data).hexdigest()
     file = File(caller.org_id, deps.ids.file(), leaf, sniff(data), len(data), digest, deps.now())
-    await deps.blobs.put(path_of(file), data)
+    await deps.blobs.put(file.blob_path, data)
     async with deps.db.write() as c:
         await store.insert_file(c, file)
     return file
-
-
-def path_of(file: File) -> str:
-    return f"files/{file.org_id}/{file.id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,28 +57,61 @@ class KnownFiles:
     org_id: OrgId
     files: dict[str, File]
 
-    def problem(self, content: Sequence[dict[str, Any]]) -> tuple[str, str] | None:
-        """What is wrong with the first bad block: `missing` or `unusable`, and a sentence."""
-        for block in content:
+    def problems(self, content: Sequence[dict[str, Any]]) -> list[FieldError]:
+        """What is wrong with each bad block."""
+        found: list[FieldError] = []
+        for n, block in enumerate(content):
             if block["type"] == "text":
                 continue
-            file = self.files.get(block["file_id"])
-            if file is None or file.org_id != self.org_id:
-                return "missing", f"there is no file {block['file_id']}"
-            if block["type"] == "image" and file.media_type not in IMAGES:
-                return "unusable", f"{file.filename} ({file.id}) is no image: png, jpeg, gif and webp are"
-        return None
+            where, file = f"content[{n}].file_id", self._find(block)
+            if file is None:
+                found.append(FieldError(where, f"there is no file {block['file_id']}"))
+            elif block["type"] == "image" and file.media_type not in IMAGES:
+                found.append(FieldError(where, f"{file.filename} ({file.id}) is no image: png, jpeg, gif and webp are"))
+        return found
 
-    def require(self, content: Sequence[dict[str, Any]]) -> None:
-        problem = self.problem(content)
-        if problem:
-            kind, sentence = problem
-            raise (NotFound if kind == "missing" else Unprocessable)(sentence, field="content")
+    def require(self, content: Sequence[dict[str, Any]], place: str = "content") -> None:
+        """Raises `NotFound` or `Unprocessable`. `place` is where the blocks stand in the body."""
+        problems = self.problems(content)
+        if problems:
+            missing = any(block["type"] != "text" and self._find(block) is None for block in content)
+            told = [replace(problem, loc=problem.loc.replace("content", place, 1)) for problem in problems]
+            raise (NotFound if missing else Unprocessable)("; ".join(problem.msg for problem in told[:3]), errors=told)
+
+    def _find(self, block: dict[str, Any]) -> File | None:
+        file = self.files.get(block["file_id"])
+        return file if file is not None and file.org_id == self.org_id else None
 
 
 def named_files(content: Sequence[dict[str, Any]]) -> set[str]:
     return {block["file_id"] for block in content if block["type"] != "text"}
 
 
+async def use(c: WriteConnection, org_id: OrgId, file_ids: Iterable[str], now: datetime) -> KnownFiles:
+    """The files that a message or a batch names, which stay for good from now on."""
+    named = sorted(file_ids)
+    if named:
+        await store.use_files(c, org_id, named, now)
+    return await look_up(c, org_id, named)
+
+
 async def look_up(c: ReadConnection, org_id: OrgId, file_ids: Sequence[str]) -> KnownFiles:
     return KnownFiles(org_id, await store.find_files(c, org_id, list(file_ids)) if file_ids else {})
+
+
+@dataclass(frozen=True, slots=True)
+class UnusedFiles:
+    """Sweeps files that nothing has named for `keep`. Their bytes go before their rows, so that a sweep that breaks off
+    leaves nothing that the next one would not find."""
+
+    deps: Deps
+    keep: timedelta
+
+    async def doom(self, c: WriteConnection, limit: int) -> list[File]:
+        return await store.doom_files_if_unused(c, self.deps.now() - self.keep, limit)
+
+    async def remove(self, doomed: Sequence[File]) -> None:
+        for file in doomed:
+            await self.deps.blobs.delete(file.blob_path)
+        async with self.deps.db.write() as c:
+            await store.delete_files_if_doomed(c, [file.id for file in doomed])

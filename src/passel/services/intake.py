@@ -39,7 +39,7 @@ class Intake(Generic[R]):
         for item in items:
             await self._planner.learn(self.count, item)
             line = self._planner.pack(item)
-            self._digest.update(line)
+            self._digest.update(self._planner.identity(item, line))
             with _disk_may_be_full():
                 self._spool.write(line)
             self.count += 1

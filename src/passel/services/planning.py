@@ -65,6 +65,11 @@ class Planner(Protocol[R]):
         """A checked item as one line, without secrets in clear."""
         ...
 
+    def identity(self, item: R, line: bytes) -> bytes:
+        """What is the same when the same item is sent again; `line` is the packed one, in which sealed secrets differ
+        each time."""
+        ...
+
     def unpack(self, line: bytes) -> R: ...
 
     def again(self, asked: dict[str, Any]) -> R:

@@ -1,11 +1,10 @@
 """Sessions of any kind: reading them, and adding a message to one."""
 
-import hashlib
 import json
 from dataclasses import dataclass
 from typing import Any
 
-from passel.core.errors import Conflict
+from passel.core.errors import Conflict, Unprocessable
 from passel.core.events import Event, message_requested
 from passel.services.deps import Caller, Deps, require_own
 from passel.store import admission
@@ -24,11 +23,25 @@ class Sent:
     replayed: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Once:
+    """A request that is made once: its idempotency key, within what the key counts, and a digest of what is asked."""
+
+    scope: str
+    key: str
+    digest: str
+
+
+def once(deps: Deps, scope: str, key: str | None, *asked: Any) -> Once | None:
+    """None without a key. The digest is signed, since there may be secrets in what is asked."""
+    return None if key is None else Once(scope, key, deps.vault.sign(json.dumps(asked, sort_keys=True)))
+
+
 async def add_request(
-    deps: Deps, caller: Caller, c: WriteConnection, session: LockedSession, request: dict[str, Any], scope: str, key: str | None
+    deps: Deps, caller: Caller, c: WriteConnection, session: LockedSession, request: dict[str, Any], once: Once | None
 ) -> Sent:
-    """Append a request to a session whose lock is held: it runs at once, or behind those before it. `key` is remembered
-    within `scope`."""
+    """Append a request to a session whose lock is held: it runs at once, or behind those before it. It is remembered
+    as `once`."""
     if session.closed:
         raise Conflict(f"this session is {session.closed} and takes no more messages")
     if await store.count_waiting(c, session.id) >= deps.limits.waiting_messages:
@@ -38,22 +51,21 @@ async def add_request(
     event, message = await store.add_message(
         c, session, message_id, message_requested(request), lanes[session.lane], deps.now(), deps.capacity
     )
-    if key is not None:
-        await store.remember_key(c, caller.org_id, scope, key, _digest(request), event, deps.now())
+    if once is not None:
+        await store.remember_key(c, caller.org_id, once.scope, once.key, once.digest, event, deps.now())
     found = await store.find_session(c, session.id)
     assert found is not None
     return Sent(event, message, found, replayed=False)
 
 
-def _digest(request: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
-
-
-async def replay(c: WriteConnection, scope: str, key: str) -> Sent | None:
-    """What a request with this key was answered with; None when the key is new."""
-    known = await store.recall_key(c, scope, key)
+async def replay(deps: Deps, c: WriteConnection, once: Once) -> Sent | None:
+    """What a request with this key was answered with; None when the key is new. Raises `Unprocessable` when the server
+    is strict and something else is asked now."""
+    known = await store.recall_key(c, once.scope, once.key)
     if known is None:
         return None
+    if deps.strict_idempotency and known.request_hash != once.digest:
+        raise Unprocessable("this Idempotency-Key came with another body before: use a new key", field="Idempotency-Key")
     event = await store.find_event(c, known.session_id, known.seq)
     session = await store.find_session(c, known.session_id)
     assert event is not None and session is not None and event.message_id is not None

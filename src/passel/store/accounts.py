@@ -14,16 +14,20 @@ class Organisation:
     name: str
     slug: str
     created_at: datetime
+    owner_id: OrgId | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """`prefix` is the visible start of the secret; the secret itself is stored as a hash only."""
+    """`prefix` is the visible start of the secret; the secret itself is stored as a hash only. A key with a
+    `device_name` is managed: that device gets another one whenever it asks."""
 
     org_id: OrgId
     id: KeyId
     label: str
     prefix: str
+    scopes: Sequence[str]
+    device_name: str | None
     created_at: datetime
     last_used_at: datetime | None
     revoked_at: datetime | None
@@ -43,7 +47,7 @@ async def first_organisation(c: ReadConnection) -> OrgId | None:
 
 
 async def insert_organisation(c: WriteConnection, org: Organisation) -> None:
-    await c.execute("insert_organisation", org.id, org.name, org.slug, org.created_at)
+    await c.execute("insert_organisation", org.id, org.name, org.slug, org.created_at, org.owner_id)
 
 
 async def list_organisations(c: ReadConnection) -> list[Organisation]:
@@ -55,8 +59,23 @@ async def find_organisation(c: ReadConnection, id_or_slug: str) -> Organisation 
     return Organisation(**row) if row else None
 
 
+async def list_owned_organisations(c: ReadConnection, org_id: OrgId) -> list[Organisation]:
+    """The organisation itself first, then those that it owns, directly or through others."""
+    return [Organisation(**row) for row in await c.fetch("list_owned_organisations", org_id)]
+
+
+async def is_owned_by(c: ReadConnection, org_id: str, owner_id: OrgId) -> bool | None:
+    """Whether `org_id` is `owner_id` or owned by it; None when there is no such organisation."""
+    return await c.fetchval("is_owned_by", org_id, owner_id)
+
+
+async def lock_organisation(c: WriteConnection, org_id: OrgId) -> None:
+    """What is made once in an organisation is made by one at a time."""
+    await c.fetchval("lock_organisation", org_id)
+
+
 async def insert_api_key(c: WriteConnection, key: ApiKey, secret_hash: bytes) -> None:
-    await c.execute("insert_api_key", key.org_id, key.id, key.label, key.prefix, secret_hash, key.created_at)
+    await c.execute("insert_api_key", key.org_id, key.id, key.label, key.prefix, key.scopes, key.device_name, key.created_at, secret_hash)
 
 
 async def find_api_key(c: ReadConnection, secret_hash: bytes) -> ApiKey | None:
@@ -75,6 +94,11 @@ async def list_api_keys(c: ReadConnection, org_id: OrgId) -> list[ApiKey]:
 async def revoke_api_key(c: WriteConnection, org_id: OrgId, key_id: str, now: datetime) -> ApiKey | None:
     row = await c.fetchrow("revoke_api_key", org_id, key_id, now)
     return ApiKey(**row) if row else None
+
+
+async def revoke_device_key(c: WriteConnection, org_id: OrgId, device_name: str, now: datetime) -> KeyId | None:
+    """The managed key that the device had until now."""
+    return await c.fetchval("revoke_device_key", org_id, device_name, now)
 
 
 async def put_credential(c: WriteConnection, credential: Credential, sealed: bytes) -> tuple[Credential, bool]:

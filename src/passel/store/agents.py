@@ -72,6 +72,15 @@ async def delete_snapshot_if_unused(c: WriteConnection, snapshot_id: str) -> boo
     return await c.fetchval("delete_snapshot", snapshot_id) is not None
 
 
+async def fail_snapshots_if_stale(c: WriteConnection, before: datetime, limit: int) -> list[Snapshot]:
+    """What expired before that moment without having become ready, and can become nothing any more then."""
+    return [Snapshot(**row) for row in await c.fetch("fail_stale_snapshots", before, limit)]
+
+
+async def delete_snapshots_if_failed(c: WriteConnection, snapshot_ids: Sequence[str]) -> None:
+    await c.execute("delete_failed_snapshots", snapshot_ids)
+
+
 async def lock_agent_name(c: WriteConnection, org_id: OrgId, name: str) -> None:
     await c.fetchval("lock_agent_name", org_id, name)
 

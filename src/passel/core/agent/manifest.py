@@ -1,7 +1,8 @@
 """The agent manifest `dari.yml`: read, checked and normalised (section 6 of the `dari` contract).
 
 Served now: `name`, `harness: pi`, `instructions.system` and `llm`. What needs a sandbox is refused by name, so
-that nobody gets an agent that silently lacks its tools. One field is ours: `settings` of an LLM option.
+that nobody gets an agent that silently lacks its tools. Ours are `settings` and `price` of an LLM
+option.
 """
 
 from collections.abc import Mapping
@@ -13,12 +14,12 @@ import yaml
 
 from passel.core.agent.spec import AgentSpec
 from passel.core.errors import Invalid
+from passel.core.limits import Limits
 from passel.core.llm.options import ANTHROPIC, LOCAL, OPENAI, OPENROUTER, PROVIDERS, LlmOption
 from passel.core.secrets import SECRET_NAME
 from passel.core.text import clean
 
 FILE = "dari.yml"
-MAX_PROMPT_BYTES = 256 * 1024
 MAX_MANIFEST_BYTES = 256 * 1024
 
 _TOP_LEVEL = {
@@ -26,13 +27,14 @@ _TOP_LEVEL = {
     "model_backend",
 }  # fmt: skip
 _OLD_TOP_LEVEL = {"runtime", "tools", "secrets", "env"}
-_OPTION_FIELDS = {"provider", "model", "base_url", "api_key_secret", "settings"}
+_OPTION_FIELDS = {"provider", "model", "base_url", "api_key_secret", "settings", "price"}
 _SETTING_RANGES: dict[str, tuple[type, float, float]] = {
     "temperature": (float, 0, 2),
     "top_p": (float, 0, 1),
     "max_tokens": (int, 1, 1_000_000),
     "seed": (int, -(2**31), 2**31 - 1),
 }
+_PRICE_FIELDS, _CACHED_PRICE, _HIGHEST_PRICE = ("input_per_million", "output_per_million"), "cached_input_per_million", 1_000_000
 _NEED_A_SANDBOX = {"sandbox", "custom_tools", "skills", "extensions", "model_backend", "runtime", "tools", "secrets", "env"}
 _TOOLS_ADVICE = (
     "this server runs agents without tools so far, and leaving built_in_tools out means read, bash, edit and write: "
@@ -59,7 +61,7 @@ class Manifest:
         }
 
 
-def parse(files: Mapping[str, bytes]) -> Manifest:
+def parse(files: Mapping[str, bytes], limits: Limits) -> Manifest:
     """The manifest of a bundle, given as path -> bytes. Raises `Invalid` with the field and what to write."""
     if FILE not in files:
         raise Invalid(f"the bundle has no {FILE} at its root", field=FILE)
@@ -69,7 +71,7 @@ def parse(files: Mapping[str, bytes]) -> Manifest:
     if len(name) > 200:
         raise Invalid("name is longer than 200 characters", field="name")
     _check_harness(data.get("harness"))
-    path, prompt = _instructions(data.get("instructions"), files)
+    path, prompt = _instructions(data.get("instructions"), files, limits.prompt_bytes)
     default, llms = _llm(data.get("llm"))
     return Manifest(AgentSpec(name, prompt, default, llms), path)
 
@@ -109,14 +111,13 @@ def _refuse_what_needs_a_sandbox(data: dict[str, Any]) -> None:
     for key in sorted(data):
         if key not in _TOP_LEVEL | _OLD_TOP_LEVEL:
             raise Invalid(f"unknown field {key[:100]}; known are {', '.join(sorted(_TOP_LEVEL))}", field=key[:100])
+    tools = data.get("built_in_tools", data.get("tools"))
     wanted = [key for key in sorted(_NEED_A_SANDBOX) if data.get(key) not in (None, [], {})]
     if wanted:
-        names = ", ".join(wanted)
+        advice = "Remove them" if tools == [] else f"Remove them, and {_TOOLS_ADVICE}"
         raise Invalid(
-            f"{names}: these need a sandbox or a router, which this server does not have yet. Remove them, and {_TOOLS_ADVICE}",
-            field=wanted[0],
+            f"{', '.join(wanted)}: these need a sandbox or a router, which this server does not have yet. {advice}", field=wanted[0]
         )
-    tools = data.get("built_in_tools", data.get("tools"))
     if tools != []:
         raise Invalid(f"built_in_tools: {_TOOLS_ADVICE}", field="built_in_tools")
 
@@ -139,7 +140,7 @@ def _known(data: dict[str, Any], fields: set[str], where: str) -> None:
         raise Invalid(f"{name} is not a field; known are {', '.join(sorted(fields))}", field=name)
 
 
-def _instructions(value: object, files: Mapping[str, bytes]) -> tuple[str, str]:
+def _instructions(value: object, files: Mapping[str, bytes], most: int) -> tuple[str, str]:
     fields = _mapping(value, "instructions")
     _known(fields, {"system"}, "instructions")
     path = _string(fields.get("system"), "instructions.system")
@@ -148,8 +149,8 @@ def _instructions(value: object, files: Mapping[str, bytes]) -> tuple[str, str]:
         raise Invalid("instructions.system must be a relative path without `.` and `..`", field="instructions.system")
     if path not in files:
         raise Invalid(f"instructions.system names {path}, which is not in the bundle", field="instructions.system")
-    if len(files[path]) > MAX_PROMPT_BYTES:
-        raise Invalid(f"{path} is larger than {MAX_PROMPT_BYTES // 1024} KiB", field="instructions.system")
+    if len(files[path]) > most:
+        raise Invalid(f"{path} is larger than {most // 1024} KiB", field="instructions.system")
     try:
         prompt = files[path].decode("utf-8")
     except UnicodeDecodeError as error:
@@ -200,7 +201,8 @@ def _option(data: dict[str, Any], where: str) -> LlmOption:
     secret = data.get("api_key_secret")
     if secret is not None and not SECRET_NAME.fullmatch(_string(secret, f"{where}.api_key_secret")):
         raise Invalid(f"{where}.api_key_secret must match {SECRET_NAME.pattern}", field=f"{where}.api_key_secret")
-    return LlmOption(provider, model, base_url, secret, _settings(data.get("settings"), f"{where}.settings"))
+    settings = _settings(data.get("settings"), f"{where}.settings")
+    return LlmOption(provider, model, base_url, secret, settings, _price(data.get("price"), f"{where}.price"))
 
 
 def split_model(model: str, provider: object, where: str = "llm") -> tuple[str, str]:
@@ -246,6 +248,19 @@ def _settings(value: object, where: str) -> dict[str, Any]:
                 f"{where}.{key} must be {'a number' if kind is float else 'an integer'} from {low} to {high}", field=f"{where}.{key}"
             )
     return settings
+
+
+def _price(value: object, where: str) -> dict[str, float] | None:
+    """US dollars a million tokens."""
+    if value is None:
+        return None
+    price = _mapping(value, where)
+    _known(price, {*_PRICE_FIELDS, _CACHED_PRICE}, where)
+    for key in (*_PRICE_FIELDS, *({_CACHED_PRICE} & set(price))):
+        number = price.get(key)
+        if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number <= _HIGHEST_PRICE:
+            raise Invalid(f"{where}.{key} must be US dollars a million tokens, from 0 to {_HIGHEST_PRICE}", field=f"{where}.{key}")
+    return price
 
 
 def _mapping(value: object, where: str) -> dict[str, Any]:

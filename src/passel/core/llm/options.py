@@ -16,18 +16,28 @@ _OWN_KEYS = 1024
 
 @dataclass(frozen=True, slots=True)
 class LlmOption:
-    """A model and how it is reached. `settings` holds temperature, top_p, max_tokens and seed."""
+    """A model and how it is reached. `settings` holds temperature, top_p, max_tokens and seed; `price` US dollars a
+    million tokens, as `input_per_million`, `output_per_million` and perhaps `cached_input_per_million`."""
 
     provider: str
     model: str
     base_url: str | None = None
     api_key_secret: str | None = None
     settings: dict[str, Any] = field(default_factory=dict[str, Any])
+    price: dict[str, float] | None = None
 
     @property
     def ref(self) -> str:
         """`provider:model`, as it is written on the command line."""
         return f"{self.provider}:{self.model}"
+
+    @property
+    def place(self) -> str:
+        """Model and address, as errors name them. Of an address only the host and the path: the rest may be secret."""
+        if self.base_url is None:
+            return self.ref
+        parts = urlsplit(self.base_url)
+        return f"{self.model} at {parts.netloc.rpartition('@')[2]}{parts.path}"
 
     def to_json(self) -> dict[str, Any]:
         return {k: v for k, v in asdict(self).items() if v not in (None, {})}

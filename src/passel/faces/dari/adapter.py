@@ -5,9 +5,6 @@ from passel.core.errors import Unprocessable
 from passel.core.ids import FileId
 from passel.faces.dari.requests import (
     MAX_BLOCKS,
-    MAX_METADATA,
-    MAX_METADATA_KEY,
-    MAX_METADATA_VALUE,
     MAX_TEXT,
     AnyText,
     BatchItem,
@@ -32,17 +29,17 @@ def to_block(block: Block | AnyText) -> dict[str, object]:
             return block_to_json(FileRef(FileId(block.file_id), image=True))
 
 
-def to_message(content: list[Block], metadata: FreeObject | None) -> MessageRequest:
-    return MessageRequest([to_block(block) for block in content], metadata or {})
+def to_message(content: list[Block], metadata: FreeObject | None, place: str = "content") -> MessageRequest:
+    return MessageRequest([to_block(block) for block in content], metadata or {}, place)
 
 
-def to_session(fields: SessionFields | None) -> SessionRequest:
+def to_session(fields: SessionFields | None, place: str = "") -> SessionRequest:
+    """`place` is where the fields stand in the body: nothing, or what comes before a field's name."""
     if fields is None:
         return SessionRequest()
     if fields.storage_binding_id is not None:
-        raise Unprocessable(
-            "storage_binding_id needs a sandbox, which this server does not have yet: leave it out", field="storage_binding_id"
-        )
+        where = f"{place}storage_binding_id"
+        raise Unprocessable(f"{where} needs a sandbox, which this server does not have yet: leave it out", field=where)
     return SessionRequest(
         name=fields.name,
         metadata=fields.metadata or {},
@@ -51,22 +48,17 @@ def to_session(fields: SessionFields | None) -> SessionRequest:
         llm_api_key=fields.llm_api_key,
         internet_access=bool(fields.internet_access),
         version_id=fields.version_id,
+        place=place,
     )
 
 
 def item_problem(item: BatchItem) -> str | None:
     """What of an item is too large: then this item fails, and no other."""
-    metadata = item.metadata or {}
     if len(item.message.content) > MAX_BLOCKS:
         return f"message.content has {len(item.message.content)} blocks; {MAX_BLOCKS} are allowed"
     for block in item.message.content:
         if isinstance(block, AnyText) and len(block.text) > MAX_TEXT:
             return f"a text block has {len(block.text)} characters; {MAX_TEXT} are allowed"
-    if len(metadata) > MAX_METADATA:
-        return f"metadata has {len(metadata)} entries; {MAX_METADATA} are allowed"
-    for key, value in metadata.items():
-        if not 0 < len(key) <= MAX_METADATA_KEY or len(value) > MAX_METADATA_VALUE:
-            return f"metadata keys may have 1 to {MAX_METADATA_KEY} characters and values up to {MAX_METADATA_VALUE}"
     return None
 
 

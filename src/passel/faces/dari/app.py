@@ -2,13 +2,11 @@
 
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
-from starlette.responses import Response
+from fastapi import FastAPI
 
 from passel.core.limits import Limits
 from passel.faces.dari.requests import BatchRequest, EventsRequest, ToolResultEvent, UserMessageEvent
-from passel.faces.dari.routes import agents, batches, files, messages, organisations, sessions, snapshots
-from passel.faces.kit.json import json_response
+from passel.faces.dari.routes import agents, batches, files, messages, missing, organisations, sessions, snapshots
 
 ERROR = {
     "type": "object",
@@ -24,7 +22,7 @@ ERROR = {
 _SAID = {
     400: "The request breaks a rule.",
     401: "The API key is missing or invalid.",
-    403: "It belongs to another organisation.",
+    403: "It belongs to another organisation, or the key lacks the scope.",
     404: "There is no such thing.",
     409: "Its state does not allow this.",
     413: "Past a limit of this server.",
@@ -35,40 +33,12 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     status: {"description": text, "content": {"application/json": {"schema": ERROR}}} for status, text in _SAID.items()
 }
 
-# Documented upstream, not served yet: a clear answer instead of a bare 404.
-_NOT_YET = {
-    "/v1/sessions/{session_id}/stream": (["GET"], "event streams"),
-    "/v1/sessions/{session_id}/workspace.zip": (["GET"], "workspaces"),
-    "/v1/agents/{agent_id}/webhook": (["GET", "PUT", "DELETE"], "webhooks"),
-    "/v1/agents/{agent_id}/webhook/rotate-secret": (["POST"], "webhooks"),
-    "/v1/organizations/{org_id}/storage-bindings": (["GET", "POST"], "storage bindings"),
-    "/v1/organizations/{org_id}/members": (["GET"], "members"),
-    "/v1/organizations/{org_id}/invitations": (["POST"], "members"),
-    "/v1/organizations/{org_id}/managed-cli-key/ensure": (["POST"], "logins; make keys with `passel keys create`"),
-    "/v1/organizations/{org_id}": (["DELETE"], "the deletion of organisations"),
-    "/v1/me/bootstrap": (["POST"], "logins; make keys with `passel keys create`"),
-    "/v1/auth/userinfo": (["GET"], "logins; make keys with `passel keys create`"),
-}
-
 
 def mount(app: FastAPI) -> None:
-    for room in (snapshots, agents, sessions, messages, batches, files, organisations):
+    rooms = (snapshots, agents, sessions, messages, batches, files, organisations, missing)
+    for room in rooms:
         app.include_router(room.routes, responses=RESPONSES)
-    app.include_router(_not_yet(), responses=RESPONSES)
-
-
-def _not_yet() -> APIRouter:
-    routes = APIRouter()
-    for path, (methods, what) in _NOT_YET.items():
-        routes.add_api_route(path, _answer_not_yet(what), methods=methods, include_in_schema=False)
-    return routes
-
-
-def _answer_not_yet(what: str) -> Any:
-    async def answer() -> Response:
-        return json_response({"detail": f"this server does not serve {what} yet (docs/compatibility/dari.md)"}, 501)
-
-    return answer
+    app.state.face_routes = [route for room in rooms for route in room.routes.routes]
 
 
 def is_public(method: str, path: str) -> bool:

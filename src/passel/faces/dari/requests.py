@@ -1,6 +1,7 @@
-"""Request bodies, with the limits of single fields (decision 9 of the contract)."""
+"""Request bodies, with the limits that belong to the format. Those that are settings are checked by the use cases."""
 
 import json
+import re
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -11,7 +12,6 @@ from passel.core.text import require_storable
 
 MAX_TEXT = 1024 * 1024
 MAX_BLOCKS = 100
-MAX_METADATA, MAX_METADATA_KEY, MAX_METADATA_VALUE = 50, 64, 512
 
 
 def _storable(value: str) -> str:
@@ -19,6 +19,12 @@ def _storable(value: str) -> str:
         return require_storable(value, "the text")
     except Unprocessable as error:
         raise ValueError(error.message) from error
+
+
+def _sha256(value: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{64}", value):
+        raise ValueError("must be 64 lower-case hexadecimal digits")
+    return value
 
 
 def _storable_json(value: dict[str, Any]) -> dict[str, Any]:
@@ -38,11 +44,8 @@ String = Annotated[str, AfterValidator(_storable)]
 Id = Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(_storable)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_storable)]
 Key = Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(_storable)]
-MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=MAX_METADATA_KEY), AfterValidator(_storable)]
-MetadataValue = Annotated[str, StringConstraints(max_length=MAX_METADATA_VALUE), AfterValidator(_storable)]
-Metadata = Annotated[dict[MetadataKey, MetadataValue], Field(max_length=MAX_METADATA)]
+Strings = dict[String, String]
 FreeObject = Annotated[dict[str, Any], AfterValidator(_storable_json)]
-Secrets = Annotated[dict[String, String], Field(max_length=100)]
 
 
 class Request(BaseModel):
@@ -78,7 +81,7 @@ Content = Annotated[list[Block], Field(min_length=1, max_length=MAX_BLOCKS)]
 
 class SnapshotRequest(Request):
     format: Literal["tar.gz"]
-    sha256: String
+    sha256: Annotated[str, AfterValidator(_sha256)]
     size_bytes: Annotated[int, Field(ge=1, lt=2**62)]
     metadata: FreeObject | None = None
 
@@ -98,8 +101,8 @@ class PublishRequest(StrictRequest):
 class SessionFields(StrictRequest):
     name: Name | None = None
     storage_binding_id: Id | None = None
-    metadata: Metadata | None = None
-    secrets: Secrets | None = Field(default=None, repr=False)
+    metadata: Strings | None = None
+    secrets: Strings | None = Field(default=None, repr=False)
     llm_id: Id | None = None
     llm_api_key: Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,4096}$")] | None = Field(default=None, repr=False)
     internet_access: bool | None = None
@@ -163,8 +166,8 @@ class BatchItem(StrictRequest):
     agent_id: Id
     version_id: Id | None = None
     llm_id: Id | None = None
-    metadata: dict[String, String] | None = None
-    secrets: dict[String, String] | None = Field(default=None, repr=False)
+    metadata: Strings | None = None
+    secrets: Strings | None = Field(default=None, repr=False)
     message: BatchMessage
 
 
@@ -187,11 +190,11 @@ class RetryRequest(StrictRequest):
 
     errors: Annotated[list[Annotated[str, StringConstraints(min_length=1, max_length=2000)]], Field(max_length=100)] | None = None
     llm_ids: Annotated[list[Id], Field(max_length=100)] | None = None
-    metadata: Metadata | None = None
+    metadata: Strings | None = None
 
 
 class CredentialRequest(StrictRequest):
-    value: Annotated[str, StringConstraints(min_length=1, max_length=65536), AfterValidator(_storable)] = Field(repr=False)
+    value: String = Field(repr=False)
 
 
 class KeyRequest(StrictRequest):

@@ -53,6 +53,7 @@ def published(published: Published, agent_url: str) -> Body:
         "active_version_id": published.agent.active_version_id,
         "created_at": timestamp(published.agent.created_at),
         "created": published.created,
+        "warnings": list(published.warnings),
     }
 
 
@@ -260,8 +261,9 @@ def api_key(key: ApiKey) -> Body:
         "id": key.id,
         "label": key.label,
         "prefix": key.prefix,
-        "kind": "manual",
-        "scopes": ["platform"],
+        "kind": "managed" if key.device_name else "manual",
+        "device_name": key.device_name,
+        "scopes": list(key.scopes),
         "created_at": timestamp(key.created_at),
         "last_used_at": timestamp(key.last_used_at),
         "revoked_at": timestamp(key.revoked_at),

@@ -1,6 +1,7 @@
 """Who is calling: a bearer key, looked up by its hash and remembered for some seconds.
 
-Keys are checked before anything of a body is read: a stranger's upload costs nothing but its headers.
+Keys are checked before anything of a body is read: a stranger's upload costs nothing but its headers. A key that is
+revoked through this process stops working at once; one that another process revokes, when it is looked up again.
 """
 
 import time
@@ -9,12 +10,13 @@ from collections.abc import Callable
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from passel.core.errors import PasselError, Unauthenticated
+from passel.core.errors import Forbidden, PasselError, Unauthenticated
+from passel.core.ids import KeyId
 from passel.faces.kit.errors import error_response
 from passel.services import accounts
 from passel.services.deps import Caller, Deps
 
-_REMEMBERED_SECONDS = 5.0  # so long a revoked key may still work
+_REMEMBERED_SECONDS = 5.0  # so long a key that another process revokes may still work
 _REMEMBERED_KEYS = 10_000
 
 
@@ -22,6 +24,7 @@ class Authenticator:
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
         self._known: OrderedDict[str, tuple[float, Caller]] = OrderedDict()
+        self._forgotten = 0
 
     async def identify(self, authorization: str) -> Caller:
         """The caller of a request with this header. Raises `Unauthenticated`."""
@@ -30,23 +33,31 @@ class Authenticator:
             raise Unauthenticated("Missing or invalid API key")
         return await self._caller(secret.strip())
 
+    def forget(self, key_id: KeyId) -> None:
+        """A key was revoked. What is being looked up just now is not remembered either: it may be that key."""
+        self._forgotten += 1
+        for secret in [secret for secret, (_, caller) in self._known.items() if caller.key_id == key_id]:
+            del self._known[secret]
+
     async def _caller(self, secret: str) -> Caller:
         now = time.monotonic()
         known = self._known.get(secret)
         if known and known[0] > now:
             return known[1]
+        forgotten = self._forgotten
         caller = await accounts.authenticate(self._deps, secret)
-        self._known[secret] = (now + _REMEMBERED_SECONDS, caller)
-        if len(self._known) > _REMEMBERED_KEYS:
-            self._known.popitem(last=False)
+        if forgotten == self._forgotten:
+            self._known[secret] = (now + _REMEMBERED_SECONDS, caller)
+            if len(self._known) > _REMEMBERED_KEYS:
+                self._known.popitem(last=False)
         return caller
 
 
 class RequireKey:
-    """Answers 401 to requests without a good key; `public` says which need none."""
+    """Answers 401 to requests without a good key, and 403 to keys without `scope`; `public` says which need none."""
 
-    def __init__(self, app: ASGIApp, authenticator: Authenticator, public: Callable[[Scope], bool]) -> None:
-        self._app, self._authenticator, self._public = app, authenticator, public
+    def __init__(self, app: ASGIApp, authenticator: Authenticator, public: Callable[[Scope], bool], scope: str) -> None:
+        self._app, self._authenticator, self._public, self._scope = app, authenticator, public, scope
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or self._public(scope):
@@ -55,6 +66,8 @@ class RequireKey:
         header = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
         try:
             caller = await self._authenticator.identify(header.decode("latin-1"))
+            if self._scope not in caller.scopes:
+                raise Forbidden(f"this API key has the scopes {', '.join(caller.scopes)}, and this call needs {self._scope}")
         except PasselError as error:
             await error_response(error)(scope, receive, send)
             return

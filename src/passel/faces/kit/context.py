@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from passel.faces.kit.auth import Authenticator
 from passel.services.deps import Caller, Deps
 
 
@@ -16,8 +17,13 @@ def _current_caller(request: Request) -> Caller:
     return request.state.caller
 
 
+def _current_authenticator(request: Request) -> Authenticator:
+    return request.app.state.authenticator
+
+
 DepsIn = Annotated[Deps, Depends(_current_deps)]
 CallerIn = Annotated[Caller, Depends(_current_caller)]
+AuthenticatorIn = Annotated[Authenticator, Depends(_current_authenticator)]
 
 
 def base_url(request: Request, deps: Deps) -> str:

@@ -24,7 +24,7 @@ STATUS_OF_CODE = {
     "unavailable": 503,
 }
 
-_SHOWN_ERRORS = 20
+SHOWN_ERRORS = 20
 _LONGEST_DETAIL, _LONGEST_MESSAGE, _LONGEST_PLACE = 2000, 300, 200
 _SOURCES = ("body", "query", "path", "header")
 _BLOCKS = ("text", "file", "image")
@@ -34,7 +34,7 @@ def error_response(error: PasselError) -> Response:
     detail = clean(error.message)[:_LONGEST_DETAIL]
     body: dict[str, object] = {"detail": detail}
     if error.errors:
-        body["errors"] = [_listed(one) for one in error.errors[:_SHOWN_ERRORS]]
+        body["errors"] = [_listed(one) for one in error.errors[:SHOWN_ERRORS]]
     headers = {"Retry-After": "2"} if isinstance(error, Unavailable) else None
     return json_response(body, STATUS_OF_CODE.get(error.code, 400), headers)
 
@@ -61,9 +61,10 @@ async def on_http_error(request: Request, error: Exception) -> Response:
 
 
 def _methods_of(request: Request) -> list[str]:
-    """All methods of a path; the router itself tells those of the first route only."""
+    """All methods of a path; the router itself tells those of the first route only. The routes of a face are in the
+    application's state, since FastAPI hides those of included routers."""
     methods: set[str] = set()
-    for route in request.app.routes:
+    for route in (*request.app.routes, *request.app.state.face_routes):
         if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
             methods |= route.methods or set()
     return sorted(methods)
@@ -88,11 +89,11 @@ def sentence(errors: list[FieldError]) -> str:
 def validation_response(errors: list[FieldError]) -> Response:
     detail = sentence(errors)
     detail = detail[:_LONGEST_DETAIL]
-    return json_response({"detail": detail, "errors": [_listed(e) for e in errors[:_SHOWN_ERRORS]]}, 422)
+    return json_response({"detail": detail, "errors": [_listed(e) for e in errors[:SHOWN_ERRORS]]}, 422)
 
 
 def _listed(error: FieldError) -> dict[str, str]:
-    return {"loc": clean(error.loc)[:_LONGEST_PLACE], "msg": clean(error.msg)[:_LONGEST_MESSAGE]}
+    return {"loc": clean(error.loc)[:_LONGEST_PLACE] or "body", "msg": clean(error.msg)[:_LONGEST_MESSAGE]}
 
 
 def describe(errors: list[dict[str, object]]) -> list[FieldError]:
@@ -112,6 +113,10 @@ def _describe(error: dict[str, object]) -> FieldError:
         return FieldError("", "a JSON body is required")
     if not parts and error["type"] in ("model_attributes_type", "model_type", "dict_type"):
         return FieldError("", "the body must be a JSON object, sent with Content-Type: application/json")
+    if error["type"] == "extra_forbidden":
+        msg = "is not a field here"
+    if parts[-1:] == ["[key]"]:  # how pydantic says that the key and not the value is wrong
+        return FieldError(_path(parts[:-2]), f"the key {str(parts[-2])[:80]!r}: {msg}")
     if "UploadFile" in msg:
         msg = "must be a file part of multipart/form-data"
     return FieldError(_path(parts), msg)

@@ -135,9 +135,11 @@ class ItemsInObject:
         group: list[Any] = []
         while len(group) < _AT_ONCE:
             try:
-                value, end = self._scan(self._text, self._skip(self._at))
+                start = self._skip(self._at)
+                value, end = self._scan(self._text, start)
             except (ValueError, RecursionError):
                 return group, False
+            _check_item(end - start, self.count + len(group), self._limits)
             end = self._skip(end)
             mark = self._text[end : end + 1]
             if mark not in (",", "]") or not mark:
@@ -154,6 +156,8 @@ class ItemsInObject:
             await self._peek()
             try:
                 value, end = await asyncio.to_thread(self._scan, self._text, self._at)
+                if index is not None:
+                    _check_item(end - self._at, index, self._limits)
                 if end < len(self._text) or not self._more:  # else a number may go on
                     self._at = end
                     return value

@@ -101,5 +101,5 @@ class AttachedFiles:
                 return await files.look_up(c, org_id, [file_id])
 
         file = (await patiently(find)).files[file_id]
-        data = await self.deps.blobs.get(files.path_of(file)) if file.size_bytes <= most else None
+        data = await self.deps.blobs.get(file.blob_path) if file.size_bytes <= most else None
         return StoredFile(file.filename, file.media_type, file.size_bytes, data)

@@ -11,7 +11,8 @@ from passel.core.agent.spec import SessionSpec
 from passel.core.errors import NotFound, Unprocessable
 from passel.core.llm.options import lane_name
 from passel.services import files
-from passel.services.agents.sessions import KIND, secret_problem, session_secrets, unknown_option
+from passel.services.agents import checks
+from passel.services.agents.sessions import KIND
 from passel.services.deps import Caller, Deps, require_own
 from passel.services.files import KnownFiles
 from passel.services.planning import Planned, Refused
@@ -81,8 +82,10 @@ class AgentPlanner:
         return agent
 
     async def prepare(self) -> list[str]:
-        async with self._deps.db.read() as c:
-            self._files = await files.look_up(c, self._caller.org_id, sorted(self._file_ids))
+        if self._file_ids:
+            # in a transaction of its own: a file that is kept though its batch was not made after all costs little
+            async with self._deps.db.write() as c:
+                self._files = await files.use(c, self._caller.org_id, self._file_ids, self._deps.now())
         return sorted(self._lanes)
 
     async def lock(self, c: WriteConnection) -> None:
@@ -102,7 +105,7 @@ class AgentPlanner:
             lane=lane_name(version.spec.option(item.llm_id), None, item.secrets),
             metadata=item.metadata,
             request=agent_events.request(item.content, item.message_metadata),
-            secrets=session_secrets(item.secrets, None),
+            secrets=checks.session_secrets(item.secrets, None),
         )
 
     def _problem(self, item: ItemRequest, version: Version | None) -> str | None:
@@ -110,12 +113,13 @@ class AgentPlanner:
             return item.problem
         if version is None:
             return f"the agent has no version {item.version_id}"
-        if item.llm_id is not None and item.llm_id not in version.spec.llms:
-            return unknown_option(version, item.llm_id)
-        if problem := secret_problem(item.secrets, self._deps.limits):
-            return problem
-        bad_file = self._files.problem(item.content)
-        return bad_file[1] if bad_file else None
+        limits = self._deps.limits
+        wrong = [
+            *checks.option_problems(version, item.llm_id),
+            *checks.secret_problems(item.secrets, limits),
+            *checks.metadata_problems(item.metadata, limits),
+        ] or self._files.problems(item.content)
+        return wrong[0].msg if wrong else None
 
     def _asked(self, item: ItemRequest) -> dict[str, Any]:
         """As the row of an item that could not be made keeps it."""
@@ -143,6 +147,12 @@ class AgentPlanner:
     def pack(self, item: ItemRequest) -> bytes:
         fields = [item.agent_id, item.version_id, item.llm_id, item.metadata, self._sealed(item.secrets), item.content]
         return orjson.dumps([*fields, item.message_metadata, item.problem], option=orjson.OPT_APPEND_NEWLINE)
+
+    def identity(self, item: ItemRequest, line: bytes) -> bytes:
+        if not item.secrets:
+            return line
+        plain = [item.secrets, item.agent_id, item.version_id, item.llm_id, item.metadata, item.content, item.message_metadata]
+        return self._deps.vault.sign(orjson.dumps(plain).decode()).encode()
 
     def unpack(self, line: bytes) -> ItemRequest:
         fields = orjson.loads(line)

@@ -20,7 +20,9 @@ from passel.core.agent.spec import AgentSpec
 from passel.core.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge, Unprocessable
 from passel.core.llm.options import LOCAL
 from passel.core.text import require_storable
+from passel.models.local import is_path
 from passel.services.agents.bundles import BundleFile, unpack
+from passel.services.agents.warnings import publish_warnings
 from passel.services.deps import Caller, Deps, require_own
 from passel.store import accounts as account_store
 from passel.store import agents as store
@@ -36,6 +38,7 @@ class Published:
     agent: Agent
     version: Version
     created: bool
+    warnings: tuple[str, ...]
 
 
 async def reserve_snapshot(deps: Deps, caller: Caller, sha256: str, size_bytes: int, metadata: dict[str, Any]) -> Snapshot:
@@ -149,7 +152,7 @@ async def read_manifest(deps: Deps, caller: Caller, snapshot_id: str) -> Manifes
     """The checked manifest of a finalized snapshot."""
     snapshot = await _own_snapshot(deps, caller, snapshot_id)
     files = await _bundle(deps, snapshot)
-    manifest = await asyncio.to_thread(manifests.parse, {path: file.data for path, file in files.items()})
+    manifest = await asyncio.to_thread(manifests.parse, {path: file.data for path, file in files.items()}, deps.limits)
     await _check_urls(deps, manifest.spec)
     return manifest
 
@@ -159,7 +162,7 @@ async def _check_urls(deps: Deps, spec: AgentSpec) -> None:
         return
     for key, option in spec.llms.items():
         where = f"llm.options.{key}" if key else "llm"
-        if option.provider == LOCAL and ("/" in option.model or option.model.endswith(".gguf")):
+        if option.provider == LOCAL and is_path(option.model):
             raise Invalid(
                 f"{where}.model names a file of the server; set PASSEL_ALLOW_PRIVATE_URLS=1 on the server to allow it",
                 field=f"{where}.model",
@@ -205,7 +208,7 @@ async def publish(deps: Deps, caller: Caller, snapshot_id: str, agent_id: str | 
         active = await store.activate_version(c, agent.id, version.id, manifest.spec.name)
         if active is None:
             raise NotFound("this agent is deleted")
-    return Published(active, version, created)
+    return Published(active, version, created, tuple(publish_warnings(deps, manifest.spec)))
 
 
 async def _target(deps: Deps, caller: Caller, c: WriteConnection, agent_id: str | None, name: str) -> Agent | None:

@@ -1,19 +1,18 @@
 """Talking with agents: making sessions, sending them messages, reading what their ledgers say."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from passel.core.agent import events as agent_events
 from passel.core.agent.ledger import TimelineItem, output_of, request_of, timeline
 from passel.core.agent.spec import SessionSpec
-from passel.core.errors import Conflict, NotFound, Unprocessable
-from passel.core.limits import Limits
+from passel.core.errors import Conflict, NotFound
 from passel.core.llm.options import lane_name
-from passel.core.secrets import SECRET_NAME
-from passel.core.text import require_storable
 from passel.services import files, sessions
+from passel.services.agents import checks
 from passel.services.deps import Caller, Deps, require_own
-from passel.services.sessions import Sent
+from passel.services.files import KnownFiles
+from passel.services.sessions import Once, Sent
 from passel.store import agents as agent_store
 from passel.store import sessions as store
 from passel.store.agents import Agent, Version
@@ -27,6 +26,8 @@ _MESSAGES_AT_ONCE = 200
 
 @dataclass(frozen=True, slots=True)
 class SessionRequest:
+    """`place` is what errors put before the names of these fields: where they stand in the body."""
+
     name: str | None = None
     metadata: dict[str, str] = field(default_factory=dict[str, str])
     secrets: dict[str, str] = field(default_factory=dict[str, str], repr=False)
@@ -34,12 +35,16 @@ class SessionRequest:
     llm_api_key: str | None = field(default=None, repr=False)
     internet_access: bool = False
     version_id: str | None = None
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class MessageRequest:
+    """`place` is where the content stands in the body."""
+
     content: list[dict[str, Any]]
     metadata: dict[str, Any]
+    place: str = "content"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,28 +63,6 @@ class Transcript:
     items: list[TimelineItem]
 
 
-def session_secrets(secrets: dict[str, str], llm_api_key: str | None) -> dict[str, Any] | None:
-    """What a session keeps sealed; None when there is nothing to keep."""
-    return {"secrets": secrets, "llm_api_key": llm_api_key} if secrets or llm_api_key is not None else None
-
-
-def secret_problem(secrets: dict[str, str], limits: Limits) -> str | None:
-    """What is wrong with the names or values of session secrets. Values are never repeated."""
-    if len(secrets) > limits.secrets:
-        return f"at most {limits.secrets} secrets are allowed"
-    for name, value in secrets.items():
-        if not SECRET_NAME.fullmatch(name):
-            return f"the secret name {name[:100]!r} does not match {SECRET_NAME.pattern}"
-        if not value or len(value) > limits.secret_chars:
-            return f"the secret {name} must have 1 to {limits.secret_chars} characters"
-    return None
-
-
-def unknown_option(version: Version, llm_id: str | None) -> str:
-    known = ", ".join(key for key in version.spec.llms if key) or "none: its manifest has no llm.options"
-    return f"the agent has no LLM option {llm_id}; it has {known}"
-
-
 async def create_session(deps: Deps, caller: Caller, agent_id: str, request: SessionRequest) -> Session:
     """A session without a message yet."""
     async with deps.db.write() as c:
@@ -95,11 +78,11 @@ async def _new_session(deps: Deps, caller: Caller, c: WriteConnection, agent_id:
     require_own(deps, caller, agent and agent.org_id, "agent")
     if agent is None or agent.deleted_at:
         raise NotFound("this agent is deleted")
-    version = await _version(c, agent, request.version_id)
+    version = await _version(c, agent, request)
     _check(deps, request, version)
     lane = lane_name(version.spec.option(request.llm_id), request.llm_api_key, request.secrets)
     session_id = deps.ids.session()
-    sealed = session_secrets(request.secrets, request.llm_api_key)
+    sealed = checks.session_secrets(request.secrets, request.llm_api_key)
     spec = SessionSpec(version.id, request.llm_id, request.internet_access)
     return NewSession(
         caller.org_id, session_id, KIND, agent.id, spec.to_json(), request.name, request.metadata, lane,
@@ -108,19 +91,18 @@ async def _new_session(deps: Deps, caller: Caller, c: WriteConnection, agent_id:
 
 
 def _check(deps: Deps, request: SessionRequest, version: Version) -> None:
-    if request.llm_id is not None and request.llm_id not in version.spec.llms:
-        raise Unprocessable(unknown_option(version, request.llm_id), field="llm_id")
-    if problem := secret_problem(request.secrets, deps.limits):
-        raise Unprocessable(problem, field="secrets")
-    for value, where in ((request.name, "name"), (request.llm_api_key, "llm_api_key")):
-        if value is not None:
-            require_storable(value, where)
+    problems = [
+        *checks.option_problems(version, request.llm_id),
+        *checks.secret_problems(request.secrets, deps.limits),
+        *checks.metadata_problems(request.metadata, deps.limits),
+    ]
+    checks.require([replace(problem, loc=request.place + problem.loc) for problem in problems])
 
 
-async def _version(c: WriteConnection, agent: Agent, version_id: str | None) -> Version:
-    version = await agent_store.find_version(c, version_id or agent.active_version_id)
+async def _version(c: WriteConnection, agent: Agent, request: SessionRequest) -> Version:
+    version = await agent_store.find_version(c, request.version_id or agent.active_version_id)
     if version is None or version.agent_id != agent.id:
-        raise NotFound(f"the agent has no version {version_id}")
+        raise NotFound(f"the agent has no version {request.version_id}", field=f"{request.place}version_id")
     return version
 
 
@@ -128,47 +110,48 @@ async def start_session(
     deps: Deps, caller: Caller, agent_id: str, request: SessionRequest, message: MessageRequest, key: str | None
 ) -> Sent:
     """A new session with its first message, as one transaction."""
+    once = sessions.once(deps, agent_id, key, message.content, message.metadata, asdict(request))
     async with deps.db.write() as c:
-        await _require_files(c, caller, message)
-        if key is not None:
+        (await _use_files(deps, c, caller, message)).require(message.content, message.place)
+        if once is not None:
             # creations with one key are one at a time: there is no session yet whose row could be locked
-            await store.lock_idempotency_key(c, agent_id, key)
+            await store.lock_idempotency_key(c, once.scope, once.key)
             agent = await agent_store.find_agent(c, agent_id)
             require_own(deps, caller, agent and agent.org_id, "agent")
-            if sent := await sessions.replay(c, agent_id, key):
+            if sent := await sessions.replay(deps, c, once):
                 return sent
         new = await _new_session(deps, caller, c, agent_id, request)
         await store.insert_session(c, new)
-        return await _send(deps, caller, c, new.id, message, agent_id, key)
+        return await _send(deps, caller, c, new.id, message, once)
 
 
 async def send_message(deps: Deps, caller: Caller, session_id: str, message: MessageRequest, key: str | None) -> Sent:
     """Queue a user's message: it runs at once, or behind those before it."""
+    once = sessions.once(deps, session_id, key, message.content, message.metadata)
     async with deps.db.write() as c:
         session = await sessions.own(deps, caller, c, KIND, session_id)
+        known = await _use_files(deps, c, caller, message)
         agent = await agent_store.lock_agent(c, session.subject_id or "")
         locked = await store.lock_session(c, session_id)
         assert locked is not None
-        if key is not None and (sent := await sessions.replay(c, session_id, key)):
+        if once is not None and (sent := await sessions.replay(deps, c, once)):
             return sent
         if agent is None or agent.deleted_at:
             raise Conflict("the agent of this session is deleted; the session can only be read")
-        await _require_files(c, caller, message)
-        return await _send(deps, caller, c, session_id, message, session_id, key)
+        known.require(message.content, message.place)
+        return await _send(deps, caller, c, session_id, message, once)
 
 
-async def _require_files(c: ReadConnection, caller: Caller, message: MessageRequest) -> None:
-    known = await files.look_up(c, caller.org_id, sorted(files.named_files(message.content)))
-    known.require(message.content)
+async def _use_files(deps: Deps, c: WriteConnection, caller: Caller, message: MessageRequest) -> KnownFiles:
+    """The files of a message, which are kept from now on. They are locked before anything else is."""
+    return await files.use(c, caller.org_id, files.named_files(message.content), deps.now())
 
 
-async def _send(
-    deps: Deps, caller: Caller, c: WriteConnection, session_id: str, message: MessageRequest, scope: str, key: str | None
-) -> Sent:
+async def _send(deps: Deps, caller: Caller, c: WriteConnection, session_id: str, message: MessageRequest, once: Once | None) -> Sent:
     locked = await store.lock_session(c, session_id)
     assert locked is not None
     request = agent_events.request(message.content, message.metadata)
-    return await sessions.add_request(deps, caller, c, locked, request, scope, key)
+    return await sessions.add_request(deps, caller, c, locked, request, once)
 
 
 async def list_agent_sessions(deps: Deps, caller: Caller, agent_id: str, before: str | None, limit: int | None) -> list[Session]:

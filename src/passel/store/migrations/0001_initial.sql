@@ -1,22 +1,31 @@
 -- Every table leads with the organisation, so that a shard can own whole organisations later.
 
+-- `owner_id` is the organisation whose key made this one: its keys may manage it too.
 create table organisation (
     id text primary key,
     name text not null,
     slug text not null unique,
-    created_at timestamptz not null
+    created_at timestamptz not null,
+    owner_id text references organisation
 );
+
+create index organisation_owner on organisation (owner_id) where owner_id is not null;
 
 create table api_key (
     org_id text not null references organisation,
     id text primary key,
     label text not null,
     prefix text not null,
+    scopes text[] not null,
+    device_name text,
     secret_hash bytea not null unique,
     created_at timestamptz not null,
     last_used_at timestamptz,
     revoked_at timestamptz
 );
+
+-- A device has one managed key, made anew each time that it asks.
+create unique index api_key_device on api_key (org_id, device_name) where device_name is not null and revoked_at is null;
 
 create table credential (
     org_id text not null references organisation,
@@ -67,6 +76,10 @@ create table agent_version (
 
 create index agent_version_snapshot on agent_version (snapshot_id);
 
+create index source_snapshot_stale on source_snapshot (expires_at) where status <> 'ready';
+
+-- `used_at` is set with the first message or batch that names the file; from then on it stays. One that nothing names is
+-- `doomed` before its bytes are removed, so that nothing can name it any more.
 create table file (
     org_id text not null references organisation,
     id text primary key,
@@ -74,8 +87,12 @@ create table file (
     media_type text not null,
     size_bytes bigint not null,
     sha256 text not null,
-    created_at timestamptz not null
+    created_at timestamptz not null,
+    used_at timestamptz,
+    doomed boolean not null default false
 );
+
+create index file_unused on file (created_at) where used_at is null;
 
 -- Sessions that share what they wait for, such as a model's key. `name` is `class/rest`, and the class gives the
 -- width where `capacity` is null. `active` counts messages that hold a place, `parked` those that wait or are delayed.

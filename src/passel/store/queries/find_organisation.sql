@@ -1,1 +1,1 @@
-select id, name, slug, created_at from organisation where id = $1 or slug = $1
+select id, name, slug, created_at, owner_id from organisation where id = $1 or slug = $1

@@ -1,1 +1,1 @@
-select id, name, slug, created_at from organisation order by created_at
+select id, name, slug, created_at, owner_id from organisation order by created_at

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import AsyncIterator
-from typing import IO, Annotated, Any
+from typing import IO, Annotated, Any, Literal
 
 import orjson
 from fastapi import APIRouter, Header, Query, Request
@@ -12,7 +12,7 @@ from starlette.responses import Response, StreamingResponse
 from passel.core.errors import TooLarge, Unprocessable
 from passel.faces.dari import adapter, responses
 from passel.faces.dari.requests import BatchFields, BatchItem, RetryRequest
-from passel.faces.dari.routes.bodies import parse, unprocessable
+from passel.faces.dari.routes.bodies import Faults, parse
 from passel.faces.kit.context import CallerIn, DepsIn
 from passel.faces.kit.item_stream import ItemsInObject, StreamLimits, read_lines
 from passel.faces.kit.json import json_response
@@ -49,18 +49,18 @@ async def create(
     caller: CallerIn,
     idempotency_key: Annotated[str | None, Query(min_length=1, max_length=128)] = None,
     max_concurrency: Annotated[int | None, Query(ge=1, lt=2**31)] = None,
-    mode: Annotated[str, Query(pattern="^(create|complete_missing)$")] = "create",
+    mode: Literal["create", "complete_missing"] = "create",
     include_sessions: bool | None = None,
     key_header: Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=128)] = None,
 ) -> Response:
     """N sessions of one agent, each with its first message. As JSON, or as a stream of items. With the key of a batch
     that exists and `mode: "complete_missing"`, what never ran or failed runs, and further items are appended."""
-    given = BatchFields(idempotency_key=idempotency_key or key_header, max_concurrency=max_concurrency, mode=mode)  # pyright: ignore[reportArgumentType]
+    given = BatchFields(idempotency_key=idempotency_key or key_header, max_concurrency=max_concurrency, mode=mode)
     planner = AgentPlanner(deps, caller)
     with Intake(planner) as intake:
         if _is_ndjson(request):
             with_sessions = bool(include_sessions)
-            if given.mode == "create" and (made := await _known(deps, caller, given)):
+            if given.mode == "create" and not deps.strict_idempotency and (made := await _known(deps, caller, given)):
                 return await _answer(deps, caller, made, with_sessions)
             await intake.take_all(_items_of_lines(request, deps))
             fields = given
@@ -70,6 +70,8 @@ async def create(
         if fields.mode == "complete_missing":
             return await _complete(deps, caller, planner, intake, fields, with_sessions)
         made = await _known(deps, caller, fields) or await _create(deps, caller, planner, intake, fields)
+        if made.replayed:
+            batches.require_same(deps, made.batch, intake, fields.max_concurrency)
     return await _answer(deps, caller, made, with_sessions)
 
 
@@ -102,37 +104,48 @@ def _parse_line(index: int, line: bytes) -> ItemRequest:
 
 
 async def _take_json(request: Request, deps: Deps, intake: Intake[ItemRequest]) -> BatchFields:
-    """Take in the items of a JSON body; returns its other fields."""
+    """Take in the items of a JSON body; returns its other fields. Once something is wrong nothing more is taken in,
+    and the rest is read for what else is wrong."""
     limits = StreamLimits(deps.limits.batch_body_bytes, deps.limits.item_bytes, deps.limits.json_items)
-    reader = ItemsInObject(request.stream(), "items", limits)
+    reader, faults = ItemsInObject(request.stream(), "items", limits), Faults()
     async for members in reader.groups():
         if reader.count > limits.items:
             raise TooLarge(
                 f"items has more than {limits.items} entries, the most of a JSON body: send more as {NDJSON}, one item a line",
                 field="items",
             )
-        await intake.take([_parse_member(reader.count - len(members) + n, member) for n, member in enumerate(members)])
-    fields = _parse_fields(reader)
+        items = _parse_members(reader.count - len(members), members, faults)
+        if faults.enough:
+            raise faults.error()
+        if not faults:
+            await intake.take(items)
+    fields = _parse_fields(reader, faults)
+    if faults or fields is None:
+        raise faults.error()
     if intake.count == 0:
         raise Unprocessable("items must hold at least one item", field="items")
     return fields
 
 
-def _parse_member(index: int, member: Any) -> ItemRequest:
-    try:
-        return adapter.to_item(BatchItem.model_validate(member))
-    except ValidationError as error:
-        raise unprocessable(error, f"items[{index}]") from error
+def _parse_members(first: int, members: list[Any], faults: Faults) -> list[ItemRequest]:
+    items: list[ItemRequest] = []
+    for index, member in enumerate(members, start=first):
+        try:
+            items.append(adapter.to_item(BatchItem.model_validate(member)))
+        except ValidationError as error:
+            faults.add(error, f"items[{index}]")
+    return items
 
 
-def _parse_fields(reader: ItemsInObject) -> BatchFields:
+def _parse_fields(reader: ItemsInObject, faults: Faults) -> BatchFields | None:
     if not reader.found:
         said = "must be a list" if "items" in reader.fields else "Field required"
         raise Unprocessable(f"items: {said}", field="items")
     try:
         return BatchFields.model_validate(reader.fields)
     except ValidationError as error:
-        raise unprocessable(error) from error
+        faults.add(error)
+        return None
 
 
 def _merge(body: BatchFields, given: BatchFields) -> BatchFields:

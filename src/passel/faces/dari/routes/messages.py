@@ -28,7 +28,7 @@ _EVENT_BODY = {"requestBody": {"required": True, "content": {"application/json":
 async def start(agent_id: str, body: StartRequest, deps: DepsIn, caller: CallerIn, idempotency_key: IdempotencyKey = None) -> Response:
     """A new session with its first message."""
     message = adapter.to_message(body.content, body.metadata)
-    request = adapter.to_session(body.session)
+    request = adapter.to_session(body.session, "session.")
     return _sent(await agents.start_session(deps, caller, agent_id, request, message, idempotency_key))
 
 
@@ -39,7 +39,7 @@ async def send(request: Request, session_id: str, deps: DepsIn, caller: CallerIn
     if isinstance(event, ToolResultEvent):
         await sessions.get_session(deps, caller, KIND, session_id)
         raise Unprocessable("tool.result_submitted: agents have no tools on this server yet, so no call waits for a result", field="type")
-    message = adapter.to_message(event.content, event.metadata)
+    message = adapter.to_message(event.content, event.metadata, "events[0].content" if old_form else "content")
     return _sent(await agents.send_message(deps, caller, session_id, message, idempotency_key), old_form=old_form)
 
 
@@ -48,7 +48,7 @@ async def send_parts(
     session_id: str, body: PartsRequest, deps: DepsIn, caller: CallerIn, idempotency_key: IdempotencyKey = None
 ) -> Response:
     """The form of March 2026."""
-    message = adapter.to_message(body.parts, body.metadata)
+    message = adapter.to_message(body.parts, body.metadata, "parts")
     sent = await agents.send_message(deps, caller, session_id, message, idempotency_key)
     return json_response(responses.queued_message(sent), 202, _replayed(sent))
 

@@ -1,0 +1,1 @@
+delete from file where id = any($1::text[]) and doomed

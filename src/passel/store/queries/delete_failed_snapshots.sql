@@ -1,0 +1,1 @@
+delete from source_snapshot where id = any($1::text[]) and status = 'failed'
