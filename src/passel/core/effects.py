@@ -11,7 +11,7 @@ from typing import Any
 from passel.core.costs import Usage
 from passel.core.ids import EffectId
 
-STARTED, DONE, FAILED, UNSENT, IN_DOUBT = "started", "done", "failed", "unsent", "in_doubt"
+DONE, FAILED, UNSENT, IN_DOUBT = "done", "failed", "unsent", "in_doubt"
 
 
 @dataclass(frozen=True, slots=True)

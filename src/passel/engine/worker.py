@@ -101,8 +101,12 @@ class Worker:
             await asyncio.sleep(0)  # their callbacks take them from the list
         await self._write_what_was_asked_for()
         await self._hand_back()
-        with contextlib.suppress(Exception):  # of the database, which may be away; others take over then
+        try:
             await self._hand_back_adrift(0)
+        except Exception as error:
+            if not is_passing(error):
+                raise
+            log.debug("the database is away: what was adrift is taken over by others")
 
     async def _write_what_was_asked_for(self) -> None:
         """What was on its way into the ledger still gets there: it may be a paid answer."""
