@@ -66,7 +66,7 @@ def main() -> None:
         before = rows_by_table(url)
         if counting:
             fetch(url, "select pg_stat_statements_reset()")
-        rate = passel_turns(passel, agent, args.sessions, "counted")
+        rate, _ = passel_turns(passel, agent, args.sessions, "counted")
         statements = fetch(url, _STATEMENTS)[0] if counting else None
         passel.stop()
         passel.start()

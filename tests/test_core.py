@@ -114,7 +114,7 @@ def test_patience_is_folded_from_the_ledger() -> None:
 
 def test_faults_are_borne_for_a_while_and_progress_starts_anew() -> None:
     policy = FaultPolicy(patience=100, base=1, ceiling=8)
-    began, put_off = ("m1", ev.message_began(1)), ("m1", ev.message_ended(Retry(NOW, "disk", fault=True), 1))
+    began, put_off = ("m1", ev.message_began()), ("m1", ev.message_ended(Retry(NOW, "disk", fault=True), 1))
     told = [said("m1", "hi"), began, put_off, began]
     again = after_fault(ledger(*told, every=10), ONE, "disk", NOW + timedelta(seconds=41), policy)
     assert again == Retry(NOW + timedelta(seconds=43), "disk", fault=True)
@@ -136,7 +136,7 @@ def test_a_model_is_told_the_turns_in_order_and_no_failed_ones() -> None:
 
 
 def test_the_transcript_has_one_placeholder_and_one_end_each() -> None:
-    told = ledger(said("m1", "a"), said("m2", "b"), ("m1", ev.message_began(1)))
+    told = ledger(said("m1", "a"), said("m2", "b"), ("m1", ev.message_began()))
     items = [(i.type, i.message_id, i.state, i.seq) for i in timeline(told)]
     assert items == [
         ("user_message", "m1", None, 1), ("assistant_message", "m1", "running", 3),

@@ -22,15 +22,13 @@ LOCKS = {
     "lock_waiting": MESSAGE,
     "claim_messages": SESSION,  # the messages were chosen with SKIP LOCKED
     "lock_session": SESSION,
-    "append_to_sessions": SESSION,
+    "append_events": SESSION,
     "extend_session": SESSION,
     "promote_messages": NEXT,
     "lock_lanes": LANE,
-    "count_lanes": LANE,
+    "count": LANE,  # and then batches, and batches in lanes
     "lock_batches": BATCH,
-    "count_batches": BATCH,
     "size_batch": BATCH,
-    "count_held": BATCH_LANE,
     "open_batch_lanes": BATCH_LANE,
     "admit_items": BATCH_LANE,
 }

@@ -405,16 +405,24 @@ def test_hot_statements_use_their_indexes(with_db: Any) -> None:
                 "insert into message (org_id, id, session_id, kind, number, state, lane_id, priority, created_at) "
                 "select 'org_1', 'msg_old' || n, 'sess_old' || n, 'agent', 1, 'completed', 1, 1, now() from generate_series(1, 20000) n"
             )
+            await c.raw.execute(
+                "insert into effect (org_id, id, session_id, message_id, attempt, kind, name, number, request_hash, state, started_at) "
+                "select 'org_1', 'call_old' || n, 'sess_old' || n, 'msg_old' || n, 1, 'model', '', 1, '', 'done', now() from generate_series(1, 20000) n"
+            )
             await c.raw.execute("analyze")
             nothing: list[Any] = [None]
             zeros = [[0]] * 12
             plans: dict[str, tuple[Any, ...]] = {
                 "choose_ready": ("agent", 500),
                 "choose_suspects": ("agent", 16, 1, 1),
-                "claim_messages": (["msg_x"], 1),
-                "advance_messages": (["msg_x"], [1], [1], nothing, nothing, nothing, nothing, nothing, nothing, [True], world.now),
-                "append_to_sessions": (["sess_x"], [1], ["msg_x"], [True]),
-                "count_batches": (["batch_old5"], *zeros, world.now, [1]),
+                "claim_messages": (["msg_x"], 1, "message.state", {}, world.now),
+                "advance_messages": (
+                    *(["msg_x"], [1], [1], nothing, nothing, nothing, nothing, nothing, nothing, [True], world.now),
+                    *(["msg_x"], ["call_x"], ["model"], ["m"], [1], ["hash"], nothing, [world.now]),
+                ),
+                "append_events": (["sess_x"], ["msg_x"], [1], [True], ["sess_x"], [0], ["t"], [b"{}"], {}, world.now),
+                "count": ([1], [0], [0], ["batch_old5"], *zeros, ["batch_old5"], [1], [0], world.now),
+                "end_effects": (["call_x"], ["msg_x"], [1], ["done"], [0], [0], [0], nothing, nothing, [world.now]),
                 "lock_batches": ([1], ["batch_old5"]),
                 "doubt_effects": (["sess_x"], ["msg_x"], world.now),
                 "wake_due": (world.now, 10),
@@ -423,7 +431,7 @@ def test_hot_statements_use_their_indexes(with_db: Any) -> None:
             for name, args in plans.items():
                 lines = await c.raw.fetch("explain " + SQL[name], *args)
                 plan = chr(10).join(row[0] for row in lines)
-                for table in ("batch", "session", "message"):
+                for table in ("batch", "session", "message", "effect"):
                     assert f"Seq Scan on {table} " not in plan, (name, plan)
 
     with_db(scenario)

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from passel.core.effects import Effect, Outcome
 from passel.core.endings import Done, Ending, Fail
@@ -25,8 +25,7 @@ class Task:
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """What one write of an attempt says, all of it or nothing: events, effects that are about to happen, effects that
     have ended, the item's state (`settles`, while the attempt goes on), and the attempt's ending."""
 

@@ -1,11 +1,10 @@
 """What a model call used and cost."""
 
-from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """Tokens as the provider counted them. `cost_usd` is None when no price is known for the model."""
 
     input_tokens: int = 0

@@ -4,9 +4,8 @@ An intent is durable before anything leaves; the outcome is written after. What 
 has ended is in doubt: it may have happened, and it may cost.
 """
 
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from passel.core.costs import Usage
 from passel.core.ids import EffectId
@@ -14,8 +13,7 @@ from passel.core.ids import EffectId
 DONE, FAILED, UNSENT, IN_DOUBT = "done", "failed", "unsent", "in_doubt"
 
 
-@dataclass(frozen=True, slots=True)
-class Effect:
+class Effect(NamedTuple):
     """An intent. `kind` says what is done ("model", "tool"), `name` with what ("openai:gpt-5.5"); `number` counts the
     effects of a message's kind from 1, `request_hash` recognises the same question."""
 
@@ -28,8 +26,7 @@ class Effect:
     detail: dict[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """How an effect ended: `done`, `failed` (it happened and came to nothing, not billed), `unsent` (nothing left:
     refused connections, missing keys), or `in_doubt` (it may have happened)."""
 

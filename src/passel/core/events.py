@@ -10,9 +10,8 @@ outputs, transcripts, the bill, what a model is told next) is derived from it. E
     effect.in_doubt     {effect: {id, kind, name, number, attempt, request_hash, detail}}
 """
 
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from passel.core.endings import Done, Ending, Fail, Retry, Wait
 from passel.core.ids import MessageId, OrgId, SessionId
@@ -26,16 +25,14 @@ EFFECT_IN_DOUBT = "effect.in_doubt"
 IDLE = "idle"
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(NamedTuple):
     """An event of a message that has no number yet: the transaction that appends it gives it out."""
 
     type: str
     data: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     org_id: OrgId
     session_id: SessionId
     seq: int
@@ -49,8 +46,9 @@ def message_requested(request: dict[str, Any]) -> Draft:
     return Draft(MESSAGE_REQUESTED, request)
 
 
-def message_began(attempt: int) -> Draft:
-    return Draft(MESSAGE_STATE, {"state": RUNNING, "previous": READY, "attempt": attempt})
+def message_began() -> Draft:
+    """Without its `attempt`, which the statement adds that begins it."""
+    return Draft(MESSAGE_STATE, {"state": RUNNING, "previous": READY})
 
 
 def message_failed(error: str, previous: str, attempt: int) -> Draft:

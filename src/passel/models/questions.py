@@ -1,6 +1,7 @@
 """What a model is asked and what it answers, whoever carries it there."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from passel.core.costs import Usage
 
@@ -20,8 +21,7 @@ class AskedTool:
     arguments: str
 
 
-@dataclass(frozen=True, slots=True)
-class Spoken:
+class Spoken(NamedTuple):
     """What `user` or `assistant` said, texts and pictures in order, with the tools that the assistant asked for; or
     what a `tool` gave for the call `call_id`."""
 
@@ -31,14 +31,12 @@ class Spoken:
     call_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(NamedTuple):
     system: str
     conversation: tuple[Spoken, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     text: str
     stop_reason: str
     usage: Usage

@@ -8,11 +8,12 @@ from passel.core import events
 from passel.core.events import Event
 from passel.core.ids import MessageId, SessionId, WorkerId
 from passel.core.states import READY, RUNNING
-from passel.store import effects
+from passel.store import effects, ledgers
 from passel.store.admission import Capacity
 from passel.store.changes import Changes, settle
 from passel.store.database import ReadConnection, Row, WriteConnection
 from passel.store.leases import Claim, Lease, Place
+from passel.store.ledgers import Telling
 
 Ledgers = dict[SessionId, list[Event]]
 
@@ -44,14 +45,15 @@ async def _begin(
 ) -> list[Claim]:
     if not chosen:
         return []
-    rows = await c.fetch("claim_messages", [row["id"] for row in chosen], worker)
+    began = events.message_began()
+    rows = await c.fetch("claim_messages", [row["id"] for row in chosen], worker, began.type, began.data, now)
     changes = Changes(now)
     claims = [_claim(row) for row in rows]
-    for row, one in zip(rows, claims, strict=True):
-        lease = one.lease
-        changes.append(lease.org_id, lease.session_id, lease.message_id, row["last_seq"], (events.message_began(lease.attempt),))
-        changes.move(lease.place, previous, RUNNING)
-    await _append_doubts(c, [one.lease for one in claims if one.lease.attempt > 1], changes)
+    for one in claims:
+        changes.move(one.lease.place, previous, RUNNING)
+    again = {one.lease.message_id: one.lease for one in claims if one.lease.attempt > 1}
+    doubts = await effects.doubt(c, again.values(), changes)
+    await ledgers.append(c, [Telling(again[message_id], drafts) for message_id, drafts in doubts.items()], now)
     await settle(c, changes, capacity)
     return claims
 
@@ -62,24 +64,11 @@ def _claim(row: Row) -> Claim:
     return Claim(lease, row["lost"], row["kind"], row["subject_id"], row["spec"], row["secrets"])
 
 
-async def _append_doubts(c: WriteConnection, leases: Sequence[Lease], changes: Changes) -> None:
-    """Effects that the attempts before left open are in doubt."""
-    doubts = await effects.doubt(c, leases, changes)
-    if not doubts:
-        return
-    by_session = {lease.session_id: lease for lease in leases if lease.message_id in doubts}
-    drafts = [doubts[lease.message_id] for lease in by_session.values()]
-    message_ids = [lease.message_id for lease in by_session.values()]
-    for row in await c.fetch("append_to_sessions", list(by_session), [len(d) for d in drafts], message_ids, [False] * len(drafts)):
-        lease = by_session[row["id"]]
-        changes.append(lease.org_id, lease.session_id, lease.message_id, row["last_seq"], doubts[lease.message_id])
-
-
 async def read_ledgers(c: ReadConnection, session_ids: Iterable[SessionId]) -> Ledgers:
     """Whole ledgers. Asked for after the claim's commit: the attempt protects what it says, no lock needs to."""
     ledgers: Ledgers = defaultdict(list)
     for row in await c.fetch("read_ledgers", list(session_ids)):
-        ledgers[row["session_id"]].append(Event(*row.values()))
+        ledgers[row["session_id"]].append(Event._make(row.values()))
     return ledgers
 
 

@@ -5,12 +5,13 @@ from datetime import datetime
 
 from passel.core import events
 from passel.core.ids import BatchId
-from passel.core.states import CANCELLED_ERROR, FAILED, RUNNING
-from passel.store import effects
+from passel.core.states import CANCELLED_ERROR, FAILED
+from passel.store import effects, ledgers
 from passel.store.admission import Capacity
 from passel.store.changes import Changes, settle
 from passel.store.database import ReadConnection, Row, WriteConnection
 from passel.store.leases import Lease, Place
+from passel.store.ledgers import Telling
 
 
 async def request_cancel(c: WriteConnection, batch_id: str, now: datetime) -> None:
@@ -49,14 +50,11 @@ async def _tell(c: WriteConnection, rows: Sequence[Row], changes: Changes) -> No
     """The events of the cancelled messages, and what becomes of their sessions."""
     leases = {r["session_id"]: Lease(r["org_id"], r["session_id"], r["id"], r["attempt"], _place(r)) for r in rows}
     doubts = await effects.doubt(c, leases.values(), changes)
-    drafts = {
-        r["session_id"]: [*doubts.get(r["id"], ()), events.message_failed(CANCELLED_ERROR, r["previous"], r["attempt"])] for r in rows
-    }
-    message_ids = [lease.message_id for lease in leases.values()]
-    for row in await c.fetch("append_to_sessions", list(leases), [len(drafts[s]) for s in leases], message_ids, [True] * len(leases)):
-        lease, last, idle = leases[row["id"]], row["last_seq"], row["was_last"]
-        changes.append(lease.org_id, lease.session_id, lease.message_id, last - idle, drafts[row["id"]])
-        if idle:
-            changes.append(lease.org_id, lease.session_id, None, last, (events.session_state(events.IDLE, RUNNING),))
-        else:
-            changes.next_in_line.append(lease.session_id)
+    tellings = [
+        Telling(
+            leases[r["session_id"]], [*doubts.get(r["id"], ()), events.message_failed(CANCELLED_ERROR, r["previous"], r["attempt"])], True
+        )
+        for r in rows
+    ]
+    told = await ledgers.append(c, tellings, changes.now)
+    changes.next_in_line += [session_id for session_id, one in told.items() if not one.idle]

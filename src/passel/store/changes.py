@@ -1,4 +1,4 @@
-"""What a transaction changes beside the rows it names: events, counters of batches and lanes, who is woken.
+"""What a transaction changes beside the rows it names: counters of batches and lanes, who is next in line, who is woken.
 
 Every transition of a message goes through `Changes.move`, and every transaction that made one ends with `settle`:
 one place that counts, admits, promotes the next message in line, and tells workers and readers.
@@ -9,14 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
-
-import orjson
 
 from passel.core.costs import Usage
 from passel.core.effects import DONE, IN_DOUBT, UNSENT
-from passel.core.events import Draft, Event
-from passel.core.ids import BatchId, LaneId, MessageId, OrgId, SessionId
+from passel.core.ids import BatchId, LaneId, SessionId
 from passel.core.states import HELD, OCCUPYING, PARKED, READY, phase
 from passel.store import admission
 from passel.store.admission import Capacity
@@ -68,22 +64,12 @@ class Changes:
     """Collected while a transaction goes on, written by `settle` at its end."""
 
     now: datetime
-    events: list[Event] = field(default_factory=list[Event])
     batches: dict[BatchId, BatchDelta] = field(default_factory=lambda: defaultdict[BatchId, BatchDelta](BatchDelta))
     lanes: dict[LaneId, LaneDelta] = field(default_factory=lambda: defaultdict[LaneId, LaneDelta](LaneDelta))
     held: dict[tuple[BatchId, LaneId], int] = field(default_factory=lambda: defaultdict[tuple[BatchId, LaneId], int](int))
     next_in_line: list[SessionId] = field(default_factory=list[SessionId])
     ready_kinds: set[str] = field(default_factory=set[str])
     evicted_from: set[int] = field(default_factory=set[int])
-
-    def append(
-        self, org_id: OrgId, session_id: SessionId, message_id: MessageId | None, last_seq: int, drafts: Sequence[Draft]
-    ) -> list[Event]:
-        """Number `drafts` so that the last one gets `last_seq`; returns them as events."""
-        first = last_seq - len(drafts) + 1
-        made = [Event(org_id, session_id, first + n, message_id, draft.type, draft.data, self.now) for n, draft in enumerate(drafts)]
-        self.events += made
-        return made
 
     def move(self, place: Place, previous: str, state: str) -> None:
         """A message of this place goes from one state to another."""
@@ -117,37 +103,17 @@ class Changes:
 async def settle(c: WriteConnection, changes: Changes, capacity: Capacity) -> list[BatchId]:
     """The statements that every changing transaction ends with, in the lock order. Returns the batches whose last item
     has ended with it."""
-    if changes.events:
-        await insert_events(c, changes.events, changes.now)
     if changes.next_in_line:
         await _promote(c, changes)
     lanes = sorted({*changes.lanes, *(lane for _, lane in changes.held)})
+    finished = await _count(c, changes, lanes) if lanes or changes.batches else []
     if lanes:
-        await _count_lanes(c, changes, lanes)
-    finished = await _count_batches(c, changes, lanes) if changes.batches else []
-    if changes.held:
-        keys = list(changes.held)
-        await c.execute("count_held", [b for b, _ in keys], [lane for _, lane in keys], list(changes.held.values()))
-    if lanes:
-        await admission.admit(c, lanes, capacity, changes.now, locked=bool(changes.batches))
+        await admission.admit(c, lanes, capacity, changes.now, locked=True)
     if changes.ready_kinds:
         await c.fetch("notify", admission.READY_CHANNEL, sorted(changes.ready_kinds))
     if changes.evicted_from:
         await c.fetch("notify", admission.EVICT_CHANNEL, [str(worker) for worker in changes.evicted_from])
     return finished
-
-
-async def insert_events(c: WriteConnection, events: Sequence[Event], now: datetime) -> None:
-    await c.execute(
-        "insert_events",
-        [e.org_id for e in events],
-        [e.session_id for e in events],
-        [e.seq for e in events],
-        [e.message_id for e in events],
-        [e.type for e in events],
-        [orjson.dumps(e.data) for e in events],
-        now,
-    )
 
 
 async def _promote(c: WriteConnection, changes: Changes) -> None:
@@ -156,13 +122,20 @@ async def _promote(c: WriteConnection, changes: Changes) -> None:
         changes.ready(row["kind"], READY)
 
 
-async def _count_lanes(c: WriteConnection, changes: Changes, lanes: Sequence[LaneId]) -> None:
-    deltas = [changes.lanes[lane] for lane in lanes]
-    await c.execute("count_lanes", lanes, [d.active for d in deltas], [d.parked for d in deltas], changes.now)
-
-
-async def _count_batches(c: WriteConnection, changes: Changes, lanes: Sequence[LaneId]) -> list[BatchId]:
-    deltas = list(changes.batches.values())
-    columns: list[list[Any]] = [[getattr(delta, name) for delta in deltas] for name in _COLUMNS]
-    rows: list[Row] = await c.fetch("count_batches", list(changes.batches), *columns, changes.now, lanes)
-    return [row["id"] for row in rows if row["finished"]]
+async def _count(c: WriteConnection, changes: Changes, lanes: Sequence[LaneId]) -> list[BatchId]:
+    in_lanes = [changes.lanes[lane] for lane in lanes]
+    in_batches = list(changes.batches.values())
+    held = list(changes.held)
+    rows: list[Row] = await c.fetch(
+        "count",
+        lanes,
+        [delta.active for delta in in_lanes],
+        [delta.parked for delta in in_lanes],
+        list(changes.batches),
+        *([getattr(delta, name) for delta in in_batches] for name in _COLUMNS),
+        [batch_id for batch_id, _ in held],
+        [lane_id for _, lane_id in held],
+        list(changes.held.values()),
+        changes.now,
+    )
+    return [row["id"] for row in rows]

@@ -15,14 +15,11 @@ from passel.store.database import WriteConnection
 from passel.store.leases import Lease
 
 
-async def start(c: WriteConnection, begun: Sequence[tuple[Lease, Effect]]) -> None:
-    await c.execute(
-        "start_effects",
-        [lease.org_id for lease, _ in begun],
+def columns_begun(begun: Sequence[tuple[MessageId, Effect]]) -> tuple[list[Any], ...]:
+    """Of effects that begin with a write of their message's attempt, as `advance_messages` takes them."""
+    return (
+        [message_id for message_id, _ in begun],
         [e.id for _, e in begun],
-        [lease.session_id for lease, _ in begun],
-        [lease.message_id for lease, _ in begun],
-        [lease.attempt for lease, _ in begun],
         [e.kind for _, e in begun],
         [e.name for _, e in begun],
         [e.number for _, e in begun],

@@ -1,13 +1,12 @@
 """Leases: the right of one attempt to write about one message, and what a worker is told when it gets one."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from passel.core.ids import BatchId, LaneId, MessageId, OrgId, SessionId
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where a message is counted: its lane, and its batch if it is an item's. `settled` when its item has an outcome
     already, so that the item's count moves no more."""
 
@@ -16,8 +15,7 @@ class Place:
     settled: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(NamedTuple):
     """Holds as long as the message is `running` and its attempt is this one."""
 
     org_id: OrgId

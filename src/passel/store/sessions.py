@@ -6,6 +6,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+import orjson
+
 from passel.core import events
 from passel.core.events import Draft, Event
 from passel.core.ids import LaneId, MessageId, OrgId, SessionId
@@ -155,10 +157,20 @@ async def add_message(
     drafts = [requested] if session.active_message_id else [requested, events.session_state(RUNNING, events.IDLE)]
     row = await c.fetchrow("extend_session", session.id, message_id, len(drafts))
     assert row is not None, "the caller holds the session's lock"
-    changes = Changes(now)
     first = row["last_seq"] - len(drafts) + 1
-    [event] = changes.append(session.org_id, session.id, message_id, first, [requested])
-    changes.append(session.org_id, session.id, None, row["last_seq"], drafts[1:])
+    about = (message_id, None)
+    told = [Event(session.org_id, session.id, first + n, about[n], draft.type, draft.data, now) for n, draft in enumerate(drafts)]
+    await c.execute(
+        "insert_events",
+        session.org_id,
+        session.id,
+        [event.seq for event in told],
+        [event.message_id for event in told],
+        [event.type for event in told],
+        [orjson.dumps(event.data) for event in told],
+        now,
+    )
+    changes = Changes(now)
     state = READY if row["is_active"] else LINED
     await c.execute("insert_message", session.org_id, message_id, session.id, session.kind, row["message_count"], state, lane_id, now)
     if row["is_active"]:
@@ -168,7 +180,7 @@ async def add_message(
     message = Message(
         session.org_id, message_id, session.id, session.kind, row["message_count"], state, 0, None, None, None, None, now, None
     )
-    return event, message
+    return told[0], message
 
 
 async def find_message(c: ReadConnection, message_id: str) -> Message | None:

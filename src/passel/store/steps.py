@@ -6,27 +6,25 @@ numbers are given out under the session's row, so a ledger has no gaps and no re
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
-from passel.core import events
 from passel.core.context import Step
 from passel.core.endings import Done, Fail, Retry, Wait
-from passel.core.events import Draft, Event, state_after
+from passel.core.events import Draft, Event, message_ended, state_after
 from passel.core.ids import MessageId
 from passel.core.states import ENDED, RUNNING, phase
-from passel.store import effects, waking
+from passel.store import effects, ledgers, waking
 from passel.store.admission import Capacity
 from passel.store.changes import Changes, settle
 from passel.store.database import WriteConnection
 from passel.store.leases import Lease, Place
+from passel.store.ledgers import Telling, Told
 
 
-@dataclass(frozen=True, slots=True)
-class StepWrite:
+class StepWrite(NamedTuple):
     """`number` counts the writes of the attempt from 1, `known` is the last event that the attempt knows of, and
     `leaves_open` says that effects of it have no outcome after this write."""
 
@@ -60,7 +58,9 @@ async def apply(c: WriteConnection, writes: Sequence[StepWrite], now: datetime, 
     changes = Changes(now)
     settled = await _advance(c, writes, now)
     fresh = [w for w in writes if w.lease.message_id in settled]
-    await _record_effects(c, fresh, changes)
+    ended = [(w.lease, outcome) for w in fresh for outcome in w.step.ended]
+    if ended:
+        await effects.end(c, ended, changes)
     doubts = await effects.doubt(c, [w.lease for w in fresh if w.leaves_open and w.state is not None], changes)
     for write in fresh:
         _move(write, settled[write.lease.message_id], changes)
@@ -73,8 +73,9 @@ async def apply(c: WriteConnection, writes: Sequence[StepWrite], now: datetime, 
 
 
 async def _advance(c: WriteConnection, writes: Sequence[StepWrite], now: datetime) -> dict[MessageId, bool]:
-    """The fence of each write. Returns the messages whose writes are new, and whether their items were settled before."""
-    rows = await c.fetch("advance_messages", *_fences(writes), *_endings(writes), now)
+    """The fence of each write, and the effects that it begins. Returns the messages whose writes are new, and whether their items were settled before."""
+    begun = [(w.lease.message_id, effect) for w in writes for effect in w.step.began]
+    rows = await c.fetch("advance_messages", *_fences(writes), *_endings(writes), now, *effects.columns_begun(begun))
     return {row["id"]: row["settled"] is not None for row in rows}
 
 
@@ -96,15 +97,6 @@ def _endings(writes: Sequence[StepWrite]) -> tuple[list[Any], ...]:
     )
 
 
-async def _record_effects(c: WriteConnection, writes: Sequence[StepWrite], changes: Changes) -> None:
-    begun = [(w.lease, effect) for w in writes for effect in w.step.began]
-    if begun:
-        await effects.start(c, begun)
-    ended = [(w.lease, outcome) for w in writes for outcome in w.step.ended]
-    if ended:
-        await effects.end(c, ended, changes)
-
-
 def _move(write: StepWrite, settled_before: bool, changes: Changes) -> None:
     place = Place(write.lease.place.lane_id, write.lease.place.batch_id, settled_before)
     if write.step.settles is not None and place.batch_id is not None and not settled_before:
@@ -115,36 +107,26 @@ def _move(write: StepWrite, settled_before: bool, changes: Changes) -> None:
 
 
 async def _append(c: WriteConnection, writes: Sequence[StepWrite], doubts: Mapping[MessageId, list[Draft]], changes: Changes) -> Written:
-    """Number the events, and turn sessions idle or to their next message where one has ended."""
-    drafts = {w.lease.session_id: _drafts(w, doubts.get(w.lease.message_id, ())) for w in writes}
-    telling = {w.lease.session_id: w for w in writes if drafts[w.lease.session_id]}
-    written: Written = {w.lease.message_id: () for w in writes}
-    if not telling:
-        return written
-    rows = await c.fetch(
-        "append_to_sessions",
-        list(telling),
-        [len(drafts[session_id]) for session_id in telling],
-        [w.lease.message_id for w in telling.values()],
-        [w.state in ENDED for w in telling.values()],
-    )
-    for row in rows:
-        write, told, last = telling[row["id"]], drafts[row["id"]], row["last_seq"]
-        idle = write.state in ENDED and row["was_last"]
-        written[write.lease.message_id] = tuple(
-            changes.append(write.lease.org_id, write.lease.session_id, write.lease.message_id, last - idle, told)
-        )
-        if idle:
-            changes.append(write.lease.org_id, write.lease.session_id, None, last, (events.session_state(events.IDLE, RUNNING),))
-        elif write.state in ENDED:
-            changes.next_in_line.append(write.lease.session_id)
-        elif isinstance(write.step.ending, Wait) and last > write.known + len(told):
+    """Tell the ledgers, and turn sessions idle or to their next message where one has ended."""
+    tellings = [Telling(w.lease, _drafts(w, doubts.get(w.lease.message_id, ())), w.state in ENDED) for w in writes]
+    told = await ledgers.append(c, [telling for telling in tellings if telling.drafts], changes.now)
+    written: Written = {}
+    for write in writes:
+        events, last, idle = told.get(write.lease.session_id, _NOTHING)
+        written[write.lease.message_id] = events
+        if write.state in ENDED:
+            if not idle:
+                changes.next_in_line.append(write.lease.session_id)
+        elif isinstance(write.step.ending, Wait) and last > write.known + len(events):
             # something was told to the session that this attempt does not know: perhaps what it is about to wait for
-            await waking.wake(c, [(write.lease.message_id, events.state_after(write.step.ending))], changes)
+            await waking.wake(c, [(write.lease.message_id, state_after(write.step.ending))], changes)
     return written
+
+
+_NOTHING = Told((), 0, False)
 
 
 def _drafts(write: StepWrite, doubts: Sequence[Draft]) -> Sequence[Draft]:
     if write.step.ending is None:
         return write.step.drafts
-    return (*write.step.drafts, *doubts, events.message_ended(write.step.ending, write.lease.attempt))
+    return (*write.step.drafts, *doubts, message_ended(write.step.ending, write.lease.attempt))

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from passel.core.agent import events as ev
 from passel.core.agent.events import ToolCall
@@ -21,8 +21,7 @@ class Output:
     error: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(NamedTuple):
     """One entry of a conversation, as a model is told it: `user` with blocks, `assistant` with a text and the tools it
     asked for, `tool` with the result of the call `call_id`."""
 

@@ -1,5 +1,6 @@
 """What a worker's turns read: specs of versions, keys of models, files. Implements `passel.core.agent.capabilities`."""
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -26,12 +27,20 @@ class VersionSpecs:
 
     deps: Deps
     _specs: "OrderedDict[str, AgentSpec]" = field(default_factory=OrderedDict)
+    _reading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def spec(self, version_id: str) -> AgentSpec:
+        if (spec := self._known(version_id)) is None:
+            async with self._reading:  # a worker that has just started begins hundreds of turns of one version at once
+                spec = self._known(version_id) or await self._read(version_id)
+        return spec
+
+    def _known(self, version_id: str) -> AgentSpec | None:
         if version_id in self._specs:
             self._specs.move_to_end(version_id)
-            return self._specs[version_id]
+        return self._specs.get(version_id)
 
+    async def _read(self, version_id: str) -> AgentSpec:
         async def read() -> AgentSpec:
             async with self.deps.db.read() as c:
                 version = await agents.find_version(c, version_id)

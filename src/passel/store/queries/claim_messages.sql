@@ -1,5 +1,5 @@
 -- Begin an attempt of messages that this transaction has chosen and locked. The attempt rises, so whatever an older
--- one still writes meets no row. A worker that was given up for dead begins nothing.
+-- one still writes meets no row, and the ledger says that it began. A worker that was given up for dead begins nothing.
 with alive as (
     select id from worker where id = $2 for key share
 ), claimed as (
@@ -7,11 +7,18 @@ with alive as (
     set state = 'running', attempt = m.attempt + 1, step = 0, worker_id = w.id
     from alive w
     where m.id = any($1::text[])
-    returning m.id, m.session_id, m.attempt, m.lost, m.lane_id, m.batch_id, m.item_index, m.outcome
+    returning m.id, m.session_id, m.attempt, m.lost, m.lane_id, m.batch_id, m.outcome
+), numbered as (
+    update session s
+    set last_seq = s.last_seq + 1
+    from claimed m
+    where s.id = m.session_id
+    returning s.org_id, s.id as session_id, s.kind, s.subject_id, s.spec, s.secrets, s.last_seq,
+              m.id as message_id, m.attempt, m.lost, m.lane_id, m.batch_id, m.outcome
+), told as (
+    insert into event (org_id, session_id, seq, message_id, type, data, created_at)
+    select org_id, session_id, last_seq, message_id, $3, $4::jsonb || jsonb_build_object('attempt', attempt), $5
+    from numbered
 )
-update session s
-set last_seq = s.last_seq + 1
-from claimed m
-where s.id = m.session_id
-returning s.org_id, s.id as session_id, s.kind, s.subject_id, s.spec, s.secrets, s.last_seq,
-          m.id as message_id, m.attempt, m.lost, m.lane_id, m.batch_id, m.outcome
+select org_id, session_id, kind, subject_id, spec, secrets, message_id, attempt, lost, lane_id, batch_id, outcome
+from numbered

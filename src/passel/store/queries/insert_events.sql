@@ -1,4 +1,4 @@
+-- Events of one session, under its lock.
 insert into event (org_id, session_id, seq, message_id, type, data, created_at)
-select e.*, $7
-from unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::text[], $6::jsonb[])
-    as e (org_id, session_id, seq, message_id, type, data)
+select $1, $2, e.*, $7
+from unnest($3::int[], $4::text[], $5::text[], $6::jsonb[]) as e (seq, message_id, type, data)
