@@ -93,7 +93,8 @@ def test_broken_batches_name_the_field(passel: Installation, body: bytes, said: 
         ({"type": "user.message", "content": [{"type": "text"}]}, "content[0].text: Field required"),
         ({"events": []}, "events"),
         ({"type": "y" * 100_000, "content": []}, "type"),
-        ({"type": "tool.result_submitted", "message_id": "m", "tool_call_id": "t", "result": 1}, "no tools"),
+        ({"type": "tool.result_submitted", "message_id": "m", "tool_call_id": "t"}, "result is required"),
+        ({"type": "tool.result_submitted", "message_id": "m", "tool_call_id": "t", "result": "\x00"}, "NUL"),
     ],
 )
 def test_broken_events_name_the_field(passel: Installation, agent: str, body: Any, said: str) -> None:
@@ -227,7 +228,8 @@ GOOD = "name: a\nharness: pi\ninstructions: {system: prompts/system.md}\nllm: {m
         (GOOD + "name: b\n", "twice"),
         (GOOD.replace("built_in_tools: []\n", ""), "built_in_tools: []"),
         (GOOD + "sandbox: {internet_access: true}\n", "sandbox"),
-        (GOOD + "custom_tools: [{name: x}]\nskills: [{name: y}]\n", "custom_tools, skills"),
+        (GOOD + "custom_tools: [{name: x}]\nskills: [{name: y}]\n", "skills"),
+        (GOOD + "custom_tools: [{name: x}]\n", "custom_tools[0].path"),
         (GOOD.replace("harness: pi", "harness: {kind: pi, foo: 1}"), "harness.foo"),
         (GOOD.replace("harness: pi", "harness: {kind: customRuntimeServer}"), "customRuntimeServer"),
         (GOOD.replace("prompts/system.md", "../secret"), "instructions.system"),

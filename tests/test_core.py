@@ -79,14 +79,14 @@ def test_the_planner_runs_tools_and_asks_again() -> None:
     told = [said("m1", "hi"), answered("m1", "let me see", "a", "b")]
     step = next_step(ledger(*told), ONE, Rules())
     assert isinstance(step, RunTools) and [call.id for call in step.calls] == ["eff.a", "eff.b"] and not step.interrupted
-    told.append(("m1", agent_ev.tool_requested(CALL, "sandbox")))
+    told.append(("m1", agent_ev.tool_requested(CALL, {}, "sandbox")))
     step = next_step(ledger(*told), ONE, Rules())
     assert isinstance(step, RunTools) and step.interrupted == (CALL,)  # it began, and nobody knows what came of it
-    told.append(("m1", agent_ev.tool_completed(CALL, {"n": 1})))
-    told.append(("m1", agent_ev.tool_requested(ToolCall("eff.b", "b", "look", "{}"), "external")))
+    told.append(("m1", agent_ev.tool_completed(CALL.id, CALL.name, {"n": 1})))
+    told.append(("m1", agent_ev.tool_requested(ToolCall("eff.b", "b", "look", "{}"), {}, "external", NOW)))
     step = next_step(ledger(*told), ONE, Rules())
-    assert isinstance(step, AwaitResults) and [call.id for call in step.calls] == ["eff.b"]
-    told.append(("m1", agent_ev.tool_failed(ToolCall("eff.b", "b", "look", "{}"), "too late")))
+    assert isinstance(step, AwaitResults) and [(call.id, until) for call, until in step.calls] == [("eff.b", NOW)]
+    told.append(("m1", agent_ev.tool_failed("eff.b", "look", "too late", agent_ev.TIMED_OUT)))
     step = next_step(ledger(*told), ONE, Rules())
     assert isinstance(step, CallModel) and step.number == 2
     heard = [(s.role, s.call_id, s.content[0]["text"] if s.content else "") for s in step.conversation]

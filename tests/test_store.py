@@ -417,7 +417,7 @@ def test_hot_statements_use_their_indexes(with_db: Any) -> None:
                 "choose_suspects": ("agent", 16, 1, 1),
                 "claim_messages": (["msg_x"], 1, "message.state", {}, world.now),
                 "advance_messages": (
-                    *(["msg_x"], [1], [1], nothing, nothing, nothing, nothing, nothing, nothing, [True], world.now),
+                    *(["msg_x"], [1], [1], nothing, nothing, nothing, nothing, nothing, nothing, [True], [False], world.now),
                     *(["msg_x"], ["call_x"], ["model"], ["m"], [1], ["hash"], nothing, [world.now]),
                 ),
                 "append_events": (["sess_x"], ["msg_x"], [1], [True], ["sess_x"], [0], ["t"], [b"{}"], {}, world.now),

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -168,15 +168,27 @@ class Installation:
     def database_url(self) -> str:
         return f"postgresql://postgres@/postgres?host={self.data_dir.resolve()}/postgres"
 
-    def deploy(self, model_url: str, models: list[str], name: str = "tester", directory: Path | None = None) -> str:
-        """Publish an agent whose LLM options are models of the played server; returns its id."""
+    def deploy(
+        self,
+        model_url: str,
+        models: list[str],
+        name: str = "tester",
+        directory: Path | None = None,
+        tools: Sequence[dict[str, Any]] = (),
+        provider: str = "openai",
+    ) -> str:
+        """Publish an agent whose LLM options are models of the played server; returns its id. `tools` are external:
+        what a `tool.yml` says, with the schemas in it."""
         with tempfile.TemporaryDirectory() as scratch:
             path = directory or Path(scratch)
-            write_agent(path, name, {m: {"provider": "openai", "model": m, "base_url": f"{model_url}/v1"} for m in models})
+            url = model_url if provider == "anthropic" else f"{model_url}/v1"
+            write_agent(path, name, {m: {"provider": provider, "model": m, "base_url": url} for m in models}, tools=tools)
             return publish(self.client, path)["agent_id"]
 
 
-def write_agent(path: Path, name: str, options: dict[str, Any], system: str = "You are a test.") -> None:
+def write_agent(
+    path: Path, name: str, options: dict[str, Any], system: str = "You are a test.", tools: Sequence[dict[str, Any]] = ()
+) -> None:
     (path / "prompts").mkdir(parents=True, exist_ok=True)
     (path / "prompts" / "system.md").write_text(system)
     manifest = {
@@ -185,7 +197,11 @@ def write_agent(path: Path, name: str, options: dict[str, Any], system: str = "Y
         "instructions": {"system": "prompts/system.md"},
         "llm": {"default": next(iter(options)), "options": options},
         "built_in_tools": [],
+        "custom_tools": [{"name": tool["name"], "path": f"tools/{tool['name']}", "kind": "external"} for tool in tools],
     }
+    for tool in tools:
+        (path / "tools" / tool["name"]).mkdir(parents=True, exist_ok=True)
+        (path / "tools" / tool["name"] / "tool.yml").write_text(json.dumps(tool))
     (path / "dari.yml").write_text(json.dumps(manifest))  # JSON is YAML
 
 

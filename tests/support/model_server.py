@@ -8,6 +8,9 @@ The model's name says how it behaves; several rules may be joined with `+`:
     flaky-2-503     answers the first two calls of a prompt with 503, then as `echo`
     limit-20        answers 429 with Retry-After while more than 20 calls are in flight
     garbage, empty, close, cut, hang, nul     bodies that are no answers, or none at all
+    script          plays what the user's text says as JSON: a list of answers, one for each time it is asked in a turn. An
+                    answer is a text, or {"text": ..., "calls": [{"name": ..., "arguments": ..., "id": ...}]}; "{results}"
+                    in a text becomes the JSON list of the tool results since the user spoke
     count           answers with the number of messages that it was sent, and what kinds of parts they held
 
 `GET /calls` tells how often each prompt (the last user text) was asked, and the most calls in flight at once.
@@ -117,6 +120,10 @@ class ModelProtocol(asyncio.Protocol):
                 return self._transport.close()
             elif name == "hang":
                 await asyncio.sleep(3600)
+            elif name == "script":
+                said, calls = _scripted(request["messages"])
+                body = _anthropic_message if self._anthropic else _completion
+                return self._answer(200, body(request["model"], said, calls))
             elif name == "nul":
                 text = "before\x00after \ud83d"
             elif name == "count":
@@ -147,27 +154,61 @@ def _content_length(head: bytes) -> int:
 
 
 def _last_text(messages: list[dict]) -> str:
-    content = messages[-1]["content"]
+    content = messages[-1]["content"] or ""
     if isinstance(content, str):
         return content
     return " ".join(part.get("text", "") for part in content)
 
 
-def _completion(model: str, text: str) -> dict:
-    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+def _scripted(messages: list[dict]) -> tuple[str, list[dict]]:
+    """Text and calls of the next answer of the script that the last user's text is."""
+    turn = max(n for n, m in enumerate(messages) if m["role"] == "user" and not _tool_results(m))
+    steps = orjson.loads(_last_text([messages[turn]]))
+    since = messages[turn + 1 :]
+    step = steps[min(sum(m["role"] == "assistant" for m in since), len(steps) - 1)]
+    if isinstance(step, str):
+        step = {"text": step}
+    results = [told for m in since for told in ([m["content"]] if m["role"] == "tool" else _tool_results(m))]
+    text = step.get("text", "").replace("{results}", orjson.dumps(results).decode())
+    return text, step.get("calls", [])
+
+
+def _tool_results(message: dict) -> list[str]:
+    """Of a message in Anthropic's form."""
+    if isinstance(message["content"], str) or message["role"] != "user":
+        return []
+    found = [part for part in message["content"] if part.get("type") == "tool_result"]
+    return [p["content"] if isinstance(p["content"], str) else "".join(c["text"] for c in p["content"]) for p in found]
+
+
+def _openai_call(n: int, call: dict) -> dict:
+    arguments = call.get("arguments", {})
+    written = arguments if isinstance(arguments, str) else orjson.dumps(arguments).decode()
+    return {"id": call.get("id", f"call_{n}"), "type": "function", "function": {"name": call["name"], "arguments": written}}
+
+
+def _completion(model: str, text: str, calls: list[dict] | tuple[()] = ()) -> dict:
+    message = {"role": "assistant", "content": text}
+    if calls:
+        message["tool_calls"] = [_openai_call(n, call) for n, call in enumerate(calls)]
+    choice = {"index": 0, "message": message, "finish_reason": "tool_calls" if calls else "stop"}
     return {"id": "chatcmpl-1", "object": "chat.completion", "created": 1_700_000_000, "model": model, "choices": [choice], "usage": _USAGE}
 
 
-def _anthropic_message(model: str, text: str) -> dict:
+def _anthropic_message(model: str, text: str, calls: list[dict] | tuple[()] = ()) -> dict:
     usage = {"input_tokens": 11, "output_tokens": 7}
-    content = [{"type": "text", "text": text}]
+    content: list[dict] = [{"type": "text", "text": text}] if text else []
+    content += [
+        {"type": "tool_use", "id": call.get("id", f"toolu_{n}"), "name": call["name"], "input": call.get("arguments", {})}
+        for n, call in enumerate(calls)
+    ]
     return {
         "id": "msg_1",
         "type": "message",
         "role": "assistant",
         "model": model,
         "content": content,
-        "stop_reason": "end_turn",
+        "stop_reason": "tool_use" if calls else "end_turn",
         "usage": usage,
     }
 

@@ -2,6 +2,7 @@
 is a row in the bill."""
 
 import asyncio
+import json
 from datetime import UTC, datetime
 
 import aiohttp
@@ -22,12 +23,13 @@ from pydantic_ai.messages import (
     ToolReturnPart,
     UserPromptPart,
 )
-from pydantic_ai.models import Model
+from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.models.anthropic import AnthropicModel
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.anthropic import AnthropicProvider
 from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_ai.settings import ModelSettings
+from pydantic_ai.tools import ToolDefinition
 
 from passel.core.costs import Usage
 from passel.core.llm.options import ANTHROPIC, OPENROUTER, OPENROUTER_URL, LlmOption
@@ -54,7 +56,9 @@ async def ask(model: Model, option: LlmOption, question: Question, timeout: floa
     settings: ModelSettings = {**option.settings, "timeout": timeout}  # pyright: ignore[reportAssignmentType] # the manifest checked them
     try:
         async with asyncio.timeout(timeout):
-            response = await model_request(model, _messages(question), model_settings=settings)
+            response = await model_request(
+                model, _messages(question), model_settings=settings, model_request_parameters=_parameters(question)
+            )
     except Exception as error:
         raise explain(error, timeout) from error
     if not response.parts:
@@ -63,6 +67,13 @@ async def ask(model: Model, option: LlmOption, question: Question, timeout: floa
     calls = [part for part in response.parts if isinstance(part, ToolCallPart)]
     tools = tuple(AskedTool(call.tool_call_id, call.tool_name, call.args_as_json_str()) for call in calls)
     return Answer(text, response.finish_reason or "stop", _usage(option, response), tools)
+
+
+def _parameters(question: Question) -> ModelRequestParameters:
+    tools = [
+        ToolDefinition(name=tool.name, parameters_json_schema=tool.parameters, description=tool.description) for tool in question.tools
+    ]
+    return ModelRequestParameters(function_tools=tools)
 
 
 def explain(error: Exception, timeout: float) -> ModelFailure:
@@ -88,8 +99,11 @@ def _messages(question: Question) -> list[ModelMessage]:
             messages.append(_assistant(spoken))
             continue
         if spoken.call_id is not None:
-            said = "".join(p for p in spoken.parts if isinstance(p, str))
-            messages.append(ModelRequest([ToolReturnPart(names.get(spoken.call_id, ""), said, spoken.call_id)]))
+            result = ToolReturnPart(names.get(spoken.call_id, ""), "".join(p for p in spoken.parts if isinstance(p, str)), spoken.call_id)
+            if isinstance(before := messages[-1], ModelRequest) and isinstance(before.parts[0], ToolReturnPart):
+                messages[-1] = ModelRequest([*before.parts, result])  # Anthropic wants all results of an answer in one
+            else:
+                messages.append(ModelRequest([result]))
             continue
         content = [p if isinstance(p, str) else BinaryContent(p.data, media_type=p.media_type) for p in spoken.parts]
         user = UserPromptPart(content[0] if len(content) == 1 and isinstance(content[0], str) else content)
@@ -100,8 +114,18 @@ def _messages(question: Question) -> list[ModelMessage]:
 
 def _assistant(spoken: Spoken) -> ModelResponse:
     text = "".join(p for p in spoken.parts if isinstance(p, str))
-    calls = [ToolCallPart(tool.name, tool.arguments, tool.call_id) for tool in spoken.tools]
+    calls = [ToolCallPart(tool.name, _as_object(tool.arguments), tool.call_id) for tool in spoken.tools]
     return ModelResponse([*([TextPart(text)] if text or not calls else []), *calls])
+
+
+def _as_object(arguments: str) -> str:
+    """What a model wrote as arguments, also where it is no JSON object: the library can send nothing else back."""
+    try:
+        if isinstance(json.loads(arguments), dict):
+            return arguments
+    except ValueError:
+        pass
+    return json.dumps({"unreadable": arguments})
 
 
 def _usage(option: LlmOption, response: ModelResponse) -> Usage:

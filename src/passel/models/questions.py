@@ -1,7 +1,7 @@
 """What a model is asked and what it answers, whoever carries it there."""
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from passel.core.costs import Usage
 
@@ -31,9 +31,18 @@ class Spoken(NamedTuple):
     call_id: str | None = None
 
 
+class ToolOffer(NamedTuple):
+    """A tool that the model may ask for; `parameters` is a JSON Schema."""
+
+    name: str
+    description: str
+    parameters: dict[str, Any]
+
+
 class Question(NamedTuple):
     system: str
     conversation: tuple[Spoken, ...]
+    tools: tuple[ToolOffer, ...] = ()
 
 
 class Answer(NamedTuple):

@@ -19,7 +19,7 @@ from passel.core.llm.options import LlmOption
 from passel.core.llm.retry import Fault, ModelFailure
 from passel.models import failures
 from passel.models.prices import price
-from passel.models.questions import Answer, AskedTool, Picture, Question, Spoken
+from passel.models.questions import Answer, AskedTool, Picture, Question, Spoken, ToolOffer
 
 _MAX_ANSWER_BYTES = 16 * 1024 * 1024
 
@@ -31,7 +31,10 @@ async def ask(
     headers = {"Content-Type": "application/json"}
     if api_key:
         headers["Authorization"] = f"Bearer {api_key}"
-    body = orjson.dumps({"model": option.model, "messages": _messages(question), **option.settings})
+    asked: dict[str, Any] = {"model": option.model, "messages": _messages(question), **option.settings}
+    if question.tools:
+        asked["tools"] = [_offer(tool) for tool in question.tools]
+    body = orjson.dumps(asked)
     try:
         async with asyncio.timeout(timeout):
             async with session.post(
@@ -81,6 +84,10 @@ def _message(spoken: Spoken) -> dict[str, Any]:
     if spoken.call_id is not None:
         message["tool_call_id"] = spoken.call_id
     return message
+
+
+def _offer(tool: ToolOffer) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": tool.name, "description": tool.description, "parameters": tool.parameters}}
 
 
 def _tool_call(tool: AskedTool) -> dict[str, Any]:

@@ -53,14 +53,14 @@ async def _begin(
         changes.move(one.lease.place, previous, RUNNING)
     again = {one.lease.message_id: one.lease for one in claims if one.lease.attempt > 1}
     doubts = await effects.doubt(c, again.values(), changes)
-    await ledgers.append(c, [Telling(again[message_id], drafts) for message_id, drafts in doubts.items()], now)
+    await ledgers.append(c, [Telling.of(again[message_id], drafts) for message_id, drafts in doubts.items()], now)
     await settle(c, changes, capacity)
     return claims
 
 
 def _claim(row: Row) -> Claim:
     place = Place(row["lane_id"], row["batch_id"], row["outcome"] is not None)
-    lease = Lease(row["org_id"], row["session_id"], row["message_id"], row["attempt"], place)
+    lease = Lease(row["org_id"], row["session_id"], row["message_id"], row["attempt"], row["number"], place)
     return Claim(lease, row["lost"], row["kind"], row["subject_id"], row["spec"], row["secrets"])
 
 
@@ -84,7 +84,9 @@ async def adrift(c: ReadConnection, worker: WorkerId, held: Iterable[MessageId])
     """Leases of messages that are with this worker, and that it does not hold: a claim's answer got lost."""
     rows = await c.fetch("adrift_messages", worker, list(held))
     return [
-        Lease(r["org_id"], r["session_id"], r["id"], r["attempt"], Place(r["lane_id"], r["batch_id"], r["outcome"] is not None))
+        Lease(
+            r["org_id"], r["session_id"], r["id"], r["attempt"], r["number"], Place(r["lane_id"], r["batch_id"], r["outcome"] is not None)
+        )
         for r in rows
     ]
 

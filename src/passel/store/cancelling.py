@@ -48,11 +48,13 @@ def _place(row: Row) -> Place:
 
 async def _tell(c: WriteConnection, rows: Sequence[Row], changes: Changes) -> None:
     """The events of the cancelled messages, and what becomes of their sessions."""
-    leases = {r["session_id"]: Lease(r["org_id"], r["session_id"], r["id"], r["attempt"], _place(r)) for r in rows}
+    leases = {r["session_id"]: Lease(r["org_id"], r["session_id"], r["id"], r["attempt"], r["number"], _place(r)) for r in rows}
     doubts = await effects.doubt(c, leases.values(), changes)
     tellings = [
-        Telling(
-            leases[r["session_id"]], [*doubts.get(r["id"], ()), events.message_failed(CANCELLED_ERROR, r["previous"], r["attempt"])], True
+        Telling.of(
+            leases[r["session_id"]],
+            [*doubts.get(r["id"], ()), events.message_failed(CANCELLED_ERROR, r["previous"], r["number"])],
+            ended=True,
         )
         for r in rows
     ]

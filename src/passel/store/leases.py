@@ -16,12 +16,14 @@ class Place(NamedTuple):
 
 
 class Lease(NamedTuple):
-    """Holds as long as the message is `running` and its attempt is this one."""
+    """Holds as long as the message is `running` and its attempt is this one. `number` counts its tries as people do:
+    an attempt that goes on after a wait is no new one."""
 
     org_id: OrgId
     session_id: SessionId
     message_id: MessageId
     attempt: int
+    number: int
     place: Place
 
 

@@ -84,7 +84,7 @@ def _fences(writes: Sequence[StepWrite]) -> tuple[list[Any], list[Any], list[Any
 
 
 def _endings(writes: Sequence[StepWrite]) -> tuple[list[Any], ...]:
-    """Columns: state, outcome, result, error, reason, wake-up, progress."""
+    """Columns: state, outcome, result, error, reason, wake-up, progress, whether what follows only goes on."""
     told = [w.step.ending or w.step.settles for w in writes]
     return (
         [w.state for w in writes],
@@ -94,6 +94,7 @@ def _endings(writes: Sequence[StepWrite]) -> tuple[list[Any], ...]:
         [t.reason if isinstance(t, Wait | Retry) else None for t in told],
         [t.until if isinstance(t, Wait) else t.at if isinstance(t, Retry) else None for t in told],
         [bool(w.step.drafts or w.step.ended) for w in writes],
+        [isinstance(t, Wait) or (isinstance(t, Retry) and not t.fault) for t in told],
     )
 
 
@@ -108,7 +109,7 @@ def _move(write: StepWrite, settled_before: bool, changes: Changes) -> None:
 
 async def _append(c: WriteConnection, writes: Sequence[StepWrite], doubts: Mapping[MessageId, list[Draft]], changes: Changes) -> Written:
     """Tell the ledgers, and turn sessions idle or to their next message where one has ended."""
-    tellings = [Telling(w.lease, _drafts(w, doubts.get(w.lease.message_id, ())), w.state in ENDED) for w in writes]
+    tellings = [Telling.of(w.lease, _drafts(w, doubts.get(w.lease.message_id, ())), ended=w.state in ENDED) for w in writes]
     told = await ledgers.append(c, [telling for telling in tellings if telling.drafts], changes.now)
     written: Written = {}
     for write in writes:
@@ -129,4 +130,4 @@ _NOTHING = Told((), 0, False)
 def _drafts(write: StepWrite, doubts: Sequence[Draft]) -> Sequence[Draft]:
     if write.step.ending is None:
         return write.step.drafts
-    return (*write.step.drafts, *doubts, message_ended(write.step.ending, write.lease.attempt))
+    return (*write.step.drafts, *doubts, message_ended(write.step.ending, write.lease.number))

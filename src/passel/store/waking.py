@@ -23,7 +23,7 @@ async def wake_due(c: WriteConnection, limit: int, now: datetime, capacity: Capa
     return len(due)
 
 
-async def lock_waiting(c: WriteConnection, message_ids: Sequence[MessageId]) -> list[tuple[MessageId, str]]:
+async def lock_waiting(c: WriteConnection, message_ids: Sequence[str]) -> list[tuple[MessageId, str]]:
     """Of these messages, those that wait for something from outside, locked; the first lock of such a transaction."""
     return [(row["id"], row["state"]) for row in await c.fetch("lock_waiting", message_ids)]
 

@@ -13,11 +13,25 @@ from passel.core.ids import MessageId
 from passel.core.states import FAILED, HELD
 
 
+class Text(NamedTuple):
+    """What the agent said. `event` is the answer that it was said in."""
+
+    text: str
+    event: Event
+
+
+class Call(NamedTuple):
+    """A tool call: as it was requested, and as it ended (`tool.completed` or `tool.failed`), if it has."""
+
+    requested: Event
+    ended: Event | None
+
+
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What the agent did about one message. `texts` in the order in which they were said."""
+    """What the agent did about one message, in the order in which it happened, and why it failed, if it did."""
 
-    texts: tuple[str, ...]
+    parts: tuple[Text | Call, ...]
     error: str | None
 
 
@@ -33,8 +47,8 @@ class Said(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TimelineItem:
-    """`seq` is the event that the item stands for; None while there is none but the user's own. `state` as in
-    `passel.core.states`."""
+    """Something that was said. `seq` is the event that the item stands for; None while there is none but the user's
+    own. `state` as in `passel.core.states`."""
 
     type: str
     seq: int | None
@@ -55,16 +69,19 @@ def request_of(events: Iterable[Event], message_id: MessageId) -> dict[str, Any]
 
 
 def output_of(events: Iterable[Event], message_id: MessageId) -> Output:
-    texts: list[str] = []
-    error: str | None = None
-    for event in events:
-        if event.message_id != message_id:
-            continue
+    own = [event for event in events if event.message_id == message_id]
+    changes = [event for event in own if event.type == MESSAGE_STATE]
+    return Output(tuple(_parts(own)), changes[-1].data.get("error") if changes else None)
+
+
+def _parts(own: Sequence[Event]) -> Iterator[Text | Call]:
+    """Texts and calls of one message."""
+    ended = {event.data["id"]: event for event in own if event.type in ev.TOOL_SETTLED}
+    for event in own:
         if event.type == ev.ASSISTANT_MESSAGE and event.data["text"]:
-            texts.append(event.data["text"])
-        elif event.type == MESSAGE_STATE:
-            error = event.data.get("error")
-    return Output(tuple(texts), error)
+            yield Text(event.data["text"], event)
+        elif event.type == ev.TOOL_REQUESTED:
+            yield Call(event, ended.get(event.data["id"]))
 
 
 def conversation(events: Sequence[Event], upto: MessageId) -> list[Said]:
@@ -96,19 +113,21 @@ def _turn_as_told(own: Sequence[Event]) -> Iterator[Said]:
             yield Said("assistant", text_blocks(event.data["text"]), calls)
             for call in calls:
                 if call.id in results:
-                    yield Said("tool", text_blocks(_result_text(results[call.id])), call_id=call.call_id)
+                    yield Said("tool", text_blocks(result_text(results[call.id])), call_id=call.call_id)
 
 
-def _result_text(event: Event) -> str:
+def result_text(event: Event) -> str:
+    """What a model is told of a call that has ended."""
     if event.type == ev.TOOL_FAILED:
-        return f"Error: {event.data['error']}"
+        told = event.data["error"] if event.data["result"] is None else json.dumps(event.data["result"], ensure_ascii=False)
+        return f"Error: {told}"
     result = event.data["result"]
     return result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)
 
 
-def timeline(events: Sequence[Event]) -> list[TimelineItem]:
-    """The transcript: message by message, the user's, then one item for each assistant text, and exactly one item
-    for a message that has no text yet or that failed (section 4.4 of the `dari` contract, decision 38)."""
+def timeline(events: Sequence[Event]) -> list[TimelineItem | Call]:
+    """The transcript: message by message, the user's, then assistant texts and tool calls as they came, and exactly one
+    assistant item for a message that has no text yet or that failed (section 4.4 of the `dari` contract, decision 38)."""
     own: dict[MessageId, list[Event]] = {}
     for event in events:
         if event.message_id is not None:
@@ -116,15 +135,19 @@ def timeline(events: Sequence[Event]) -> list[TimelineItem]:
     return [item for message_id, told in own.items() for item in _turn(message_id, told)]
 
 
-def _turn(message_id: MessageId, told: Sequence[Event]) -> Iterator[TimelineItem]:
+def _turn(message_id: MessageId, told: Sequence[Event]) -> Iterator[TimelineItem | Call]:
     asked = next(e for e in told if e.type == MESSAGE_REQUESTED)
-    answers = [e for e in told if e.type == ev.ASSISTANT_MESSAGE and e.data["text"]]
     changes = [e for e in told if e.type == MESSAGE_STATE]
     state = changes[-1].data["state"] if changes else HELD
     yield TimelineItem("user_message", asked.seq, message_id, tuple(asked.data["content"]), asked.created_at)
-    for answer in answers:
-        yield TimelineItem("assistant_message", answer.seq, message_id, text_blocks(answer.data["text"]), answer.created_at, state)
-    if state == FAILED or not answers:
+    said = False
+    for part in _parts(told):
+        if isinstance(part, Call):
+            yield part
+        else:
+            said = True
+            yield TimelineItem("assistant_message", part.event.seq, message_id, text_blocks(part.text), part.event.created_at, state)
+    if state == FAILED or not said:
         at = changes[-1] if changes else asked
         error = changes[-1].data.get("error") if changes else None
         yield TimelineItem("assistant_message", changes[-1].seq if changes else None, message_id, (), at.created_at, state, error)

@@ -1,7 +1,7 @@
 """The agent manifest `dari.yml`: read, checked and normalised (section 6 of the `dari` contract).
 
-Served now: `name`, `harness: pi`, `instructions.system` and `llm`. What needs a sandbox is refused by name, so
-that nobody gets an agent that silently lacks its tools. Ours are `settings` and `price` of an LLM
+Served now: `name`, `harness: pi`, `instructions.system`, `llm` and custom tools of the kind `external`. What needs a
+sandbox is refused by name, so that nobody gets an agent that silently lacks its tools. Ours are `settings` and `price` of an LLM
 option.
 """
 
@@ -10,17 +10,15 @@ from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-import yaml
-
+from passel.core.agent.custom_tools import custom_tools
+from passel.core.agent.fields import known, load, mapping, require_plain_path, string
 from passel.core.agent.spec import AgentSpec
 from passel.core.errors import Invalid
 from passel.core.limits import Limits
 from passel.core.llm.options import ANTHROPIC, LOCAL, OPENAI, OPENROUTER, PROVIDERS, LlmOption
 from passel.core.secrets import SECRET_NAME
-from passel.core.text import clean
 
 FILE = "dari.yml"
-MAX_MANIFEST_BYTES = 256 * 1024
 
 _TOP_LEVEL = {
     "name", "harness", "instructions", "sandbox", "llm", "built_in_tools", "custom_tools", "skills", "extensions",
@@ -35,7 +33,7 @@ _SETTING_RANGES: dict[str, tuple[type, float, float]] = {
     "seed": (int, -(2**31), 2**31 - 1),
 }
 _PRICE_FIELDS, _CACHED_PRICE, _HIGHEST_PRICE = ("input_per_million", "output_per_million"), "cached_input_per_million", 1_000_000
-_NEED_A_SANDBOX = {"sandbox", "custom_tools", "skills", "extensions", "model_backend", "runtime", "tools", "secrets", "env"}
+_NEED_A_SANDBOX = {"sandbox", "skills", "extensions", "model_backend", "runtime", "tools", "secrets", "env"}
 _TOOLS_ADVICE = (
     "this server runs agents without tools so far, and leaving built_in_tools out means read, bash, edit and write: "
     "write `built_in_tools: []`"
@@ -44,8 +42,11 @@ _TOOLS_ADVICE = (
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
+    """`tool_paths` are the directories of the custom tools in the bundle, by their names."""
+
     spec: AgentSpec
     prompt_path: str
+    tool_paths: dict[str, str]
 
     def to_json(self) -> dict[str, Any]:
         """The normalised manifest that `GET .../manifest` answers."""
@@ -57,7 +58,19 @@ class Manifest:
             "instructions": {"system": self.prompt_path},
             "llm": llm,
             "built_in_tools": [],
-            "custom_tools": [],
+            "custom_tools": [
+                {
+                    "name": tool.name,
+                    "source_name": tool.name,
+                    "source_path": self.tool_paths[tool.name],
+                    "description": tool.description,
+                    "input_schema": tool.input_schema,
+                    "execution_mode": "external",
+                    "timeout_seconds": tool.timeout_seconds,
+                }
+                | ({} if tool.output_schema is None else {"output_schema": tool.output_schema})
+                for tool in self.spec.tools.values()
+            ],
         }
 
 
@@ -65,41 +78,16 @@ def parse(files: Mapping[str, bytes], limits: Limits) -> Manifest:
     """The manifest of a bundle, given as path -> bytes. Raises `Invalid` with the field and what to write."""
     if FILE not in files:
         raise Invalid(f"the bundle has no {FILE} at its root", field=FILE)
-    data = _mapping(_load(files[FILE]), FILE)
+    data = mapping(load(files[FILE], FILE), FILE)
     _refuse_what_needs_a_sandbox(data)
-    name = _string(data.get("name"), "name")
+    name = string(data.get("name"), "name")
     if len(name) > 200:
         raise Invalid("name is longer than 200 characters", field="name")
     _check_harness(data.get("harness"))
     path, prompt = _instructions(data.get("instructions"), files, limits.prompt_bytes)
     default, llms = _llm(data.get("llm"))
-    return Manifest(AgentSpec(name, prompt, default, llms), path)
-
-
-class _Loader(yaml.SafeLoader):
-    """Refuses what makes a small file large (merge keys) or says a thing twice (a key that is repeated)."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        if "<<" in keys:
-            raise yaml.YAMLError("merge keys (<<) are not allowed: write the fields out")
-        twice = {str(key)[:50] for key in keys if keys.count(key) > 1} if len(keys) <= _MOST_KEYS else {"too many keys"}
-        if twice:
-            raise yaml.YAMLError(f"the key {sorted(twice)[0]} stands twice in one mapping")
-        return super().construct_mapping(node, deep)
-
-
-_MOST_KEYS = 1000
-
-
-def _load(text: bytes) -> object:
-    if len(text) > MAX_MANIFEST_BYTES:
-        raise Invalid(f"{FILE} is larger than {MAX_MANIFEST_BYTES // 1024} KiB", field=FILE)
-    try:
-        return yaml.load(text, _Loader)
-    except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, OverflowError, RecursionError) as error:
-        # the reader raises all of these for tags and numbers that are not what they say
-        raise Invalid(f"{FILE} is not valid YAML: {clean(str(error))[:500]}", field=FILE) from error
+    tools, paths = custom_tools(data.get("custom_tools"), files)
+    return Manifest(AgentSpec(name, prompt, default, llms, tools), path, paths)
 
 
 def _refuse_what_needs_a_sandbox(data: dict[str, Any]) -> None:
@@ -123,8 +111,8 @@ def _refuse_what_needs_a_sandbox(data: dict[str, Any]) -> None:
 
 
 def _check_harness(value: object) -> None:
-    fields = _mapping(cast(object, value), "harness") if isinstance(value, dict) else {"kind": value}
-    _known(fields, {"kind", "protocol", "customRuntimeServer"}, "harness")
+    fields = mapping(cast(object, value), "harness") if isinstance(value, dict) else {"kind": value}
+    known(fields, {"kind", "protocol", "customRuntimeServer"}, "harness")
     if fields.get("kind") == "customRuntimeServer" or "customRuntimeServer" in fields:
         raise Invalid(
             "harness: customRuntimeServer needs a sandbox, which this server does not have yet: write `harness: pi`", field="harness"
@@ -133,20 +121,11 @@ def _check_harness(value: object) -> None:
         raise Invalid("harness must be `pi`", field="harness")
 
 
-def _known(data: dict[str, Any], fields: set[str], where: str) -> None:
-    unknown = sorted(set(data) - fields)
-    if unknown:
-        name = f"{where}.{unknown[0][:100]}"
-        raise Invalid(f"{name} is not a field; known are {', '.join(sorted(fields))}", field=name)
-
-
 def _instructions(value: object, files: Mapping[str, bytes], most: int) -> tuple[str, str]:
-    fields = _mapping(value, "instructions")
-    _known(fields, {"system"}, "instructions")
-    path = _string(fields.get("system"), "instructions.system")
-    segments = path.split("/")
-    if path.startswith("/") or any(s in ("", ".", "..") for s in segments):
-        raise Invalid("instructions.system must be a relative path without `.` and `..`", field="instructions.system")
+    fields = mapping(value, "instructions")
+    known(fields, {"system"}, "instructions")
+    path = string(fields.get("system"), "instructions.system")
+    require_plain_path(path, "instructions.system")
     if path not in files:
         raise Invalid(f"instructions.system names {path}, which is not in the bundle", field="instructions.system")
     if len(files[path]) > most:
@@ -161,7 +140,7 @@ def _instructions(value: object, files: Mapping[str, bytes], most: int) -> tuple
 
 
 def _llm(value: object) -> tuple[str | None, dict[str | None, LlmOption]]:
-    data = _mapping(value, "llm")
+    data = mapping(value, "llm")
     if "options" not in data:
         if "default" in data:
             raise Invalid("llm.default needs llm.options beside it", field="llm.default")
@@ -169,29 +148,29 @@ def _llm(value: object) -> tuple[str | None, dict[str | None, LlmOption]]:
     unknown = sorted(set(data) - {"options", "default"})
     if unknown:
         raise Invalid(f"llm.{unknown[0]} cannot stand beside llm.options: move it into an option", field=f"llm.{unknown[0]}")
-    options = _mapping(data["options"], "llm.options")
+    options = mapping(data["options"], "llm.options")
     if not options:
         raise Invalid("llm.options is empty", field="llm.options")
     llms: dict[str | None, LlmOption] = {}
     for key, option in options.items():
         if not key or len(key) > 128:
             raise Invalid("the ids in llm.options must have 1 to 128 characters", field="llm.options")
-        llms[key] = _option(_mapping(option, f"llm.options.{key}"), f"llm.options.{key}")
-    default = _string(data.get("default"), "llm.default")
+        llms[key] = _option(mapping(option, f"llm.options.{key}"), f"llm.options.{key}")
+    default = string(data.get("default"), "llm.default")
     if default not in llms:
         raise Invalid(f"llm.default is {default}, which is not one of {', '.join(options)}", field="llm.default")
     return default, llms
 
 
 def _option(data: dict[str, Any], where: str) -> LlmOption:
-    _known(data, _OPTION_FIELDS, where)
-    written = _string(data.get("model"), f"{where}.model")
+    known(data, _OPTION_FIELDS, where)
+    written = string(data.get("model"), f"{where}.model")
     provider, model = split_model(written, data.get("provider"), where)
     if not model:
         raise Invalid(f"{where}.model names no model", field=f"{where}.model")
     base_url = data.get("base_url")
     if base_url is not None:
-        base_url = _string(base_url, f"{where}.base_url")
+        base_url = string(base_url, f"{where}.base_url")
         check_url_form(base_url, f"{where}.base_url")
         if provider == LOCAL:
             raise Invalid(f"{where}: a local model has no base_url", field=f"{where}.base_url")
@@ -199,7 +178,7 @@ def _option(data: dict[str, Any], where: str) -> LlmOption:
             # a server of one's own speaks OpenAI's protocol and knows the model by the name as written (contract 6.4)
             provider, model = OPENAI, written
     secret = data.get("api_key_secret")
-    if secret is not None and not SECRET_NAME.fullmatch(_string(secret, f"{where}.api_key_secret")):
+    if secret is not None and not SECRET_NAME.fullmatch(string(secret, f"{where}.api_key_secret")):
         raise Invalid(f"{where}.api_key_secret must match {SECRET_NAME.pattern}", field=f"{where}.api_key_secret")
     settings = _settings(data.get("settings"), f"{where}.settings")
     return LlmOption(provider, model, base_url, secret, settings, _price(data.get("price"), f"{where}.price"))
@@ -212,14 +191,14 @@ def split_model(model: str, provider: object, where: str = "llm") -> tuple[str, 
     the form with a colon is ours. Beside a `base_url` none of this holds: see `_option`.
     """
     if provider is not None:
-        name = _string(provider, f"{where}.provider")
+        name = string(provider, f"{where}.provider")
         if name not in PROVIDERS:
             raise Invalid(f"{where}.provider must be one of {', '.join(PROVIDERS)}", field=f"{where}.provider")
         return name, model.removeprefix(f"{name}/").removeprefix(f"{name}:") if name != OPENROUTER else model
-    for known in (OPENAI, ANTHROPIC, LOCAL):
+    for named in (OPENAI, ANTHROPIC, LOCAL):
         for mark in ("/", ":"):
-            if model.startswith(known + mark):
-                return known, model[len(known) + 1 :]
+            if model.startswith(named + mark):
+                return named, model[len(named) + 1 :]
     return OPENROUTER, model.removeprefix("openrouter:")
 
 
@@ -237,7 +216,7 @@ def check_url_form(url: str, where: str) -> None:
 
 
 def _settings(value: object, where: str) -> dict[str, Any]:
-    settings = _mapping({} if value is None else value, where)
+    settings = mapping({} if value is None else value, where)
     for key, setting in settings.items():
         if key not in _SETTING_RANGES:
             raise Invalid(f"{where}.{key} is not a setting; known are {', '.join(_SETTING_RANGES)}", field=f"{where}.{key}")
@@ -254,33 +233,10 @@ def _price(value: object, where: str) -> dict[str, float] | None:
     """US dollars a million tokens."""
     if value is None:
         return None
-    price = _mapping(value, where)
-    _known(price, {*_PRICE_FIELDS, _CACHED_PRICE}, where)
+    price = mapping(value, where)
+    known(price, {*_PRICE_FIELDS, _CACHED_PRICE}, where)
     for key in (*_PRICE_FIELDS, *({_CACHED_PRICE} & set(price))):
         number = price.get(key)
         if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number <= _HIGHEST_PRICE:
             raise Invalid(f"{where}.{key} must be US dollars a million tokens, from 0 to {_HIGHEST_PRICE}", field=f"{where}.{key}")
     return price
-
-
-def _mapping(value: object, where: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise Invalid(f"{where} must be a mapping", field=where)
-    mapping = cast(dict[object, Any], value)
-    for key in mapping:
-        if not isinstance(key, str):
-            raise Invalid(f"{where} has a key that is not a string but {type(key).__name__}: put it in quotes", field=where)
-        _storable(key, where)
-    return cast(dict[str, Any], mapping)
-
-
-def _string(value: object, where: str) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise Invalid(f"{where} is required and must be a non-empty string", field=where)
-    return _storable(value, where).strip()
-
-
-def _storable(text: str, where: str) -> str:
-    if clean(text) != text:
-        raise Invalid(f"{where} holds a NUL character or half of a surrogate pair; remove it", field=where)
-    return text

@@ -18,6 +18,7 @@ from passel.core.agent import events as ev
 from passel.core.agent.events import ToolCall
 from passel.core.agent.ledger import Said, conversation
 from passel.core.agent.spec import AgentSpec
+from passel.core.agent.tools import EXTERNAL
 from passel.core.events import EFFECT_IN_DOUBT, Event
 from passel.core.ids import MessageId
 from passel.core.llm.events import CALL_FAILED, MODEL
@@ -27,10 +28,13 @@ from passel.core.llm.retry import Again, NoMore, RetryPolicy, after_failures
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """`max_calls` bounds the answers of a model in one turn."""
+    """`max_calls` bounds the answers of a model in one turn, `max_tools` the tools that one answer asks for, `max_bad`
+    the answers in a row whose arguments break a schema (decision 70 of the `dari` contract)."""
 
     retries: RetryPolicy = field(default_factory=RetryPolicy)
     max_calls: int = 100
+    max_tools: int = 128
+    max_bad: int = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +58,9 @@ class RunTools:
 
 @dataclass(frozen=True, slots=True)
 class AwaitResults:
-    """Every call that is left is the client's to answer."""
+    """Every call that is left is the client's to answer, each until its deadline."""
 
-    calls: tuple[ToolCall, ...]
+    calls: tuple[tuple[ToolCall, datetime], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,17 +90,41 @@ def next_step(ledger: Sequence[Event], message_id: MessageId, rules: Rules) -> P
         return Finish("\n\n".join(own[n].data["text"] for n in answers if own[n].data["text"]))
     settled = {event.data["id"] for event in since if event.type in ev.TOOL_SETTLED}
     open_calls = tuple(call for call in calls if call.id not in settled)
+    if len(calls) > rules.max_tools:
+        return GiveUp(f"the model asked for {len(calls)} tools in one answer; {rules.max_tools} are allowed")
     if open_calls:
         return _tools(open_calls, since)
+    if (bad := _bad_in_a_row(own)) >= rules.max_bad:
+        return GiveUp(f"the model's arguments for a tool broke its schema {bad} times: {_last_bad(own)}")
     return _call(ledger, message_id, own, since, len(answers), rules)
 
 
 def _tools(open_calls: tuple[ToolCall, ...], since: Sequence[Event]) -> RunTools | AwaitResults:
-    requested = {event.data["id"]: event.data["execution"] for event in since if event.type == ev.TOOL_REQUESTED}
-    ours = tuple(call for call in open_calls if requested.get(call.id) != ev.EXTERNAL)
-    if not ours:
-        return AwaitResults(open_calls)
-    return RunTools(ours, tuple(call for call in ours if call.id in requested))
+    requested = {event.data["id"]: event.data for event in since if event.type == ev.TOOL_REQUESTED}
+    ours = tuple(call for call in open_calls if call.id not in requested or requested[call.id]["execution"] != EXTERNAL)
+    if ours:
+        return RunTools(ours, tuple(call for call in ours if call.id in requested))
+    return AwaitResults(tuple((call, datetime.fromisoformat(requested[call.id]["deadline"])) for call in open_calls))
+
+
+def _bad_in_a_row(own: Sequence[Event]) -> int:
+    """How many of the last answers, one after the other, asked for a tool with arguments that break its schema."""
+    count, bad = 0, False
+    for event in reversed(own):
+        bad = bad or _is_bad(event)
+        if event.type == ev.ASSISTANT_MESSAGE:
+            if not bad:
+                break
+            count, bad = count + 1, False
+    return count
+
+
+def _last_bad(own: Sequence[Event]) -> str:
+    return next(event.data["error"] for event in reversed(own) if _is_bad(event))
+
+
+def _is_bad(event: Event) -> bool:
+    return event.type == ev.TOOL_FAILED and event.data["reason"] == ev.BAD_ARGUMENTS
 
 
 def _call(
@@ -122,6 +150,8 @@ def _is_lost_call(event: Event) -> bool:
 def request_hash(spec: AgentSpec, option: LlmOption, told: Sequence[Said]) -> str:
     """SHA-256 of what a call asks, so that a repeated call can be recognised as the same question."""
     digest = hashlib.sha256(f"{option.ref} {option.base_url} {sorted(option.settings.items())}\n{spec.system_prompt}".encode())
+    for tool in spec.tools.values():
+        digest.update(orjson.dumps([tool.name, tool.description, tool.input_schema], option=orjson.OPT_SORT_KEYS))
     for said in told:
         calls = [[call.call_id, call.name, call.arguments] for call in said.calls]
         digest.update(orjson.dumps([said.role, said.content, calls, said.call_id], option=orjson.OPT_SORT_KEYS))

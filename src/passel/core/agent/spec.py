@@ -1,9 +1,10 @@
 """What a published version of an agent says, with its files read: all that a turn needs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from passel.core.agent.tools import ToolSpec
 from passel.core.llm.options import LlmOption
 
 
@@ -13,6 +14,7 @@ class AgentSpec:
     system_prompt: str
     default_llm: str | None
     llms: dict[str | None, LlmOption]
+    tools: dict[str, ToolSpec] = field(default_factory=dict[str, ToolSpec])
 
     def option(self, llm_id: str | None) -> LlmOption:
         """The option of that id; of the default when `llm_id` is None. KeyError when there is none."""
@@ -20,12 +22,20 @@ class AgentSpec:
 
     def to_json(self) -> dict[str, Any]:
         options = [[key, option.to_json()] for key, option in self.llms.items()]
-        return {"name": self.name, "system_prompt": self.system_prompt, "default": self.default_llm, "llms": options}
+        tools = [tool.to_json() for tool in self.tools.values()]
+        return {
+            "name": self.name,
+            "system_prompt": self.system_prompt,
+            "default": self.default_llm,
+            "llms": options,
+            "tools": tools,
+        }
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> "AgentSpec":
         llms = {key: LlmOption(**option) for key, option in data["llms"]}
-        return AgentSpec(data["name"], data["system_prompt"], data["default"], llms)
+        tools = {tool["name"]: ToolSpec.from_json(tool) for tool in data["tools"]}
+        return AgentSpec(data["name"], data["system_prompt"], data["default"], llms, tools)
 
 
 @dataclass(frozen=True, slots=True)

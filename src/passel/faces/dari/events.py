@@ -6,6 +6,7 @@ effect.in_doubt   -> model.call_in_doubt (ours)      model.call_failed is ours, 
 """
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from passel.core.agent import events as agent
@@ -102,7 +103,16 @@ def _in_doubt(event: Event) -> tuple[str, Body]:
 
 
 def _tool_requested(event: Event) -> tuple[str, Body]:
-    return "tool.call_requested", _tool(event) | {"arguments": event.data["arguments"], "execution": event.data["execution"]}
+    asked = event.data
+    data = _tool(event) | {"arguments": asked["arguments"], "execution": asked["execution"], "model_call_id": asked["call_id"]}
+    if asked["deadline"] is not None:
+        data["deadline"] = timestamp(datetime.fromisoformat(asked["deadline"]))
+    return "tool.call_requested", data
+
+
+def _tool_submitted(event: Event) -> tuple[str, Body]:
+    data = {"message_id": event.message_id, "tool_call_id": event.data["id"]}
+    return "tool.result_submitted", data | {"result": event.data["result"], "is_error": event.data["is_error"]}
 
 
 def _tool_completed(event: Event) -> tuple[str, Body]:
@@ -110,7 +120,12 @@ def _tool_completed(event: Event) -> tuple[str, Body]:
 
 
 def _tool_failed(event: Event) -> tuple[str, Body]:
-    return "tool.call_failed", _tool(event) | {"result": None, "is_error": True, "error": event.data["error"]}
+    return "tool.call_failed", _tool(event) | {
+        "result": event.data["result"],
+        "is_error": True,
+        "error": event.data["error"],
+        "reason": event.data["reason"],
+    }
 
 
 def _tool(event: Event) -> Body:
@@ -129,6 +144,7 @@ _TRANSLATIONS: dict[str, tuple[Callable[[Event], tuple[str, Body]], str]] = {
     CALL_FAILED: (_call_failed, "system"),
     agent.ASSISTANT_MESSAGE: (_assistant_message, "agent"),
     agent.TOOL_REQUESTED: (_tool_requested, "agent"),
+    agent.TOOL_SUBMITTED: (_tool_submitted, "user"),
     agent.TOOL_COMPLETED: (_tool_completed, "tool"),
     agent.TOOL_FAILED: (_tool_failed, "tool"),
 }

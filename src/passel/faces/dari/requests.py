@@ -28,6 +28,18 @@ def _sha256(value: str) -> str:
 
 
 def _storable_json(value: dict[str, Any]) -> dict[str, Any]:
+    if len(_written(value)) > 64 * 1024:
+        raise ValueError("is larger than 64 KiB")
+    return value
+
+
+def _any_json(value: Any) -> Any:
+    """Of any size that a body may have."""
+    _written(value)
+    return value
+
+
+def _written(value: Any) -> str:
     try:
         text = json.dumps(value, allow_nan=False)
         orjson.dumps(value)  # has narrower ideas of integers and text, and writes the ledger
@@ -35,9 +47,7 @@ def _storable_json(value: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"cannot be stored as JSON: {error}") from error
     if "\\u0000" in text.replace("\\\\", ""):
         raise ValueError("holds a NUL character; remove it")
-    if len(text) > 64 * 1024:
-        raise ValueError("is larger than 64 KiB")
-    return value
+    return text
 
 
 String = Annotated[str, AfterValidator(_storable)]
@@ -126,8 +136,14 @@ class ToolResultEvent(Request):
     type: Literal["tool.result_submitted"]
     message_id: Id
     tool_call_id: Id
-    result: Any = None
+    result: Annotated[Any, AfterValidator(_any_json)] = None
     is_error: bool = False
+
+    @model_validator(mode="after")
+    def _result_or_error(self) -> "ToolResultEvent":
+        if "result" not in self.model_fields_set and not self.is_error:
+            raise ValueError("result is required unless is_error is true")
+        return self
 
 
 class EventForm(Request):

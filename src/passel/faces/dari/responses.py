@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from passel.core.agent.ledger import TimelineItem, text_blocks
+from passel.core.agent.events import TOOL_FAILED
+from passel.core.agent.ledger import Call, Text, TimelineItem, result_text, text_blocks
 from passel.core.agent.spec import SessionSpec
 from passel.core.costs import decimal_string
 from passel.faces.dari.events import event, item_status, message_status
@@ -106,8 +107,9 @@ def sent(sent: Sent) -> Body:
 
 def message(read: ReadMessage) -> Body:
     made = read.message
-    parts = [block for text in read.texts for block in text_blocks(text)]
-    output: Body = {"parts": parts} | ({"error": read.error} if read.error else {})
+    parts = [part for told in read.output.parts for part in _output_parts(told)]
+    error = read.output.error
+    output: Body = {"parts": parts} | ({"error": error} if error else {})
     return {
         "id": made.id,
         "session_id": made.session_id,
@@ -116,11 +118,23 @@ def message(read: ReadMessage) -> Body:
         "metadata": read.metadata or None,
         "status": message_status(made.state),
         "attempt": max(1, made.attempt),
-        "output": output if parts or read.error else None,
+        "output": output if parts or error else None,
         "created_at": timestamp(made.created_at),
         "completed_at": timestamp(made.ended_at),
         "waiting": _waiting(made.reason, made.wake_at),
     }
+
+
+def _output_parts(told: Text | Call) -> list[Body]:
+    if isinstance(told, Text):
+        return list(text_blocks(told.text))
+    asked = told.requested.data
+    parts: list[Body] = [{"type": "tool_call", "id": asked["id"], "name": asked["name"], "arguments": asked["arguments"]}]
+    if told.ended is not None:
+        failed = told.ended.type == TOOL_FAILED
+        shown = {"tool_call_id": asked["id"], "tool_name": asked["name"], "content": text_blocks(result_text(told.ended))}
+        parts.append({"type": "tool_result", **shown, "is_error": failed})
+    return parts
 
 
 def _waiting(reason: str | None, until: datetime | None) -> Body | None:
@@ -150,7 +164,9 @@ def transcript(transcript: Transcript) -> Body:
     }
 
 
-def _timeline_item(session_id: str, item: TimelineItem) -> Body:
+def _timeline_item(session_id: str, item: TimelineItem | Call) -> Body:
+    if isinstance(item, Call):
+        return _tool_item(item)
     body: Body = {
         "type": item.type,
         "id": f"{session_id}:evt_{item.seq}" if item.seq else f"{session_id}:{item.message_id}:assistant",
@@ -161,6 +177,25 @@ def _timeline_item(session_id: str, item: TimelineItem) -> Body:
     if item.type == "assistant_message":
         body |= {"status": message_status(item.state or ""), "error_message": item.error}
     return body
+
+
+def _tool_item(item: Call) -> Body:
+    asked, ended = item.requested, item.ended
+    failed = ended is not None and ended.type == TOOL_FAILED
+    return {
+        "type": "tool_call",
+        "id": f"{asked.session_id}:evt_{asked.seq}",
+        "message_id": asked.message_id,
+        "tool_call_id": asked.data["id"],
+        "tool_name": asked.data["name"],
+        "arguments": asked.data["arguments"],
+        "status": "requested" if ended is None else "failed" if failed else "completed",
+        "result": None if ended is None else ended.data["result"],
+        "is_error": failed,
+        "error_message": None if ended is None else ended.data.get("error"),
+        "created_at": timestamp(asked.created_at),
+        "completed_at": timestamp(ended and ended.created_at),
+    }
 
 
 def bill(session_id: str, bill: Bill) -> Body:

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from passel.core.agent import events as agent_events
-from passel.core.agent.ledger import TimelineItem, output_of, request_of, timeline
+from passel.core.agent.ledger import Call, Output, TimelineItem, output_of, request_of, timeline
 from passel.core.agent.spec import SessionSpec
 from passel.core.errors import Conflict, NotFound
 from passel.core.llm.options import lane_name
@@ -52,15 +52,14 @@ class ReadMessage:
     message: Message
     content: list[dict[str, Any]]
     metadata: dict[str, Any]
-    texts: tuple[str, ...]
-    error: str | None
+    output: Output
 
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
     agent: Agent
     session: Session
-    items: list[TimelineItem]
+    items: list[TimelineItem | Call]
 
 
 async def create_session(deps: Deps, caller: Caller, agent_id: str, request: SessionRequest) -> Session:
@@ -190,8 +189,8 @@ async def _read(c: ReadConnection, messages: list[Message]) -> list[ReadMessage]
     read: list[ReadMessage] = []
     for message in messages:
         own = [event for event in told if event.message_id == message.id]
-        asked, output = request_of(own, message.id), output_of(own, message.id)
-        read.append(ReadMessage(message, asked["content"], asked["metadata"], output.texts, output.error))
+        asked = request_of(own, message.id)
+        read.append(ReadMessage(message, asked["content"], asked["metadata"], output_of(own, message.id)))
     return read
 
 

@@ -134,7 +134,7 @@ create index session_subject on session (subject_id, id) where subject_id is not
 create index session_metadata on session using gin (metadata jsonb_path_ops) where metadata <> '{}'::jsonb;
 
 -- A message is its own job: `ready` rows are the queue. `attempt` is the fence and `step` the last write of that
--- attempt. `suspicion` rises with each worker that died with the message in its hands (reap_messages.sql), `lost` counts
+-- attempt; `resumes` counts the attempts that only went on after a wait, so that `attempt - resumes` are its tries. `suspicion` rises with each worker that died with the message in its hands (reap_messages.sql), `lost` counts
 -- those that had nothing else in theirs. `outcome` is that of the item, once it is settled.
 create table message (
     org_id text not null,
@@ -151,6 +151,7 @@ create table message (
     priority smallint not null,
     attempt int not null default 0,
     step int not null default 0,
+    resumes int not null default 0,
     suspicion int not null default 0,
     lost int not null default 0,
     worker_id bigint,

@@ -5,8 +5,9 @@ from typing import Any
 
 from passel.core.agent.capabilities import Files
 from passel.core.agent.ledger import Said
+from passel.core.agent.spec import AgentSpec
 from passel.core.ids import OrgId
-from passel.models.questions import AskedTool, Picture, Question, Spoken
+from passel.models.questions import AskedTool, Picture, Question, Spoken, ToolOffer
 
 MOST_ATTACHED = 64 * 1024 * 1024
 """Bytes of all files in one question. More would not be an answer's cost but this worker's memory."""
@@ -37,10 +38,11 @@ class _Reader:
             return f"File {file.filename}: {file.size} bytes that are no text, attached and not shown."
 
 
-async def build_question(files: Files, org_id: OrgId, system: str, told: Sequence[Said]) -> Question:
+async def build_question(files: Files, org_id: OrgId, spec: AgentSpec, told: Sequence[Said]) -> Question:
     """Raises `TooMuchAttached`."""
     reader = _Reader(files, org_id)
-    return Question(system, tuple([await _spoken(reader, said) for said in told]))
+    offers = tuple([ToolOffer(tool.name, tool.description, tool.input_schema) for tool in spec.tools.values()])
+    return Question(spec.system_prompt, tuple([await _spoken(reader, said) for said in told]), offers)
 
 
 async def _spoken(reader: _Reader, said: Said) -> Spoken:

@@ -18,8 +18,7 @@ from passel.core.agent.spec import AgentSpec, SessionSpec
 from passel.core.context import Context, Step
 from passel.core.costs import Usage
 from passel.core.effects import DONE, FAILED, IN_DOUBT, UNSENT, Effect, Outcome
-from passel.core.endings import Done, Fail, Retry, Wait
-from passel.core.events import Draft
+from passel.core.endings import Done, Fail, Retry
 from passel.core.llm.events import MODEL, call_failed, record
 from passel.core.llm.options import LlmOption
 from passel.core.llm.retry import Fault, ModelFailure
@@ -28,6 +27,7 @@ from passel.models.directory import ModelDirectory
 from passel.models.limiter import Closed
 from passel.models.questions import Answer, AskedTool
 from passel.workloads.agent.prompts import TooMuchAttached, build_question
+from passel.workloads.agent.tools import await_results, request_tools
 
 _SHORT_PAUSE = timedelta(seconds=2)
 """Up to here a worker keeps its place while it waits; for more it gives it back."""
@@ -70,9 +70,9 @@ class _Turn:
             case GiveUp(error):
                 return Step(ending=Fail(error))
             case RunTools():
-                return Step(drafts=_tools_that_nobody_runs(plan))
+                return request_tools(self.spec, plan, self.context.now())
             case AwaitResults():
-                return Step(ending=Wait(None, "the client's tool results"))
+                return await_results(plan, self.context.now())
             case CallModel():
                 return await self._ask_in_time(plan)
 
@@ -98,7 +98,7 @@ class _Turn:
         await models.prepare(self.option)
         limit = models.limit(task.org_id, self.option, key)
         async with limit.slot():
-            question = await build_question(self.workload.files, task.org_id, self.spec.system_prompt, plan.conversation)
+            question = await build_question(self.workload.files, task.org_id, self.spec, plan.conversation)
             asked = request_hash(self.spec, self.option, plan.conversation)
             effect = Effect(self.context.new_effect_id(), MODEL, self.option.ref, plan.number, asked, self.context.now())
             await self.context.write(Step(began=(effect,)))
@@ -132,9 +132,5 @@ def _finished(text: str) -> Step:
 
 
 def _tool_call(effect: Effect, n: int, tool: AskedTool) -> ToolCall:
-    return ToolCall(f"{effect.id}.{n}", clean(tool.call_id), clean(tool.name), clean(tool.arguments))
-
-
-def _tools_that_nobody_runs(plan: RunTools) -> tuple[Draft, ...]:
-    """Agents have no tools yet: the model is told so, and decides what to do."""
-    return tuple(events.tool_failed(call, f"there is no tool {call.name}") for call in plan.calls)
+    own = f"{effect.id}.{n}"  # the model's ids may repeat, or be missing
+    return ToolCall(own, clean(tool.call_id) or own, clean(tool.name), clean(tool.arguments))
