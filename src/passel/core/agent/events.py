@@ -43,15 +43,18 @@ def request(content: list[dict[str, Any]], metadata: dict[str, Any] | None) -> d
 
 
 def assistant_message(text: str, calls: Sequence[ToolCall], stop_reason: str, call: dict[str, Any]) -> Draft:
+    """`call` is the record of the model's call (`passel.core.llm.events.record`)."""
     data = {"text": text, "calls": [asdict(c) for c in calls], "stop_reason": stop_reason, "call": call}
     return Draft(ASSISTANT_MESSAGE, data)
 
 
 def tool_requested(call: ToolCall, execution: str) -> Draft:
+    """`execution` says who runs it; `EXTERNAL` is the client."""
     return Draft(TOOL_REQUESTED, {"id": call.id, "name": call.name, "arguments": call.arguments, "execution": execution})
 
 
 def tool_completed(call: ToolCall, result: Any) -> Draft:
+    """`result` is any JSON."""
     return Draft(TOOL_COMPLETED, {"id": call.id, "name": call.name, "result": result})
 
 
