@@ -54,7 +54,8 @@ class Context(Protocol):
     async def write(self, step: Step) -> tuple[Event, ...]:
         """Make a step durable and return its events with their numbers. Steps are kept in the order of the calls, also
         when several are under way at once, and also when the caller is cancelled while it waits. Raises `LeaseLost`
-        when another attempt owns the message now, or it was cancelled."""
+        when another attempt owns the message now, or it was cancelled; else the error of a database that refuses the
+        step, after which the attempt may still write something else."""
         ...
 
 

@@ -33,6 +33,9 @@ class Draft(NamedTuple):
 
 
 class Event(NamedTuple):
+    """`seq` counts a session's events from 1, without gaps. `message_id` is None for what is told of the session
+    itself."""
+
     org_id: OrgId
     session_id: SessionId
     seq: int
@@ -52,6 +55,7 @@ def message_began() -> Draft:
 
 
 def message_failed(error: str, previous: str, attempt: int) -> Draft:
+    """For what is ended from outside its attempt; `previous` is the state that it was in."""
     return Draft(MESSAGE_STATE, {"state": FAILED, "previous": previous, "attempt": attempt, "error": error})
 
 

@@ -23,8 +23,8 @@ class FaultPolicy:
 def after_fault(ledger: Sequence[Event], message_id: MessageId, reason: str, now: datetime, policy: FaultPolicy) -> Retry | Fail:
     """What becomes of a message that met a fault: another try, or its failure when patience is used up.
 
-    Any event of the message is progress and starts the count anew, but those of beginning, of being put off, and of what
-    the fault left in doubt.
+    Any event of the message is progress and starts the count anew, but those of beginning, of being put off, and of
+    what the fault left in doubt.
     """
     since: list[datetime] = []
     for event in ledger:

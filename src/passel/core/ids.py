@@ -37,7 +37,8 @@ def encode_ulid(value: int) -> str:
 
 
 class IdSource:
-    """Makes ids that never go backwards, even when the clock does. Safe in several threads."""
+    """Makes ids that never go backwards, even when the clock does. Safe in several threads. `milliseconds` tells the
+    Unix time."""
 
     def __init__(self, milliseconds: Callable[[], int]) -> None:
         self._milliseconds = milliseconds
@@ -46,6 +47,7 @@ class IdSource:
         self._lock = threading.Lock()
 
     def new(self, prefix: str) -> str:
+        """`prefix`, an underscore and 26 characters."""
         with self._lock:
             fresh = self._milliseconds() << _ENTROPY_BITS
             if fresh >> _ENTROPY_BITS > self._last >> _ENTROPY_BITS:

@@ -1,5 +1,5 @@
-"""The limits that use cases check, each of them a setting (decision 9 of the `dari` contract). What belongs to the wire
-format itself, such as the length of a name, is in a face's request models."""
+"""The limits that use cases check, each but `stream_bytes` a setting (decision 9 of the `dari` contract). What belongs
+to the wire format itself, such as the length of a name, is in a face's request models."""
 
 from dataclasses import dataclass
 
@@ -8,6 +8,11 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Limits:
+    """`batch_body_bytes` and `json_items` are of a batch sent as JSON, `stream_bytes` and `stream_items` of one sent as
+    NDJSON, `item_bytes` of an item of either; `body_bytes` is of every other JSON body. `bundle_bytes` counts an
+    archive as it is packed, `unpacked_bytes` what comes out of it. Secrets and metadata are a session's, and
+    `waiting_messages` stand behind its active one."""
+
     body_bytes: int = 4 * MIB
     batch_body_bytes: int = 64 * MIB
     json_items: int = 10_000

@@ -59,7 +59,8 @@ class Counts:
 
 
 def aggregate(counts: Counts) -> str:
-    """The batch's status: `queued`, `running`, `completed`, `failed` or `partial_failed`."""
+    """The batch's status: `queued`, `running`, `completed`, `failed` or `partial_failed` (section 3.4 of the `dari`
+    contract)."""
     if counts.queued == counts.size and counts.size:
         return QUEUED
     if counts.unfinished:

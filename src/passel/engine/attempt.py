@@ -86,7 +86,8 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Attempts:
-    """Runs claims with the workloads of their kinds. `held` are the leases of the attempts that run, by message."""
+    """Runs claims with the workloads of their kinds. `held` are the leases of the attempts that run, by message. A
+    message fails that took down `max_attempts` workers with nothing else in their hands."""
 
     journal: Journal
     clock: Clock

@@ -21,7 +21,8 @@ _POLL_SECONDS = 2.0
 
 
 class Claimer:
-    """Takes ready messages of one kind and starts their attempts, until stopped."""
+    """Takes ready messages of one kind and starts their attempts, up to `places` at once, until stopped. `worker_id` is
+    asked at each claim: it changes when this worker was given up for dead."""
 
     def __init__(
         self, db: Database, clock: Clock, capacity: Capacity, attempts: Attempts, kind: str, places: int, worker_id: Callable[[], WorkerId]
@@ -44,6 +45,8 @@ class Claimer:
         self._wake.set()
 
     async def run(self) -> None:
+        """Take until `stop`; an outage of the database is waited out, any other error raised. Attempts may still run
+        afterwards."""
         tries = 0
         while not self._stop.is_set():
             self._wake.clear()
@@ -111,6 +114,7 @@ class Gate:
 
     @property
     def busy(self) -> bool:
+        """Whether a group runs, or is being taken just now."""
         return self.lock.locked() or any(claimer.running for claimer in self.claimers)
 
 

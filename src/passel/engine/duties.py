@@ -75,7 +75,8 @@ class Canceller(Duty):
 
 
 class Evictor(Duty):
-    """Holds what this worker has in its hands against what the database says. Looks when it is told to, and now and then.
+    """Holds what this worker has in its hands against what the database says. Looks when it is told to, and now and
+    then.
 
     - Attempts whose lease is lost, by a cancellation above all, are ended: what they do would still cost.
     - Messages that are with this worker and that it does not hold are handed back: the commit of their claim was done

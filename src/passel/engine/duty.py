@@ -21,10 +21,12 @@ class Duty:
         self._wake = asyncio.Event()
 
     async def tick(self) -> None:
+        """One round. An error is logged by `run`, and the next round comes as ever."""
         raise NotImplementedError  # each duty says what it does
 
     @property
     def stopping(self) -> bool:
+        """For ticks of many steps: whether to leave off before the next one."""
         return self._stopped
 
     async def run(self) -> None:
@@ -47,5 +49,6 @@ class Duty:
         self._wake.set()
 
     def stop(self) -> None:
+        """No more ticks; `run` returns when the one under way has ended."""
         self._stopped = True
         self._wake.set()

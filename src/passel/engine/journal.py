@@ -71,7 +71,8 @@ class Journal:
 
     def write(self, write: StepWrite, learn: Learn) -> "asyncio.Future[tuple[Event, ...]]":
         """The write is durable when the future has its events. `learn` is told them first, also when nobody waits for
-        the future any more. The future raises `LeaseLost` when another attempt owns the message."""
+        the future any more. The future raises `LeaseLost` when another attempt owns the message or it was cancelled, or
+        the database's error when it refuses this write."""
         entry = _Entry(write, learn, asyncio.get_running_loop().create_future())
         self._waiting.append(entry)
         self._settled.clear()
@@ -150,8 +151,8 @@ class Journal:
                 entry.resolve(await self._what_was_written(entry.write))
 
     async def _what_was_written(self, write: StepWrite) -> Sequence[Event]:
-        """The commit's answer got lost, and the numbers of the events with it. Read before the next write of the message
-        is made, so that its attempt learns everything in order."""
+        """The commit's answer got lost, and the numbers of the events with it. Read before the next write of the
+        message is made, so that its attempt learns everything in order."""
 
         async def read() -> Sequence[Event]:
             async with self._db.read() as c:

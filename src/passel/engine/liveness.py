@@ -55,6 +55,7 @@ class Presence:
 
     @property
     def worker_id(self) -> WorkerId:
+        """Known from `arrive` on. Another one once this worker was given up for dead."""
         assert self._id is not None, "asked before `arrive`"
         return self._id
 
@@ -73,6 +74,7 @@ class Presence:
         await self._present.wait()
 
     def stop(self) -> None:
+        """`run` signs off and returns; during an outage of the database it returns without."""
         self._stop.set()
 
     async def run(self) -> None:

@@ -1,10 +1,10 @@
 """Quarantine: messages that may have killed their worker run again in processes of their own.
 
 When a worker dies, what it had in its hands is suspect (`reap_messages.sql`). A message that only waited for the
-outside goes on at once with everybody: nearly always it has nothing to do with the death, and thousands may have waited.
-One that was being worked on, or died with a worker twice, runs in a small group apart; one that a group is lost with
-runs alone, and only the deaths of such a worker are counted as its own. So a message that kills whatever touches it
-soon takes nobody along and fails after its tries, and the innocents that were in flight with it keep theirs.
+outside goes on at once with everybody: nearly always it has nothing to do with the death, and thousands may have
+waited. One that was being worked on, or died with a worker twice, runs in a small group apart; one that a group is lost
+with runs alone, and only the deaths of such a worker are counted as its own. So a message that kills whatever touches
+it soon takes nobody along and fails after its tries, and the innocents that were in flight with it keep theirs.
 """
 
 import asyncio

@@ -21,7 +21,8 @@ _LAST_WRITES_SECONDS = 10.0
 
 
 class Worker:
-    """`ready` is told once work can be taken; `hand_back_adrift` hands back what is with this worker and not held. `run` returns when `stop` was called and everything is finished or handed back."""
+    """`ready` is told once work can be taken; `hand_back_adrift` hands back what has been with this worker, and not
+    held, for so many seconds. After `stop` what runs may go on for `drain_seconds`."""
 
     def __init__(
         self,
@@ -46,6 +47,8 @@ class Worker:
         self._stop.set()
 
     async def run(self) -> None:
+        """Work until `stop`, then drain. What cannot be handed back while the database is away is left for others to
+        take over. Raises what ended the claims, the journal or the presence by itself, after draining too."""
         presence = asyncio.create_task(self._presence.run())
         journal = asyncio.create_task(self._attempts.journal.run())
         duties = [asyncio.create_task(duty.run()) for duty in self._duties]

@@ -42,7 +42,8 @@ class ModelDirectory:
         self._limits: OrderedDict[tuple[str, ...], AdaptiveLimit] = OrderedDict()
 
     def limit(self, org_id: str, option: LlmOption, api_key: str | None) -> AdaptiveLimit:
-        """The limit that calls with this provider key share. Hold one of its slots around `ask`."""
+        """The limit that calls with this provider key share; without a key, those of the organisation. Hold one of its
+        slots around `ask`."""
         key = (option.provider, option.base_url or "", fingerprint(api_key) if api_key else org_id)
         if key not in self._limits:
             if len(self._limits) >= _KEPT:

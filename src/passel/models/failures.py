@@ -17,7 +17,8 @@ _USUAL = {"message", "type", "code", "param"}
 
 
 def of_status(status: int, said: object, headers: Mapping[str, str] | None) -> ModelFailure:
-    """A provider's answer that is no answer. `said` is its body, as text or decoded."""
+    """A provider's answer that is no answer. `said` is its body, as text or decoded. A 429 for a quota that is used up
+    is refused for good."""
     text = said if isinstance(said, str) else json.dumps(said, default=str, ensure_ascii=False)
     message = f"HTTP {status}: {_words(said) or text}"[:_MAX_MESSAGE]
     if status in (429, 503, 529) and "insufficient_quota" not in text:
@@ -28,7 +29,8 @@ def of_status(status: int, said: object, headers: Mapping[str, str] | None) -> M
 
 
 def _words(said: object) -> str | None:
-    """What an error body of the usual form says to people. None for one that says more than that, which is shown whole."""
+    """What an error body of the usual form says to people. None for one that says more than that, which is shown
+    whole."""
     try:
         body: Any = json.loads(said) if isinstance(said, str) else said
     except (ValueError, RecursionError):
@@ -49,6 +51,7 @@ def placed(failure: ModelFailure, place: str) -> ModelFailure:
 
 
 def of_timeout(seconds: float) -> ModelFailure:
+    """The call may have run, and may be billed."""
     return ModelFailure(Fault.UNKNOWN, f"the model did not answer within {seconds:g} s")
 
 

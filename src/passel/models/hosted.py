@@ -42,6 +42,8 @@ _NO_KEY = "none"  # the SDKs insist on a key; a server that wants none ignores i
 
 
 def build(session: aiohttp.ClientSession, option: LlmOption, base_url: str | None, api_key: str | None, timeout: float) -> Model:
+    """`base_url` None is the provider's own; `api_key` None is for servers that want none. `timeout` in seconds. The
+    session stays the caller's."""
     client = httpx2.AsyncClient(transport=AiohttpTransport(client=session), timeout=timeout, follow_redirects=False, trust_env=False)
     if option.provider == ANTHROPIC:
         anthropic = AsyncAnthropic(api_key=api_key or _NO_KEY, base_url=base_url, http_client=client, max_retries=0)
@@ -52,7 +54,7 @@ def build(session: aiohttp.ClientSession, option: LlmOption, base_url: str | Non
 
 
 async def ask(model: Model, option: LlmOption, question: Question, timeout: float) -> Answer:
-    """One call. Raises `ModelFailure` when there is no answer."""
+    """One call, of at most `timeout` seconds. Raises `ModelFailure` when there is no answer."""
     settings: ModelSettings = {**option.settings, "timeout": timeout}  # pyright: ignore[reportAssignmentType] # the manifest checked them
     try:
         async with asyncio.timeout(timeout):

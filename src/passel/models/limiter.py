@@ -26,6 +26,8 @@ class Closed(Exception):
 
 
 class AdaptiveLimit:
+    """`limit` is how many calls may run now, from 1 to `ceiling`; `running` how many do."""
+
     def __init__(self, ceiling: int) -> None:
         self.ceiling = ceiling
         self.limit = float(ceiling)
@@ -46,9 +48,12 @@ class AdaptiveLimit:
             self._let_in()
 
     def answered(self) -> None:
+        """A call got its answer: the limit rises."""
         self.limit = min(self.ceiling, self.limit + 1 / self.limit)
 
     def overloaded(self, retry_after: float) -> None:
+        """A call was turned away, told while its slot is held: the limit falls. `retry_after` in seconds, 0 where the
+        provider named none."""
         now = time.monotonic()
         self._paused_until = max(self._paused_until, now + retry_after)
         if now - self._lowered_at >= _SETTLE_SECONDS:
@@ -59,6 +64,7 @@ class AdaptiveLimit:
 
     @property
     def idle(self) -> bool:
+        """Nobody runs, waits or is held off."""
         return not self.running and not self._waiting and self._pause <= 0
 
     @property

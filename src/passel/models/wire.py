@@ -27,7 +27,8 @@ _MAX_ANSWER_BYTES = 16 * 1024 * 1024
 async def ask(
     session: aiohttp.ClientSession, base_url: str, option: LlmOption, api_key: str | None, question: Question, timeout: float
 ) -> Answer:
-    """One chat completion. Raises `ModelFailure` when there is no answer."""
+    """One chat completion, in at most `timeout` seconds. `base_url` is what stands before `/chat/completions`. Raises
+    `ModelFailure` when there is no answer."""
     headers = {"Content-Type": "application/json"}
     if api_key:
         headers["Authorization"] = f"Bearer {api_key}"

@@ -45,7 +45,8 @@ def _slug(name: str) -> str:
 
 
 async def ensure_first_key(deps: Deps, given: str | None) -> NewKey | None:
-    """On an empty database make the first organisation with a key (`given`, or a new one); else None."""
+    """On an empty database make the first organisation with a key (`given`, or a new one); else None. Several processes
+    may ask at once. Raises `Invalid` when `given` has not the form of a key, also where it is not needed."""
     if given is not None and not _KEY_FORM.fullmatch(given):
         raise Invalid("PASSEL_API_KEY must have 8 to 256 printable characters without spaces", field="PASSEL_API_KEY")
     async with deps.db.write() as c:
@@ -58,6 +59,8 @@ async def ensure_first_key(deps: Deps, given: str | None) -> NewKey | None:
 
 
 async def create_organisation(deps: Deps, name: str, owner_id: OrgId | None = None) -> Organisation:
+    """`owner_id` None makes one that no other owns. The slug is the name with a random end. Raises `Unprocessable` for
+    a name that cannot be stored."""
     require_storable(name, "name")
     org = Organisation(deps.ids.org(), name, f"{_slug(name)}-{secrets.token_hex(3)}", deps.now(), owner_id)
     async with deps.db.write() as c:
@@ -66,12 +69,14 @@ async def create_organisation(deps: Deps, name: str, owner_id: OrgId | None = No
 
 
 async def list_organisations(deps: Deps) -> list[Organisation]:
+    """All of the server, oldest first."""
     async with deps.db.read() as c:
         return await store.list_organisations(c)
 
 
 async def find_organisation(deps: Deps, id_or_slug: str | None) -> Organisation:
-    """By id or slug; without one, the only organisation that no other owns."""
+    """By id or slug; without one, the only organisation that no other owns. Raises `NotFound`, and `Conflict` where it
+    must be named."""
     async with deps.db.read() as c:
         if id_or_slug is not None:
             found = await store.find_organisation(c, id_or_slug)
@@ -108,6 +113,7 @@ async def managed_organisation(deps: Deps, caller: Caller, org_id: str) -> OrgId
 
 
 async def create_key(deps: Deps, org_id: OrgId, label: str, scopes: Sequence[str] = (PLATFORM,)) -> NewKey:
+    """`scopes` are not checked here. Raises `Unprocessable` for a label that cannot be stored."""
     require_storable(label, "label")
     async with deps.db.write() as c:
         return await _insert_key(deps, c, org_id, label, scopes)
@@ -115,7 +121,7 @@ async def create_key(deps: Deps, org_id: OrgId, label: str, scopes: Sequence[str
 
 async def ensure_device_key(deps: Deps, org_id: OrgId, device_name: str) -> NewKey:
     """Another managed key for a device, in place of the one that it had: secrets are not kept, so the same one cannot
-    be told again."""
+    be told again (decision 60 of the `dari` contract). Raises `Unprocessable` for a name that cannot be stored."""
     require_storable(device_name, "device_name")
     async with deps.db.write() as c:
         await store.lock_organisation(c, org_id)
@@ -141,7 +147,8 @@ async def _insert_key(
 
 
 async def authenticate(deps: Deps, secret: str | None) -> Caller:
-    """Raises `Unauthenticated`, or `Unavailable` while the database is away."""
+    """Whose secret it is. Raises `Unauthenticated` for one that is missing, unknown or revoked, `Unavailable` while the
+    database is away. The key's last use is noted to about a minute."""
     if not secret:
         raise Unauthenticated("Missing or invalid API key")
     try:
@@ -160,11 +167,13 @@ async def authenticate(deps: Deps, secret: str | None) -> Caller:
 
 
 async def list_keys(deps: Deps, org_id: OrgId) -> list[ApiKey]:
+    """Oldest first, revoked ones too."""
     async with deps.db.read() as c:
         return await store.list_api_keys(c, org_id)
 
 
 async def revoke_key(deps: Deps, org_id: OrgId, key_id: str) -> ApiKey:
+    """May be repeated: the first moment stays (decision 58 of the `dari` contract). Raises `NotFound`."""
     async with deps.db.write() as c:
         key = await store.revoke_api_key(c, org_id, key_id, deps.now())
     if key is None:
@@ -173,6 +182,8 @@ async def revoke_key(deps: Deps, org_id: OrgId, key_id: str) -> ApiKey:
 
 
 async def put_credential(deps: Deps, org_id: OrgId, name: str, value: str) -> tuple[Credential, bool]:
+    """Returns the credential and whether it is new; a known name keeps its id and gets the new value. Raises
+    `Unprocessable` for a name of another form, and for a value that is empty, too long or cannot be stored."""
     if not SECRET_NAME.fullmatch(name) or len(name) > 128:
         raise Unprocessable(f"name must match {SECRET_NAME.pattern} and have at most 128 characters", field="name")
     if not value or len(value) > deps.limits.secret_chars:
@@ -184,11 +195,14 @@ async def put_credential(deps: Deps, org_id: OrgId, name: str, value: str) -> tu
 
 
 async def list_credentials(deps: Deps, org_id: OrgId) -> list[Credential]:
+    """Ordered by name."""
     async with deps.db.read() as c:
         return await store.list_credentials(c, org_id)
 
 
 async def delete_credential(deps: Deps, org_id: OrgId, name: str) -> Credential:
+    """Raises `NotFound`, also when repeated (decision 59 of the `dari` contract). Workers may go on with its value for
+    some seconds."""
     async with deps.db.write() as c:
         credential = await store.delete_credential(c, org_id, name)
     if credential is None:

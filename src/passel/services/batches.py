@@ -1,7 +1,8 @@
-"""Batches: created whole or not at all, watched, cancelled, read out. They grow and try again in `passel.services.growth`.
+"""Batches: created whole or not at all, watched, cancelled, read out. They grow and try again in
+`passel.services.growth`.
 
-A creation has two passes. The first takes every item in and learns what the items need (`passel.services.intake`);
-the second writes all rows by COPY in one transaction. A crash anywhere before the commit leaves nothing, and the same
+A creation has two passes. The first takes every item in and learns what the items need (`passel.services.intake`); the
+second writes all rows by COPY in one transaction. A crash anywhere before the commit leaves nothing, and the same
 request with the same key makes the batch then.
 """
 
@@ -40,7 +41,9 @@ async def find_by_key(deps: Deps, caller: Caller, kind: str, key: str) -> Batch 
 
 
 async def create(deps: Deps, caller: Caller, planner: Planner[R], intake: Intake[R], key: str | None, max_concurrency: int | None) -> Made:
-    """Make a batch of what was taken in; or find the one that a concurrent request with the same key has made."""
+    """Make a batch of what was taken in; or find the one that a concurrent request with the same key has made (decision
+    23 of the `dari` contract). Without a key every call makes one. Raises what the planner's `prepare` and `lock`
+    raise."""
     lanes = await ensure_lanes(deps, caller.org_id, await planner.prepare())
     batch_id = deps.ids.batch()
 
@@ -110,14 +113,15 @@ async def own(deps: Deps, caller: Caller, c: ReadConnection, kind: str, batch_id
 
 
 async def list_batches(deps: Deps, caller: Caller, kind: str, before: str | None, limit: int) -> list[Batch]:
-    """Newest first."""
+    """Newest first; `before` is the last id of the page before."""
     async with deps.db.read() as c:
         return await store.list_batches(c, caller.org_id, kind, before, limit)
 
 
 async def read_items(deps: Deps, caller: Caller, kind: str, batch_id: str, write: Callable[[Batch, list[Item]], None]) -> Batch:
-    """Give `write` the batch's items in pages, all of one moment: the counts fit the items. Nothing of a client is
-    waited for in between, since that would hold a connection and its snapshot for as long as the client likes."""
+    """Give `write` the batch's items in pages, in input order, all of one moment: the counts fit the items. Nothing of
+    a client is waited for in between, since that would hold a connection and its snapshot for as long as the client
+    likes. Raises `NotFound` or `Forbidden`."""
     async with deps.db.snapshot() as c:
         batch = await own(deps, caller, c, kind, batch_id)
         after = -1
@@ -128,7 +132,8 @@ async def read_items(deps: Deps, caller: Caller, kind: str, batch_id: str, write
 
 
 async def read_results(deps: Deps, caller: Caller, kind: str, batch_id: str) -> AsyncIterator[Batch | list[Result]]:
-    """First the batch, then its items with their results and bills in pages, each page of its own moment."""
+    """First the batch, then its items with their results and bills in pages, in input order, each page of its own
+    moment. The first step raises `NotFound` or `Forbidden`."""
     yield await get(deps, caller, kind, batch_id)
     after = -1
     while True:
@@ -141,7 +146,8 @@ async def read_results(deps: Deps, caller: Caller, kind: str, batch_id: str) -> 
 
 
 async def cancel(deps: Deps, caller: Caller, kind: str, batch_id: str) -> Batch:
-    """Ends what has not ended. Admission stops with this call; of a large batch a worker ends the rest in steps."""
+    """Ends what has not ended. Admission stops with this call; of a large batch a worker ends the rest in steps. May be
+    repeated. Raises `NotFound` or `Forbidden`."""
     async with deps.db.write() as c:
         await own(deps, caller, c, kind, batch_id)
         await cancelling.request_cancel(c, batch_id, deps.now())

@@ -21,7 +21,9 @@ PLATFORM, ROUTING = "platform", "routing"
 @dataclass(frozen=True, slots=True)
 class Deps:
     """`key_providers` are the providers that the server has keys of, `models_dir` is where its local models lie. With
-    `strict_idempotency` a known key with another body is refused."""
+    `strict_idempotency` a known key with another body is refused. With `hide_foreign` what is another organisation's is
+    `NotFound` instead of `Forbidden`. `allow_private_urls` lets manifests name model files of the server and addresses
+    of its own network. `public_url` is how clients reach the server; None where each request tells."""
 
     db: Database
     blobs: BlobStore
@@ -51,7 +53,8 @@ class Caller:
 
 
 def require_own(deps: Deps, caller: Caller, owner: OrgId | None, what: str) -> None:
-    """Raise `NotFound` when there is no such thing and `Forbidden` when it is another organisation's."""
+    """Raise `NotFound` when there is no such thing (`owner` is None) and `Forbidden` when it is another organisation's,
+    which is `NotFound` too where the server hides that (decision 3 of the `dari` contract)."""
     if owner is None or (owner != caller.org_id and deps.hide_foreign):
         raise NotFound(f"no such {what}")
     if owner != caller.org_id:

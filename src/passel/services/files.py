@@ -37,6 +37,8 @@ def sniff(data: bytes) -> str:
 
 
 async def upload(deps: Deps, caller: Caller, filename: str, data: bytes) -> File:
+    """Of `filename` the last part is kept, at most 255 printable characters. The bytes are stored before the row.
+    Raises `TooLarge`."""
     if len(data) > deps.limits.file_bytes:
         raise TooLarge(f"a file may have {deps.limits.file_bytes} bytes")
     leaf = "".join(ch for ch in filename.replace("\\", "/").rsplit("/", 1)[-1] if ch.isprintable())[:255]
@@ -96,6 +98,7 @@ async def use(c: WriteConnection, org_id: OrgId, file_ids: Iterable[str], now: d
 
 
 async def look_up(c: ReadConnection, org_id: OrgId, file_ids: Sequence[str]) -> KnownFiles:
+    """What is not there, another organisation's or about to be swept is left out."""
     return KnownFiles(org_id, await store.find_files(c, org_id, list(file_ids)) if file_ids else {})
 
 

@@ -67,7 +67,8 @@ async def retry(deps: Deps, caller: Caller, planner: Planner[R], batch_id: str, 
     """Run failed items again, each as a new try: what could be made as it was, the rest planned anew.
 
     Two passes, as in a creation: the first learns what the items need, the second writes. What fails in between is left
-    to the next request.
+    to the next request. Raises `NotFound` or `Forbidden` for the batch, what the planner raises, and `Conflict` while
+    the batch is being cancelled, or when another request makes it grow for more than 30 s.
     """
     batch = await batches.get(deps, caller, planner.kind, batch_id)
     await planner.take_subject(batch.subject_id)
@@ -106,7 +107,8 @@ async def _learn(deps: Deps, planner: Planner[R], batch_id: str, wanted: Wanted)
 
 
 async def complete_missing(deps: Deps, caller: Caller, planner: Planner[R], batch_id: str, intake: Intake[R]) -> Grown:
-    """Run what never ran or failed, as the new request says, and take in the items behind the batch's last."""
+    """Run what never ran or failed, as the new request says, and take in the items behind the batch's last. Raises
+    `Unprocessable` for items of another subject and for fewer items than the batch has, else what `retry` raises."""
     lanes = await batches.ensure_lanes(deps, caller.org_id, await planner.prepare())
     async with _growing(deps, caller, planner.kind, batch_id) as (c, batch, writer):
         size = batch.counts.size
@@ -132,7 +134,8 @@ async def complete_missing(deps: Deps, caller: Caller, planner: Planner[R], batc
 
 
 async def list_tries(deps: Deps, caller: Caller, kind: str, batch_id: str, index: int) -> list[Result]:
-    """Every try of an item, the oldest first. Raises `NotFound` when the batch has no such item."""
+    """Every try of an item, the oldest first. Raises `NotFound` when the batch has no such item; for the batch
+    `NotFound` or `Forbidden`."""
     async with deps.db.snapshot() as c:
         await batches.own(deps, caller, c, kind, batch_id)
         found = await store.list_tries(c, batch_id, index)

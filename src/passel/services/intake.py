@@ -19,7 +19,8 @@ _IN_MEMORY = 4 * 1024 * 1024
 
 
 class Intake(Generic[R]):
-    """`count` items so far; `digest` recognises the same request."""
+    """`count` items so far; `digest` recognises the same request (SHA-256 of its items in their order, in
+    hexadecimal)."""
 
     def __init__(self, planner: Planner[R]) -> None:
         self._planner = planner
@@ -28,7 +29,7 @@ class Intake(Generic[R]):
         self.count = 0
 
     async def take_all(self, groups: AsyncIterable[Sequence[R]]) -> None:
-        """Take items in as they come. Raises `Unprocessable` when there are none."""
+        """Take items in as they come. Raises what `take` raises, and `Unprocessable` when there are none."""
         async for group in groups:
             await self.take(group)
             await asyncio.sleep(0)  # other requests have their turn between groups
@@ -36,6 +37,7 @@ class Intake(Generic[R]):
             raise Unprocessable("items must hold at least one item", field="items")
 
     async def take(self, items: Sequence[R]) -> None:
+        """Raises what the planner's `learn` raises, and `Unavailable` when the disk has no room."""
         for item in items:
             await self._planner.learn(self.count, item)
             line = self._planner.pack(item)

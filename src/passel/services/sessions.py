@@ -40,8 +40,9 @@ def once(deps: Deps, scope: str, key: str | None, *asked: Any) -> Once | None:
 async def add_request(
     deps: Deps, caller: Caller, c: WriteConnection, session: LockedSession, request: dict[str, Any], once: Once | None
 ) -> Sent:
-    """Append a request to a session whose lock is held: it runs at once, or behind those before it. It is remembered
-    as `once`."""
+    """Append a request to a session whose lock is held: it runs at once, or behind those before it. It is remembered as
+    `once`, which `replay` has found to be new. Raises `Conflict` when the session is closed or too many messages wait
+    (decision 20 of the `dari` contract)."""
     if session.closed:
         raise Conflict(f"this session is {session.closed} and takes no more messages")
     if await store.count_waiting(c, session.id) >= deps.limits.waiting_messages:
@@ -100,7 +101,8 @@ async def list_sessions(
     before: str | None,
     limit: int | None,
 ) -> list[Session]:
-    """Newest first; all of `metadata` must match. `limit` None means all."""
+    """Newest first; all of `metadata` must match. `status` is that of `Session`, `before` the last id of the page
+    before, `limit` None means all."""
     async with deps.db.read() as c:
         return await store.list_sessions(
             c, caller.org_id, kind, subject_id=subject_id, status=status, metadata=metadata, before=before, limit=limit
@@ -110,7 +112,8 @@ async def list_sessions(
 async def list_events(
     deps: Deps, caller: Caller, kind: str, session_id: str, *, after: int, limit: int, newest_first: bool
 ) -> tuple[Session, list[Event]]:
-    """In the order of their numbers from the one behind `after`; newest first from the one before `after`, if given."""
+    """In the order of their numbers from the one behind `after`. Newest first it is from the one before `after`, or
+    from the last where that is 0. Raises `NotFound` or `Forbidden`."""
     async with deps.db.read() as c:
         session = await own(deps, caller, c, kind, session_id)
         if newest_first:
@@ -119,7 +122,7 @@ async def list_events(
 
 
 async def get_bill(deps: Deps, caller: Caller, kind: str, session_id: str) -> Bill:
-    """What the session's effects used so far."""
+    """What the session's effects used so far. Raises `NotFound` or `Forbidden`."""
     async with deps.db.read() as c:
         await own(deps, caller, c, kind, session_id)
         return await store.session_bill(c, session_id)

@@ -41,10 +41,12 @@ class Vault:
         return cls(bytes.fromhex(path.read_text()))
 
     def seal(self, value: Any, owner: str) -> bytes:
+        """`value` is anything that JSON can hold. It opens for the same `owner` only."""
         nonce = os.urandom(_NONCE_BYTES)
         return nonce + self._aead.encrypt(nonce, json.dumps(value).encode(), owner.encode())
 
     def open(self, sealed: bytes, owner: str) -> Any:
+        """Raises `VaultError` when it was sealed with another key, or for another owner."""
         try:
             return json.loads(self._aead.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], owner.encode()))
         except InvalidTag as error:
@@ -53,7 +55,9 @@ class Vault:
             ) from error
 
     def sign(self, text: str) -> str:
+        """HMAC-SHA-256 in hexadecimal."""
         return hmac.new(self._signing_key, text.encode(), hashlib.sha256).hexdigest()
 
     def verify(self, text: str, signature: str) -> bool:
+        """In constant time. `signature` must be ASCII: anything else is a `TypeError`."""
         return hmac.compare_digest(self.sign(text), signature)

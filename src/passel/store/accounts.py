@@ -10,6 +10,8 @@ from passel.store.database import ReadConnection, Row, WriteConnection
 
 @dataclass(frozen=True, slots=True)
 class Organisation:
+    """`owner_id` is the organisation whose key made it; None for one that no other owns."""
+
     id: OrgId
     name: str
     slug: str
@@ -35,6 +37,8 @@ class ApiKey:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
+    """A stored secret, without its value."""
+
     org_id: OrgId
     name: str
     id: CredentialId
@@ -43,6 +47,7 @@ class Credential:
 
 
 async def first_organisation(c: ReadConnection) -> OrgId | None:
+    """That of the oldest key that is not revoked."""
     return await c.fetchval("first_organisation")
 
 
@@ -51,6 +56,7 @@ async def insert_organisation(c: WriteConnection, org: Organisation) -> None:
 
 
 async def list_organisations(c: ReadConnection) -> list[Organisation]:
+    """Oldest first."""
     return [Organisation(**row) for row in await c.fetch("list_organisations")]
 
 
@@ -70,7 +76,7 @@ async def is_owned_by(c: ReadConnection, org_id: str, owner_id: OrgId) -> bool |
 
 
 async def lock_organisation(c: WriteConnection, org_id: OrgId) -> None:
-    """What is made once in an organisation is made by one at a time."""
+    """What is made once in an organisation is made by one at a time; the lock ends with the transaction."""
     await c.fetchval("lock_organisation", org_id)
 
 
@@ -79,6 +85,7 @@ async def insert_api_key(c: WriteConnection, key: ApiKey, secret_hash: bytes) ->
 
 
 async def find_api_key(c: ReadConnection, secret_hash: bytes) -> ApiKey | None:
+    """Revoked ones are not found."""
     row = await c.fetchrow("find_api_key", secret_hash)
     return ApiKey(**row) if row else None
 
@@ -88,10 +95,12 @@ async def touch_api_key(c: WriteConnection, key_id: KeyId, now: datetime) -> Non
 
 
 async def list_api_keys(c: ReadConnection, org_id: OrgId) -> list[ApiKey]:
+    """Oldest first, revoked ones too."""
     return [ApiKey(**row) for row in await c.fetch("list_api_keys", org_id)]
 
 
 async def revoke_api_key(c: WriteConnection, org_id: OrgId, key_id: str, now: datetime) -> ApiKey | None:
+    """One that is revoked already keeps its moment. None when the organisation has no such key."""
     row = await c.fetchrow("revoke_api_key", org_id, key_id, now)
     return ApiKey(**row) if row else None
 
@@ -102,13 +111,14 @@ async def revoke_device_key(c: WriteConnection, org_id: OrgId, device_name: str,
 
 
 async def put_credential(c: WriteConnection, credential: Credential, sealed: bytes) -> tuple[Credential, bool]:
-    """Returns the stored credential and whether it is new."""
+    """Returns the stored credential and whether it is new. A known name keeps its id and its `created_at`."""
     row = await c.fetchrow("put_credential", credential.org_id, credential.name, credential.id, sealed, credential.updated_at)
     assert row is not None
     return _credential(row), row["created"]
 
 
 async def list_credentials(c: ReadConnection, org_id: OrgId) -> list[Credential]:
+    """Ordered by name."""
     return [_credential(row) for row in await c.fetch("list_credentials", org_id)]
 
 

@@ -58,7 +58,8 @@ async def sweep_lanes(c: WriteConnection, unused_since: datetime) -> int:
 
 
 async def recount_lanes(c: WriteConnection) -> list[str]:
-    """Set right what lanes say of their places; returns the names of those that were wrong, which none ever should be."""
+    """Set right what lanes say of their places, of at most 100 at a time; returns the names of those that were wrong,
+    which none ever should be."""
     lanes = [row["id"] for row in await c.fetch("lanes_to_recount")]
     if not lanes:
         return []

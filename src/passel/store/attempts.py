@@ -24,7 +24,9 @@ _IN_A_GROUP, _ALONE = 2, 3
 
 
 async def claim(c: WriteConnection, kind: str, limit: int, worker: WorkerId, now: datetime, capacity: Capacity) -> list[Claim]:
-    """Begin attempts at up to `limit` ready messages of a kind."""
+    """Begin attempts at up to `limit` ready messages of a kind: those of no batch before those of batches, then those
+    that became ready first. Messages that others have locked are passed over. None are begun by a worker that was given
+    up for dead."""
     rows = await c.fetch("choose_ready", kind, limit)
     return await _begin(c, rows, READY, worker, now, capacity)
 
@@ -65,7 +67,8 @@ def _claim(row: Row) -> Claim:
 
 
 async def read_ledgers(c: ReadConnection, session_ids: Iterable[SessionId]) -> Ledgers:
-    """Whole ledgers. Asked for after the claim's commit: the attempt protects what it says, no lock needs to."""
+    """Whole ledgers, each in the order of its numbers. Asked for after the claim's commit: the attempt protects what it
+    says, no lock needs to."""
     ledgers: Ledgers = defaultdict(list)
     for row in await c.fetch("read_ledgers", list(session_ids)):
         ledgers[row["session_id"]].append(Event._make(row.values()))
@@ -73,7 +76,7 @@ async def read_ledgers(c: ReadConnection, session_ids: Iterable[SessionId]) -> L
 
 
 async def hand_back(c: WriteConnection, leases: Iterable[Lease], now: datetime, capacity: Capacity) -> int:
-    """Give messages up for any worker to go on with. Returns how many were still ours."""
+    """Give messages up for any worker to go on with. May be repeated. Returns how many were still ours."""
     ours = list(leases)
     rows = await c.fetch("hand_back_messages", [lease.message_id for lease in ours], [lease.attempt for lease in ours], now)
     await _back_in_the_queue(c, rows, now, capacity)
@@ -92,7 +95,8 @@ async def adrift(c: ReadConnection, worker: WorkerId, held: Iterable[MessageId])
 
 
 async def reap(c: WriteConnection, workers: Sequence[WorkerId], now: datetime, capacity: Capacity) -> int:
-    """Take messages from the hands of dead workers, whose rows the caller holds. Returns how many."""
+    """Take messages from the hands of dead workers, whose rows the caller holds (or that have none), and remove these
+    rows. Returns how many messages."""
     rows = await c.fetch("reap_messages", workers, now)
     await _back_in_the_queue(c, rows, now, capacity)
     await c.execute("bury_workers", workers)

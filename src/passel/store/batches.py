@@ -13,7 +13,8 @@ from passel.store.database import ReadConnection, Row
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """`active` counts its messages that hold a place; `finishes` how often its last item has ended."""
+    """`state` is `open`, `cancelling` or `done`. `active` counts its messages that hold a place where `max_concurrency`
+    caps them; else it is 0. `finishes` counts how often its last item has ended."""
 
     org_id: OrgId
     id: BatchId
@@ -44,8 +45,9 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """`state` is that of the item's message, unless it was settled earlier. `reason` and `wake_at` say why and until
-    when it waits. One that could not be made has no session; `request` says what was asked."""
+    """`state` is that of the item's message, unless it was settled earlier; `last_message_state` that of its session's
+    last message, in a `Result` of its own. `reason` and `wake_at` say why and until when it waits. One that could not
+    be made has no session; `request` says what was asked."""
 
     index: int
     try_number: int
@@ -64,8 +66,8 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """An item with what came of it. `effect` is the name of the last thing that it called; money is None while no
-    price is known."""
+    """An item with what came of it. `effect` is the name of what it called, the last in alphabetical order where there
+    are several; calls count once they have ended. Money is None while no price is known."""
 
     item: Item
     result: dict[str, Any] | None

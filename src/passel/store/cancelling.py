@@ -15,11 +15,13 @@ from passel.store.ledgers import Telling
 
 
 async def request_cancel(c: WriteConnection, batch_id: str, now: datetime) -> None:
-    """Admission of the batch stops with this; what has not ended is left to `cancel_some`."""
+    """Admission of the batch stops with this; what has not ended is left to `cancel_some`. Nothing happens where
+    nothing is alive. May be repeated."""
     await c.fetchval("request_cancel", batch_id, now)
 
 
 async def cancelling_batches(c: ReadConnection) -> list[BatchId]:
+    """At most 100, oldest first."""
     return [row["id"] for row in await c.fetch("cancelling_batches")]
 
 

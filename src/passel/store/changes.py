@@ -1,7 +1,8 @@
-"""What a transaction changes beside the rows it names: counters of batches and lanes, who is next in line, who is woken.
+"""What a transaction changes beside the rows it names: counters of batches and lanes, who is next in line, who is
+woken.
 
-Every transition of a message goes through `Changes.move`, and every transaction that made one ends with `settle`:
-one place that counts, admits, promotes the next message in line, and tells workers and readers.
+Every transition of a message goes through `Changes.move`, and every transaction that made one ends with `settle`: one
+place that counts, admits, promotes the next message in line, and tells workers and readers.
 """
 
 from collections import defaultdict
@@ -38,6 +39,7 @@ class BatchDelta:
     cost_usd: Decimal = Decimal(0)
 
     def count(self, name: str, n: int) -> None:
+        """`name` is a phase (`passel.core.states.phase`)."""
         setattr(self, name, getattr(self, name) + n)
 
     def bill(self, state: str, usage: Usage) -> None:
@@ -55,6 +57,8 @@ _COLUMNS = tuple(BatchDelta.__slots__)
 
 @dataclass(slots=True)
 class LaneDelta:
+    """What one transaction changes in a lane's row. The fields are its columns."""
+
     active: int = 0
     parked: int = 0
 

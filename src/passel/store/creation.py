@@ -73,10 +73,13 @@ class BatchWriter:
         return made is not None
 
     async def reopen(self) -> bool:
-        """Go on with a batch that exists. False while another transaction does."""
+        """Go on with a batch that exists; nobody else does until the transaction ends. False while another transaction
+        does."""
         return await self._c.fetchval("lock_growth", self._batch_id)
 
     async def add(self, items: Sequence[NewItem | FailedItem]) -> None:
+        """Nothing of it is admitted before `end`, nor seen before the commit. What an item `replaces` must be the
+        item's current try."""
         created = [item for item in items if isinstance(item, NewItem)]
         await self._c.copy("session", _SESSION_COLUMNS, [self._session(item) for item in created])
         await self._c.copy("message", _MESSAGE_COLUMNS, [self._message(item) for item in created])

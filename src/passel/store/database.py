@@ -51,7 +51,8 @@ async def _nothing_to_reset(connection: Any) -> None:
 
 
 class ReadConnection:
-    """Runs statements by the name of their file."""
+    """Runs statements by the name of their file. JSON columns are Python values; `bytes` for one are taken as JSON that
+    is ready."""
 
     def __init__(self, raw: Any) -> None:
         self.raw = raw
@@ -70,14 +71,17 @@ class WriteConnection(ReadConnection):
     """A connection inside a transaction."""
 
     async def execute(self, name: str, *args: Any) -> str:
+        """Returns the command's tag, such as `UPDATE 3`."""
         return await self.raw.execute(SQL[name], *args)
 
     async def copy(self, table: str, columns: Sequence[str], records: Iterable[Sequence[Any]]) -> None:
+        """By COPY; a record has its values in the order of `columns`."""
         await self.raw.copy_records_to_table(table, columns=columns, records=records)
 
 
 class Database:
-    """A pool of connections to one PostgreSQL."""
+    """A pool of connections to one PostgreSQL. After 30 s without a free connection and after 300 s of a statement it
+    is `TimeoutError`, which is passing (`is_passing`)."""
 
     def __init__(self, pool: Any, url: str, name: str) -> None:
         self._pool, self._url, self._name = pool, url, name
@@ -99,6 +103,7 @@ class Database:
         return cls(pool, url, name)
 
     async def close(self) -> None:
+        """Connections that are in use are waited for, 5 s long, and then broken off."""
         try:
             await asyncio.wait_for(self._pool.close(), 5)
         except TimeoutError:
@@ -106,6 +111,7 @@ class Database:
 
     @asynccontextmanager
     async def read(self) -> AsyncGenerator[ReadConnection]:
+        """Each statement sees the database at its own moment."""
         async with self._pool.acquire(timeout=30) as raw:
             yield ReadConnection(raw)
 
@@ -117,7 +123,8 @@ class Database:
 
     @asynccontextmanager
     async def dedicated(self) -> AsyncGenerator[Any]:
-        """A connection of one's own beside the pool, for what lives as long as it does: session locks, listening."""
+        """A connection of one's own beside the pool, for what lives as long as it does: session locks, listening. It
+        lacks the pool's conversion of JSON."""
         raw = await asyncpg.connect(self._url, timeout=10, command_timeout=60, server_settings={"application_name": self._name})
         try:
             yield raw
@@ -126,13 +133,14 @@ class Database:
 
     @asynccontextmanager
     async def write(self) -> AsyncGenerator[WriteConnection]:
-        """One transaction; it is committed when the block ends."""
+        """One transaction; it is committed when the block ends, and rolled back when it raises."""
         async with self._pool.acquire(timeout=30) as raw, raw.transaction():
             yield WriteConnection(raw)
 
 
 async def patiently(call: Callable[[], Awaitable[T]]) -> T:
-    """Repeat `call` until the database answers. For reads, and for writes that may be made twice."""
+    """Repeat `call` until the database answers; any other error is raised. For reads, and for writes that may be made
+    twice."""
     tries = 0
     while True:
         try:

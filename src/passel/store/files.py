@@ -10,6 +10,8 @@ from passel.store.database import ReadConnection, WriteConnection
 
 @dataclass(frozen=True, slots=True)
 class File:
+    """`media_type` is what the bytes show, `sha256` their digest in hexadecimal."""
+
     org_id: OrgId
     id: FileId
     filename: str
@@ -28,6 +30,7 @@ async def insert_file(c: WriteConnection, file: File) -> None:
 
 
 async def find_files(c: ReadConnection, org_id: OrgId, file_ids: Sequence[str]) -> dict[str, File]:
+    """By id. What is not there, another organisation's or doomed is left out."""
     return {row["id"]: File(**row) for row in await c.fetch("find_files", org_id, file_ids)}
 
 

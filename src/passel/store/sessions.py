@@ -19,7 +19,8 @@ from passel.store.database import ReadConnection, Row, WriteConnection
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """`subject_id` is what the session is held with, `spec` what its kind keeps of it."""
+    """`subject_id` is what the session is held with, `spec` what its kind keeps of it. `status` is `idle`, `running`,
+    or how it was closed: `failed`, `expired`. `last_message_state` is None before the first message."""
 
     org_id: OrgId
     id: SessionId
@@ -67,6 +68,9 @@ class LockedSession:
 
 @dataclass(frozen=True, slots=True)
 class Message:
+    """`number` counts the session's messages from 1, `attempt` is 0 before the first one. `result` is what its kind
+    made of it; `reason` and `wake_at` say why and until when it waits or is delayed."""
+
     org_id: OrgId
     id: MessageId
     session_id: SessionId
@@ -120,7 +124,8 @@ async def list_sessions(
     before: str | None,
     limit: int | None,
 ) -> list[Session]:
-    """Newest first; `before` is the last id of the page before, `limit` None means all."""
+    """Newest first; all of `metadata` must match. `before` is the last id of the page before, `limit` None means
+    all."""
     if metadata:
         rows = await c.fetch("list_sessions_with_metadata", org_id, kind, subject_id, status, before, metadata, limit)
     else:
@@ -129,7 +134,7 @@ async def list_sessions(
 
 
 async def list_subject_sessions(c: ReadConnection, subject_id: str, before: str | None, limit: int | None) -> list[Session]:
-    """Newest first; `limit` None means all."""
+    """Newest first; `before` is the last id of the page before, `limit` None means all."""
     return [Session(**row) for row in await c.fetch("list_subject_sessions", subject_id, before, limit)]
 
 
@@ -141,6 +146,7 @@ async def insert_session(c: WriteConnection, new: NewSession) -> None:
 
 
 async def lock_session(c: WriteConnection, session_id: str) -> LockedSession | None:
+    """Until the transaction ends nobody else adds to the session's ledger or to its line."""
     row = await c.fetchrow("lock_session", session_id)
     return LockedSession(**row) if row else None
 
@@ -199,14 +205,17 @@ async def list_message_events(c: ReadConnection, session_id: str, message_ids: S
 
 
 async def list_events(c: ReadConnection, session_id: str, after: int, limit: int) -> list[Event]:
+    """In the order of their numbers, from the one behind `after`."""
     return _events(await c.fetch("list_events", session_id, after, limit))
 
 
 async def list_events_back(c: ReadConnection, session_id: str, before: int, limit: int) -> list[Event]:
+    """Newest first, from the one before `before`, or from the last where that is 0."""
     return _events(await c.fetch("list_events_back", session_id, before, limit))
 
 
 async def read_ledger(c: ReadConnection, session_id: str) -> list[Event]:
+    """All of it, in the order of its numbers."""
     return _events(await c.fetch("read_ledgers", [session_id]))
 
 
@@ -216,6 +225,7 @@ async def find_event(c: ReadConnection, session_id: str, seq: int) -> Event | No
 
 
 async def session_bill(c: ReadConnection, session_id: str) -> Bill:
+    """Of the effects that have ended; all zero where there are none."""
     row = await c.fetchrow("session_bill", session_id)
     assert row is not None
     return Bill(**row)

@@ -73,7 +73,8 @@ async def apply(c: WriteConnection, writes: Sequence[StepWrite], now: datetime, 
 
 
 async def _advance(c: WriteConnection, writes: Sequence[StepWrite], now: datetime) -> dict[MessageId, bool]:
-    """The fence of each write, and the effects that it begins. Returns the messages whose writes are new, and whether their items were settled before."""
+    """The fence of each write, and the effects that it begins. Returns the messages whose writes are new, and whether
+    their items were settled before."""
     begun = [(w.lease.message_id, effect) for w in writes for effect in w.step.began]
     rows = await c.fetch("advance_messages", *_fences(writes), *_endings(writes), now, *effects.columns_begun(begun))
     return {row["id"]: row["settled"] is not None for row in rows}

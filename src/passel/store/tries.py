@@ -31,7 +31,7 @@ class FailedTry:
 
 
 async def list_failed(c: ReadConnection, batch_id: str, after: int, limit: int) -> list[FailedTry]:
-    """In input order, from the one behind the index `after`."""
+    """In input order, from the one behind the index `after`; cancelled ones too."""
     return [_failed(row) for row in await c.fetch("list_failed", batch_id, after, limit)]
 
 

@@ -36,6 +36,7 @@ async def orphaning_workers(c: ReadConnection) -> list[WorkerId]:
 
 
 async def register_on(raw: Any, name: str, kinds: Sequence[str]) -> WorkerId:
+    """Each call is another worker."""
     return await raw.fetchval(SQL["register_worker"], name, list(kinds))
 
 
@@ -50,4 +51,5 @@ async def hold_alive_lock(raw: Any, worker: WorkerId) -> bool:
 
 
 async def sign_off_on(raw: Any, worker: WorkerId) -> None:
+    """What is still with the worker is not handed back by this. May be repeated."""
     await raw.execute(SQL["sign_off"], worker)

@@ -31,7 +31,8 @@ class Specs(Protocol):
 
 class Keys(Protocol):
     async def api_key(self, task: Task, option: LlmOption) -> str | None:
-        """The key to call an option's model with; None when it is called without one. Raises `MissingKey`."""
+        """The key to call an option's model with; None when it is called without one. Raises `MissingKey`, and
+        `NotReady` when a stored secret does not open."""
         ...
 
 

@@ -13,6 +13,8 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class FileRef:
+    """An `image` is shown to the model; of another file it is told the text, if there is one."""
+
     file_id: FileId
     image: bool = False
 

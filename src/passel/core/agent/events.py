@@ -50,11 +50,13 @@ def request(content: list[dict[str, Any]], metadata: dict[str, Any] | None) -> d
 
 
 def assistant_message(text: str, calls: Sequence[ToolCall], stop_reason: str, call: dict[str, Any]) -> Draft:
+    """`call` is the record of the model's call (`passel.core.llm.events.record`)."""
     data = {"text": text, "calls": [asdict(c) for c in calls], "stop_reason": stop_reason, "call": call}
     return Draft(ASSISTANT_MESSAGE, data)
 
 
 def tool_requested(call: ToolCall, arguments: Any, execution: str, deadline: datetime | None = None) -> Draft:
+    """`execution` says who runs it; `EXTERNAL` is the client, who has until `deadline`."""
     data = {"id": call.id, "call_id": call.call_id, "name": call.name, "arguments": arguments, "execution": execution}
     return Draft(TOOL_REQUESTED, data | {"deadline": deadline and deadline.isoformat()})
 

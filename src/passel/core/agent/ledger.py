@@ -60,15 +60,17 @@ class TimelineItem:
 
 
 def text_blocks(text: str) -> tuple[dict[str, Any], ...]:
+    """One block, or an empty tuple for an empty text."""
     return ({"type": "text", "text": text},) if text else ()
 
 
 def request_of(events: Iterable[Event], message_id: MessageId) -> dict[str, Any]:
-    """The user's own blocks and metadata of one message."""
+    """The user's own blocks and metadata of one message: `{content, metadata}`. The events must hold its request."""
     return next(e.data for e in events if e.type == MESSAGE_REQUESTED and e.message_id == message_id)
 
 
 def output_of(events: Iterable[Event], message_id: MessageId) -> Output:
+    """Of one message; other messages' events are passed over. `error` is that of its last state."""
     own = [event for event in events if event.message_id == message_id]
     changes = [event for event in own if event.type == MESSAGE_STATE]
     return Output(tuple(_parts(own)), changes[-1].data.get("error") if changes else None)
@@ -88,6 +90,7 @@ def conversation(events: Sequence[Event], upto: MessageId) -> list[Said]:
     """The turns that a model sees: earlier messages with their answers, then `upto`, in the order they were run.
 
     A message that failed is left out with all its parts, so that a broken turn does not poison those after it.
+    `ValueError` when `upto` itself failed or is not there.
     """
     failed = {e.message_id for e in events if e.type == MESSAGE_STATE and e.data["state"] == FAILED}
     order: list[MessageId] = []

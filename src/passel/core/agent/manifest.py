@@ -42,7 +42,8 @@ _TOOLS_ADVICE = (
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """`tool_paths` are the directories of the custom tools in the bundle, by their names."""
+    """`prompt_path` is the file of the bundle that the system prompt was read from, `tool_paths` are the directories of the
+    custom tools, by their names."""
 
     spec: AgentSpec
     prompt_path: str
@@ -187,8 +188,9 @@ def _option(data: dict[str, Any], where: str) -> LlmOption:
 def split_model(model: str, provider: object, where: str = "llm") -> tuple[str, str]:
     """Provider and bare model name of `anthropic/claude-haiku-4-5`, `openai:gpt-5.5`, `local:smollm2` ...
 
-    Without an explicit provider `openai/` and `anthropic/` name theirs and all else is OpenRouter's (contract 6.4);
-    the form with a colon is ours. Beside a `base_url` none of this holds: see `_option`.
+    Without an explicit provider `openai/` and `anthropic/` name theirs and all else is OpenRouter's (contract 6.4); the
+    form with a colon is ours. Beside a `base_url` none of this holds: see `_option`. Raises `Invalid` for a provider
+    that is not known.
     """
     if provider is not None:
         name = string(provider, f"{where}.provider")
@@ -203,6 +205,8 @@ def split_model(model: str, provider: object, where: str = "llm") -> tuple[str, 
 
 
 def check_url_form(url: str, where: str) -> None:
+    """Raises `Invalid` for what is no absolute http or https URL, or carries a user name or a password. Where it leads
+    is not looked at."""
     try:
         parts = urlsplit(url)
         parts.port  # noqa: B018 - the property raises on a port that is no number

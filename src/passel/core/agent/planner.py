@@ -39,7 +39,7 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class CallModel:
-    """`number` counts the calls of this message from 1. Not before `not_before`, because of `reason`, if that is set."""
+    """`number` counts the calls of this message from 1. Not before `not_before`, if set, because of `reason`."""
 
     conversation: tuple[Said, ...]
     number: int
@@ -72,6 +72,8 @@ class Finish:
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
+    """The message fails; `error` is what the client reads."""
+
     error: str
 
 

@@ -10,6 +10,9 @@ from passel.core.llm.options import LlmOption
 
 @dataclass(frozen=True, slots=True)
 class AgentSpec:
+    """`llms` by the ids of the manifest's options. A manifest with a single `llm` has it under None, and `default_llm`
+    is None."""
+
     name: str
     system_prompt: str
     default_llm: str | None
@@ -21,6 +24,7 @@ class AgentSpec:
         return self.llms[self.default_llm if llm_id is None else llm_id]
 
     def to_json(self) -> dict[str, Any]:
+        """As a version's row keeps it. `llms` are pairs, since an id may be None."""
         options = [[key, option.to_json()] for key, option in self.llms.items()]
         tools = [tool.to_json() for tool in self.tools.values()]
         return {
@@ -40,7 +44,7 @@ class AgentSpec:
 
 @dataclass(frozen=True, slots=True)
 class SessionSpec:
-    """What the session of an agent keeps as its spec."""
+    """What the session of an agent keeps as its spec. `llm_id` None is the version's default."""
 
     version_id: str
     llm_id: str | None = None

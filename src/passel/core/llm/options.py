@@ -40,6 +40,7 @@ class LlmOption:
         return f"{self.model} at {parts.netloc.rpartition('@')[2]}{parts.path}"
 
     def to_json(self) -> dict[str, Any]:
+        """Without what is None or empty; `LlmOption(**data)` makes it again."""
         return {k: v for k, v in asdict(self).items() if v not in (None, {})}
 
 

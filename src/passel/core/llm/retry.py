@@ -17,6 +17,8 @@ from passel.core.llm.events import CALL_FAILED
 
 
 class Fault(StrEnum):
+    """What a failed call met: it decides whether the call is made again, and whether it may be billed."""
+
     OVERLOADED = "overloaded"  # 429, 503, 529: the provider did not take the call
     BROKEN = "broken"  # 5xx, or no connection was made: not answered, not billed
     UNKNOWN = "unknown"  # it may have run: time-out, closed in the middle, unreadable answer

@@ -17,6 +17,8 @@ _HEADER_TYPES = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHD
 
 @dataclass(frozen=True, slots=True)
 class BundleFile:
+    """`executable` is what the owner's mode bit says."""
+
     data: bytes = field(repr=False)
     executable: bool
 
@@ -48,7 +50,8 @@ class _Bounded(io.RawIOBase):
 
 
 def unpack(archive: bytes, limits: Limits) -> dict[str, BundleFile]:
-    """Path -> file. Raises `Invalid` for anything but regular files and directories under relative paths."""
+    """Path -> file. Raises `Invalid` for an archive that cannot be read or is past a limit, and for anything but
+    regular files and directories under relative paths. Long work for a thread."""
     files: dict[str, BundleFile] = {}
     total = 0
     stream = _Bounded(gzip.GzipFile(fileobj=io.BytesIO(archive)), limits.unpacked_bytes + limits.bundle_entries * 2048)

@@ -23,7 +23,8 @@ _CREDENTIAL_SECONDS = 5.0  # so long a replaced credential may still be used
 
 @dataclass
 class VersionSpecs:
-    """Specs of versions never change, so they are kept."""
+    """Specs of versions never change, so the thousand that were used last are kept. Waits while the database is
+    away."""
 
     deps: Deps
     _specs: "OrderedDict[str, AgentSpec]" = field(default_factory=OrderedDict)

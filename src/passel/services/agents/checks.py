@@ -17,7 +17,8 @@ def require(problems: Sequence[FieldError]) -> None:
 
 
 def secret_problems(secrets: Mapping[str, str], limits: Limits) -> list[FieldError]:
-    """Names and values of session secrets. Values are never repeated."""
+    """Names and values of session secrets, each bad one; a single problem when there are too many. Values are never
+    repeated."""
     if len(secrets) > limits.secrets:
         return [FieldError("secrets", f"at most {limits.secrets} secrets are allowed")]
     found: list[FieldError] = []
@@ -31,6 +32,7 @@ def secret_problems(secrets: Mapping[str, str], limits: Limits) -> list[FieldErr
 
 
 def metadata_problems(metadata: Mapping[str, str], limits: Limits) -> list[FieldError]:
+    """One for each entry past a limit; a single one when there are too many entries."""
     if len(metadata) > limits.metadata_entries:
         return [FieldError("metadata", f"metadata has {len(metadata)} entries; {limits.metadata_entries} are allowed")]
     found: list[FieldError] = []
@@ -45,6 +47,7 @@ def metadata_problems(metadata: Mapping[str, str], limits: Limits) -> list[Field
 
 
 def option_problems(version: Version, llm_id: str | None) -> list[FieldError]:
+    """`llm_id` None is the version's default, which there always is."""
     if llm_id is None or llm_id in version.spec.llms:
         return []
     known = ", ".join(key for key in version.spec.llms if key) or "none: its manifest has no llm.options"

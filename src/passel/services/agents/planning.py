@@ -55,9 +55,12 @@ class AgentPlanner:
         return self._agent.id if self._agent else None
 
     async def take_subject(self, subject_id: str | None) -> None:
+        """Raises `NotFound` when the agent is not there or deleted, `Forbidden` when it is another organisation's."""
         self._agent = await self._find_agent(subject_id or "")
 
     async def learn(self, index: int, item: ItemRequest) -> None:
+        """The first item's agent is the batch's. Raises `NotFound` or `Forbidden` for it, and `Unprocessable` for an
+        item of another one (decision 24 of the `dari` contract)."""
         if self._agent is None:
             self._agent = await self._find_agent(item.agent_id)
         elif item.agent_id != self._agent.id:
@@ -89,6 +92,8 @@ class AgentPlanner:
         return sorted(self._lanes)
 
     async def lock(self, c: WriteConnection) -> None:
+        """The agent's lock is shared with other writers of sessions and keeps a deletion away. Raises `NotFound` when
+        the agent is deleted."""
         agent = await store.lock_agent(c, self._agent.id) if self._agent else None
         if self._agent and (agent is None or agent.deleted_at):
             raise NotFound("this agent is deleted")

@@ -35,6 +35,9 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Published:
+    """`created` when the agent is new. `version.number` is 0: the database gives out the real one. `warnings` are
+    sentences (`publish_warnings`)."""
+
     agent: Agent
     version: Version
     created: bool
@@ -42,6 +45,9 @@ class Published:
 
 
 async def reserve_snapshot(deps: Deps, caller: Caller, sha256: str, size_bytes: int, metadata: dict[str, Any]) -> Snapshot:
+    """`sha256` in lower-case hexadecimal and `size_bytes` are those of the packed archive, which can be uploaded for 15
+    minutes (decision 10 of the `dari` contract). `metadata` is kept and not looked at. Raises `Unprocessable` for a bad
+    digest or size, `TooLarge` past the limit."""
     if not _SHA256.fullmatch(sha256):
         raise Unprocessable("sha256 must be 64 lower-case hexadecimal digits", field="sha256")
     if size_bytes <= 0:
@@ -69,6 +75,9 @@ def upload_token(deps: Deps, snapshot: Snapshot) -> str:
 
 
 async def upload_snapshot(deps: Deps, snapshot_id: str, token: str, body: AsyncIterable[bytes]) -> None:
+    """`token` is that of `upload_token`. May be repeated until the snapshot is finalized, which looks at the newest
+    upload. Raises `Forbidden` for another token, `NotFound`, `Conflict` when the snapshot is settled or expired, and
+    `TooLarge`."""
     if not deps.vault.verify(f"upload:{snapshot_id}", token):
         raise Forbidden("this upload URL is not valid")
     async with deps.db.read() as c:
@@ -102,8 +111,9 @@ async def _own_snapshot(deps: Deps, caller: Caller, snapshot_id: str) -> Snapsho
 
 
 async def finalize_snapshot(deps: Deps, caller: Caller, snapshot_id: str) -> Snapshot:
-    """Check what was uploaded. Repeats give the first answer; before an upload it is a conflict, so that the client
-    can still upload."""
+    """Check what was uploaded. Repeats give the first answer; before an upload it is a conflict, so that the client can
+    still upload (decision 11 of the `dari` contract). An archive that is not what was announced makes the snapshot
+    `failed`, which is no error. Raises `NotFound`, `Forbidden` and `Conflict`."""
     snapshot = await _own_snapshot(deps, caller, snapshot_id)
     if snapshot.status != "pending_upload":
         return snapshot
@@ -131,6 +141,8 @@ def _judge(snapshot: Snapshot, archive: bytes) -> tuple[str, str | None]:
 
 
 async def delete_snapshot(deps: Deps, caller: Caller, snapshot_id: str) -> None:
+    """The archive goes too. Raises `NotFound`, also when repeated, `Forbidden`, and `Conflict` while a version is made
+    of it (decision 13 of the `dari` contract)."""
     snapshot = await _own_snapshot(deps, caller, snapshot_id)
     async with deps.db.write() as c:
         if not await store.delete_snapshot_if_unused(c, snapshot_id):
@@ -149,7 +161,8 @@ async def _bundle(deps: Deps, snapshot: Snapshot) -> dict[str, BundleFile]:
 
 
 async def read_manifest(deps: Deps, caller: Caller, snapshot_id: str) -> Manifest:
-    """The checked manifest of a finalized snapshot."""
+    """The checked manifest of a finalized snapshot. Raises `NotFound`, `Forbidden`, `Conflict` when the snapshot is not
+    `ready`, and `Invalid` for what the bundle or its manifest is at fault with."""
     snapshot = await _own_snapshot(deps, caller, snapshot_id)
     files = await _bundle(deps, snapshot)
     manifest = await asyncio.to_thread(manifests.parse, {path: file.data for path, file in files.items()}, deps.limits)
@@ -175,7 +188,8 @@ async def _check_urls(deps: Deps, spec: AgentSpec) -> None:
 
 
 def _leads_inside(host: str) -> bool:
-    """Whether a host is, or resolves to, a private address. A name that does not resolve now is checked at each call."""
+    """Whether a host is, or resolves to, a private address. A name that does not resolve now is checked at each
+    call."""
     try:
         found = {entry[4][0] for entry in socket.getaddrinfo(host, None)}
     except (OSError, UnicodeError):
@@ -184,9 +198,13 @@ def _leads_inside(host: str) -> bool:
 
 
 async def publish(deps: Deps, caller: Caller, snapshot_id: str, agent_id: str | None) -> Published:
-    """Make a version from a snapshot and activate it: of `agent_id`, or of the agent that the manifest names.
+    """Make a version from a snapshot and activate it: of `agent_id`, or of the agent that the manifest names, which is
+    made when there is none. The agent takes the manifest's name. The same snapshot may be published again, as another
+    version (decisions 12, 14 and 15 of the `dari` contract).
 
-    Either a usable active version exists afterwards, or nothing has changed.
+    Either a usable active version exists afterwards, or nothing has changed (decision 16). Raises what `read_manifest`
+    raises; for the agent `NotFound`, also when it is deleted, and `Forbidden`; `Conflict` when the name is another
+    agent's; `Invalid` when a credential is not stored.
     """
     snapshot = await _own_snapshot(deps, caller, snapshot_id)
     manifest = await read_manifest(deps, caller, snapshot_id)
@@ -237,6 +255,7 @@ async def _require_credentials(deps: Deps, caller: Caller, spec: AgentSpec) -> N
 
 
 async def get_agent(deps: Deps, caller: Caller, agent_id: str) -> Agent:
+    """Deleted ones too. Raises `NotFound` or `Forbidden`."""
     async with deps.db.read() as c:
         agent = await store.find_agent(c, agent_id)
     require_own(deps, caller, agent and agent.org_id, "agent")
@@ -245,12 +264,15 @@ async def get_agent(deps: Deps, caller: Caller, agent_id: str) -> Agent:
 
 
 async def list_agents(deps: Deps, caller: Caller, after: str | None, limit: int | None) -> list[Agent]:
+    """Those that are not deleted, oldest first, from the one behind the id `after`; `limit` None means all (decision 28
+    of the `dari` contract)."""
     async with deps.db.read() as c:
         return await store.list_agents(c, caller.org_id, after, limit)
 
 
 async def delete_agent(deps: Deps, caller: Caller, agent_id: str) -> Agent:
-    """Soft and repeatable. Queued messages still run to their end."""
+    """Soft and repeatable. Queued messages still run to their end (decision 62 of the `dari` contract). Raises
+    `NotFound` or `Forbidden`."""
     await get_agent(deps, caller, agent_id)
     async with deps.db.write() as c:
         agent = await store.delete_agent(c, agent_id, deps.now())
@@ -259,12 +281,14 @@ async def delete_agent(deps: Deps, caller: Caller, agent_id: str) -> Agent:
 
 
 async def list_versions(deps: Deps, caller: Caller, agent_id: str) -> tuple[Agent, list[Version]]:
+    """Oldest version first; the agent may be deleted. Raises `NotFound` or `Forbidden`."""
     agent = await get_agent(deps, caller, agent_id)
     async with deps.db.read() as c:
         return agent, await store.list_versions(c, agent_id)
 
 
 async def get_version(deps: Deps, caller: Caller, agent_id: str, version_id: str) -> tuple[Agent, Version]:
+    """Raises `NotFound`, also for a version of another agent, or `Forbidden`."""
     agent = await get_agent(deps, caller, agent_id)
     async with deps.db.read() as c:
         version = await store.find_version(c, version_id)
@@ -274,12 +298,16 @@ async def get_version(deps: Deps, caller: Caller, agent_id: str, version_id: str
 
 
 async def version_files(deps: Deps, caller: Caller, agent_id: str, version_id: str) -> tuple[Agent, Version, dict[str, BundleFile]]:
+    """The files by their paths. Raises what `get_version` raises, and `Conflict` when the stored archive is not the one
+    that was finalized."""
     agent, version = await get_version(deps, caller, agent_id, version_id)
     snapshot = await _own_snapshot(deps, caller, version.snapshot_id)
     return agent, version, await _bundle(deps, snapshot)
 
 
 async def version_file(deps: Deps, caller: Caller, agent_id: str, version_id: str, path: str) -> str:
+    """The file's text. Raises what `version_files` raises, `NotFound` for a path that is not in the bundle, and
+    `Unprocessable` for a file that is not UTF-8."""
     _, _, files = await version_files(deps, caller, agent_id, version_id)
     require_storable(path, "path")
     if path not in files:

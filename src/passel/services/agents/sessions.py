@@ -49,6 +49,9 @@ class MessageRequest:
 
 @dataclass(frozen=True, slots=True)
 class ReadMessage:
+    """`content` and `metadata` are the user's, `texts` and `error` what the agent did about them
+    (`passel.core.agent.ledger.Output`)."""
+
     message: Message
     content: list[dict[str, Any]]
     metadata: dict[str, Any]
@@ -63,7 +66,8 @@ class Transcript:
 
 
 async def create_session(deps: Deps, caller: Caller, agent_id: str, request: SessionRequest) -> Session:
-    """A session without a message yet."""
+    """A session without a message yet. Raises `NotFound` when the agent is not there or deleted or has no such version,
+    `Forbidden`, and `Unprocessable` with every broken field."""
     async with deps.db.write() as c:
         new = await _new_session(deps, caller, c, agent_id, request)
         await store.insert_session(c, new)
@@ -108,7 +112,10 @@ async def _version(c: WriteConnection, agent: Agent, request: SessionRequest) ->
 async def start_session(
     deps: Deps, caller: Caller, agent_id: str, request: SessionRequest, message: MessageRequest, key: str | None
 ) -> Sent:
-    """A new session with its first message, as one transaction."""
+    """A new session with its first message, as one transaction. `key` counts within the agent; a known one gives the
+    first answer (decision 22 of the `dari` contract). Raises what `create_session` raises, `NotFound` or
+    `Unprocessable` for files of the content, and `Unprocessable` for a known key with another body where the server is
+    strict."""
     once = sessions.once(deps, agent_id, key, message.content, message.metadata, asdict(request))
     async with deps.db.write() as c:
         (await _use_files(deps, c, caller, message)).require(message.content, message.place)
@@ -125,7 +132,13 @@ async def start_session(
 
 
 async def send_message(deps: Deps, caller: Caller, session_id: str, message: MessageRequest, key: str | None) -> Sent:
-    """Queue a user's message: it runs at once, or behind those before it."""
+    """Queue a user's message: it runs at once, or behind those before it. `key` counts within the session; a known one
+    gives the first answer, also when the agent is deleted by now (decision 22 of the `dari` contract).
+
+    Raises `NotFound` or `Forbidden` for the session, `NotFound` or `Unprocessable` for files of the content,
+    `Unprocessable` for a known key with another body where the server is strict, and `Conflict` when the agent is
+    deleted, the session closed, or too many messages wait (decisions 20 and 62).
+    """
     once = sessions.once(deps, session_id, key, message.content, message.metadata)
     async with deps.db.write() as c:
         session = await sessions.own(deps, caller, c, KIND, session_id)
@@ -154,7 +167,8 @@ async def _send(deps: Deps, caller: Caller, c: WriteConnection, session_id: str,
 
 
 async def list_agent_sessions(deps: Deps, caller: Caller, agent_id: str, before: str | None, limit: int | None) -> list[Session]:
-    """Newest first; `limit` None means all."""
+    """Newest first; `before` is the last id of the page before, `limit` None means all. Raises `NotFound` or
+    `Forbidden`."""
     async with deps.db.read() as c:
         agent = await agent_store.find_agent(c, agent_id)
         require_own(deps, caller, agent and agent.org_id, "agent")
@@ -162,7 +176,7 @@ async def list_agent_sessions(deps: Deps, caller: Caller, agent_id: str, before:
 
 
 async def get_message(deps: Deps, caller: Caller, message_id: str) -> ReadMessage:
-    """A message with what the agent did about it."""
+    """A message with what the agent did about it. Raises `NotFound` or `Forbidden`."""
     async with deps.db.snapshot() as c:
         message = await store.find_message(c, message_id)
         of_kind = message if message and message.kind == KIND else None
@@ -172,7 +186,8 @@ async def get_message(deps: Deps, caller: Caller, message_id: str) -> ReadMessag
 
 
 async def list_messages(deps: Deps, caller: Caller, session_id: str) -> list[ReadMessage]:
-    """All messages of a session, read some at a time."""
+    """All messages of a session in the order of their numbers, read some at a time. Raises `NotFound` or
+    `Forbidden`."""
     found: list[ReadMessage] = []
     async with deps.db.snapshot() as c:
         await sessions.own(deps, caller, c, KIND, session_id)
@@ -195,7 +210,7 @@ async def _read(c: ReadConnection, messages: list[Message]) -> list[ReadMessage]
 
 
 async def get_transcript(deps: Deps, caller: Caller, session_id: str) -> Transcript:
-    """The conversation as people read it."""
+    """The conversation as people read it. Raises `NotFound` or `Forbidden`."""
     async with deps.db.snapshot() as c:
         session = await sessions.own(deps, caller, c, KIND, session_id)
         agent = await agent_store.find_agent(c, session.subject_id or "")

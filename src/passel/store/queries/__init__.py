@@ -1,4 +1,4 @@
-"""The statements, by file name: `SQL["claim_sessions"]`."""
+"""The statements, by file name: `SQL["claim_messages"]`."""
 
 from importlib.resources import files
 
