@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +21,7 @@ from passel.core.agent.manifest import split_model
 from passel.core.agent.planner import AwaitResults, CallModel, Finish, GiveUp, Rules, RunTools, next_step
 from passel.core.costs import decimal_string
 from passel.core.endings import Done, Fail, Retry
-from passel.core.errors import Unprocessable
+from passel.core.errors import Invalid, Unprocessable
 from passel.core.events import Draft, Event
 from passel.core.faults import FaultPolicy, after_fault
 from passel.core.ids import IdSource, MessageId, OrgId, SessionId
@@ -33,6 +35,7 @@ from passel.models.directory import CallSettings, ModelDirectory
 from passel.models.limiter import AdaptiveLimit, Closed
 from passel.models.network import is_private
 from passel.models.prices import price
+from passel.services.vault import Vault
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
@@ -340,3 +343,15 @@ def test_limits_of_many_keys_are_forgotten_when_idle() -> None:
 )  # fmt: skip
 def test_an_upstream_error_is_told_in_its_words(body: Any, said: str) -> None:
     assert said in failures.of_status(400, body, None).message
+
+
+def test_a_vault_takes_no_key_that_is_none(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        vaults = list(pool.map(Vault.of_directory, [tmp_path] * 32))
+    sealed = vaults[0].seal({"a": 1}, "owner")
+    assert all(vault.open(sealed, "owner") == {"a": 1} for vault in vaults)
+    assert (tmp_path / "secret.key").stat().st_mode & 0o077 == 0 and [f.name for f in tmp_path.iterdir()] == ["secret.key"]
+    for broken in ("", "ab", "zz" * 32):
+        (tmp_path / "secret.key").write_text(broken)
+        with pytest.raises(Invalid, match="secret.key"):
+            Vault.of_directory(tmp_path)

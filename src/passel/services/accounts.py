@@ -25,6 +25,8 @@ KEY_PREFIX = "dari_"
 _TOUCH_EVERY = timedelta(minutes=1)
 _KEY_FORM = re.compile(r"[\x21-\x7e]{8,256}")
 
+_SHOWN = 9  # characters of a secret that lists show
+
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
@@ -141,7 +143,8 @@ async def _insert_key(
     device_name: str | None = None,
 ) -> NewKey:
     secret = given or KEY_PREFIX + secrets.token_urlsafe(32)
-    key = ApiKey(org_id, deps.ids.key(), label, secret[:9], sorted(set(scopes)), device_name, deps.now(), None, None)
+    shown = secret[: min(_SHOWN, len(secret) // 3)]  # one that was given may be short
+    key = ApiKey(org_id, deps.ids.key(), label, shown, sorted(set(scopes)), device_name, deps.now(), None, None)
     await store.insert_api_key(c, key, _hash(secret))
     return NewKey(key, secret)
 

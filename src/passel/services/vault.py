@@ -1,20 +1,33 @@
 """Secrets at rest: AES-256-GCM, each value with a nonce of its own and bound to what it belongs to."""
 
+import contextlib
 import hashlib
 import hmac
 import json
 import os
+import re
 import secrets
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from passel.core.errors import NotReady
+from passel.core.errors import Invalid, NotReady
 
 _NONCE_BYTES = 12
 _KEY_BYTES = 32
+
+
+def _make_key(path: Path) -> None:
+    """The file appears with the whole key in it, or not at all, also when several processes make it at once."""
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".secret") as file:  # readable by its owner only
+        file.write(secrets.token_hex(_KEY_BYTES))
+        file.flush()
+        os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(file.name, path)
 
 
 class VaultError(NotReady):
@@ -30,15 +43,15 @@ class Vault:
 
     @classmethod
     def of_directory(cls, directory: Path) -> "Vault":
-        """The key kept in `directory`, which is made on first use and readable by its owner only."""
+        """The key kept in `directory`, which is made on first use and readable by its owner only. Raises `Invalid`
+        for a file that holds no such key."""
         path = directory / "secret.key"
-        try:
-            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            return cls(bytes.fromhex(path.read_text().strip()))
-        with os.fdopen(fd, "w") as file:
-            file.write(secrets.token_hex(_KEY_BYTES))
-        return cls(bytes.fromhex(path.read_text()))
+        if not path.exists():
+            _make_key(path)
+        text = path.read_text().strip()
+        if not re.fullmatch(f"[0-9a-f]{{{2 * _KEY_BYTES}}}", text):
+            raise Invalid(f"{path} holds no key of {_KEY_BYTES} bytes in hex: restore it from a backup; what it sealed opens with it only")
+        return cls(bytes.fromhex(text))
 
     def seal(self, value: Any, owner: str) -> bytes:
         """`value` is anything that JSON can hold. It opens for the same `owner` only."""
