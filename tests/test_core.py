@@ -353,5 +353,5 @@ def test_a_vault_takes_no_key_that_is_none(tmp_path: Path) -> None:
     assert (tmp_path / "secret.key").stat().st_mode & 0o077 == 0 and [f.name for f in tmp_path.iterdir()] == ["secret.key"]
     for broken in ("", "ab", "zz" * 32):
         (tmp_path / "secret.key").write_text(broken)
-        with pytest.raises(Invalid, match="secret.key"):
+        with pytest.raises(Invalid, match=r"secret\.key"):
             Vault.of_directory(tmp_path)
