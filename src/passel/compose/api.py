@@ -28,16 +28,18 @@ from passel.faces.kit.json import json_response
 from passel.faces.kit.limits import BodyLimit, CleanUrl, RequestId
 from passel.faces.kit.reference_page import reference_page
 from passel.services.deps import PLATFORM, Deps
+from passel.services.following import Following
 from passel.store.database import is_passing
 from passel.store.schema import current_revision, newest_revision
 
 log = structlog.get_logger()
 
 
-def build_app(deps: Deps, settings: Settings) -> FastAPI:
+def build_app(deps: Deps, settings: Settings, following: Following) -> FastAPI:
     app = FastAPI(title="Passel", version=__version__, redirect_slashes=False, docs_url=None, redoc_url=None, strict_content_type=False)
     app.state.deps = deps
     app.state.authenticator = Authenticator(deps)
+    app.state.following = following
     dari.mount(app)
     _mount_health(app, deps)
     _mount_front(app)
@@ -124,9 +126,9 @@ async def run_api(settings: Settings, listening: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT. `listening` is told the URL once requests are accepted."""
     raise_file_limit()
     settle_heap()
-    async with _deps(settings) as deps:
+    async with _deps(settings) as deps, _following(deps) as following:
         config = uvicorn.Config(
-            build_app(deps, settings),
+            build_app(deps, settings, following),
             host=settings.host,
             port=settings.port,
             loop="none",
@@ -142,6 +144,7 @@ async def run_api(settings: Settings, listening: Callable[[str], None]) -> None:
 
         def stop() -> None:
             server.should_exit = True
+            following.bell.close()  # streams would hold the server up
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop)
@@ -155,3 +158,15 @@ async def _deps(settings: Settings) -> AsyncGenerator[Deps]:
         yield deps
     finally:
         await deps.db.close()
+
+
+@asynccontextmanager
+async def _following(deps: Deps) -> AsyncGenerator[Following]:
+    following = Following(deps.db)
+    listening = asyncio.create_task(following.bell.run())
+    try:
+        yield following
+    finally:
+        following.bell.close()
+        listening.cancel()
+        await asyncio.wait([listening])

@@ -166,7 +166,7 @@ async def add_message(
     first = row["last_seq"] - len(drafts) + 1
     about = (message_id, None)
     told = [Event(session.org_id, session.id, first + n, about[n], draft.type, draft.data, now) for n, draft in enumerate(drafts)]
-    await c.execute(
+    await c.fetch(
         "insert_events",
         session.org_id,
         session.id,
@@ -207,6 +207,15 @@ async def list_message_events(c: ReadConnection, session_id: str, message_ids: S
 async def list_events(c: ReadConnection, session_id: str, after: int, limit: int) -> list[Event]:
     """In the order of their numbers, from the one behind `after`."""
     return _events(await c.fetch("list_events", session_id, after, limit))
+
+
+async def list_new_events(c: ReadConnection, followers: Sequence[tuple[str, int]]) -> list[list[Event]]:
+    """For each follower, given as session and the last number that it has seen, what comes next: a bounded page."""
+    pages: list[list[Event]] = [[] for _ in followers]
+    for row in await c.fetch("list_new_events", [id for id, _ in followers], [after for _, after in followers]):
+        follower, *event = row.values()
+        pages[follower - 1].append(Event._make(event))
+    return pages
 
 
 async def list_events_back(c: ReadConnection, session_id: str, before: int, limit: int) -> list[Event]:

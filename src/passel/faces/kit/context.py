@@ -6,6 +6,7 @@ from fastapi import Depends, Request
 
 from passel.faces.kit.auth import Authenticator
 from passel.services.deps import Caller, Deps
+from passel.services.following import Following
 
 
 def _current_deps(request: Request) -> Deps:
@@ -21,8 +22,13 @@ def _current_authenticator(request: Request) -> Authenticator:
     return request.app.state.authenticator
 
 
+def _current_following(request: Request) -> Following:
+    return request.app.state.following
+
+
 DepsIn = Annotated[Deps, Depends(_current_deps)]
 CallerIn = Annotated[Caller, Depends(_current_caller)]
+FollowingIn = Annotated[Following, Depends(_current_following)]
 AuthenticatorIn = Annotated[Authenticator, Depends(_current_authenticator)]
 
 

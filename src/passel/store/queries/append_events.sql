@@ -1,4 +1,4 @@
--- Append to ledgers, and give out the numbers under the sessions' rows. A message that ends as the session's last one turns
+-- Append to ledgers, wake their followers, and give out the numbers under the sessions' rows. A message that ends as the session's last one turns
 -- the session idle, which is one more event ($9, of the session itself); one that is put off or waits stays the active one.
 with numbered as (
     update session s
@@ -15,5 +15,8 @@ with numbered as (
 ), idle as (
     insert into event (org_id, session_id, seq, message_id, type, data, created_at)
     select org_id, id, last_seq, null, 'session.state', $9::jsonb, $10 from numbered where idle
+), woken as (
+    -- a payload has room for 8,000 bytes
+    select pg_notify('passel_told', string_agg(id, ',')) from (select id, row_number() over () / 150 as part from numbered) n group by part
 )
-select id, last_seq - idle::int as last, idle from numbered
+select id, last_seq - idle::int as last, idle from numbered, (select count(*) from woken) w

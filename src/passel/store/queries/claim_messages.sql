@@ -19,6 +19,10 @@ with alive as (
     insert into event (org_id, session_id, seq, message_id, type, data, created_at)
     select org_id, session_id, last_seq, message_id, $3, $4::jsonb || jsonb_build_object('attempt', number), $5
     from numbered
+), woken as (
+    select pg_notify('passel_told', string_agg(session_id, ','))
+    from (select session_id, row_number() over () / 150 as part from numbered) n
+    group by part
 )
 select org_id, session_id, kind, subject_id, spec, secrets, message_id, attempt, number, lost, lane_id, batch_id, outcome
-from numbered
+from numbered, (select count(*) from woken) w

@@ -10,7 +10,6 @@ from passel.faces.kit.json import json_response
 _NO_LOGIN = "this server has no login: make an API key with `passel keys create` and set it as DARI_API_KEY"
 
 _NOT_YET: dict[str, tuple[list[str], str]] = {
-    "/v1/sessions/{session_id}/stream": (["GET"], "event streams"),
     "/v1/sessions/{session_id}/workspace.zip": (["GET"], "workspaces"),
     "/v1/sessions/{session_id}/files": (["GET", "POST", "PUT"], "the session files of March 2026, nor the workspaces that followed them"),
     "/v1/agents/{agent_id}/webhook": (["GET", "PUT", "DELETE"], "webhooks"),

@@ -77,7 +77,7 @@ async def get(session_id: str, deps: DepsIn, caller: CallerIn) -> Response:
 async def list_events(
     session_id: str, deps: DepsIn, caller: CallerIn, limit: Limit = 1000, after: After = None, order: Literal["asc", "desc"] = "asc"
 ) -> Response:
-    start, backwards = _sequence_number(session_id, after), order == "desc"
+    start, backwards = sequence_number(session_id, after), order == "desc"
     before = 1 if backwards and after is not None and start == 0 else start
     session, found = await sessions.list_events(deps, caller, KIND, session_id, after=before, limit=limit + 1, newest_first=backwards)
     page, more = found[:limit], len(found) > limit
@@ -87,7 +87,7 @@ async def list_events(
     return json_response({"events": events, "has_more": more, "next_after": following})
 
 
-def _sequence_number(session_id: str, after: str | None) -> int:
+def sequence_number(session_id: str, after: str | None) -> int:
     """`after` is a sequence number or an event id of this session."""
     if after is None:
         return 0
