@@ -26,7 +26,8 @@ LOCKS = {
     "extend_session": SESSION,
     "promote_messages": NEXT,
     "lock_lanes": LANE,
-    "count": LANE,  # and then batches, and batches in lanes
+    "count_lanes": LANE,
+    "count_batches": BATCH,  # and then batches in lanes
     "lock_batches": BATCH,
     "size_batch": BATCH,
     "open_batch_lanes": BATCH_LANE,

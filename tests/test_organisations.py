@@ -108,7 +108,7 @@ def test_without_a_login_the_vendors_client_is_told_so(passel: Installation) -> 
     assert passel.http().post("/v1/me/bootstrap", json={}).status_code == 501
 
 
-@pytest.mark.parametrize("path", ["files", "stream", "workspace.zip"])
+@pytest.mark.parametrize("path", ["files", "workspace.zip"])
 def test_what_is_not_served_says_so(passel: Installation, path: str) -> None:
     answer = passel.http().get(f"/v1/sessions/any/{path}")
     assert answer.status_code == 501 and "does not serve" in answer.json()["detail"]

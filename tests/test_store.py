@@ -1,5 +1,6 @@
 """The statements, and the writes of attempts that they make up, on a real PostgreSQL."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from passel.core.agent import events
 from passel.core.context import Step
 from passel.core.costs import Usage
 from passel.core.endings import Done, Fail, Retry, Wait
+from passel.core.states import Counts, aggregate
 from passel.store import attempts, batches, sessions, waking
 from passel.store.database import Database
 from passel.store.queries import SQL
@@ -421,7 +423,7 @@ def test_hot_statements_use_their_indexes(with_db: Any) -> None:
                     *(["msg_x"], ["call_x"], ["model"], ["m"], [1], ["hash"], nothing, [world.now]),
                 ),
                 "append_events": (["sess_x"], ["msg_x"], [1], [True], ["sess_x"], [0], ["t"], [b"{}"], {}, world.now),
-                "count": ([1], [0], [0], ["batch_old5"], *zeros, ["batch_old5"], [1], [0], world.now),
+                "count_batches": (["batch_old5"], *zeros, [1], [b"[]"], ["batch_old5"], [1], [0], [1], world.now),
                 "end_effects": (["call_x"], ["msg_x"], [1], ["done"], [0], [0], [0], nothing, nothing, [world.now]),
                 "lock_batches": ([1], ["batch_old5"]),
                 "doubt_effects": (["sess_x"], ["msg_x"], world.now),
@@ -433,5 +435,15 @@ def test_hot_statements_use_their_indexes(with_db: Any) -> None:
                 plan = chr(10).join(row[0] for row in lines)
                 for table in ("batch", "session", "message", "effect"):
                     assert f"Seq Scan on {table} " not in plan, (name, plan)
+
+    with_db(scenario)
+
+
+def test_the_database_knows_a_batch_s_status_as_the_core_does(with_db: Any) -> None:
+    async def scenario(db: Database) -> None:
+        async with db.read() as c:
+            for counts in itertools.product((0, 1, 5), repeat=4):
+                if any(counts):
+                    assert await c.raw.fetchval("select batch_status($1, $2, $3, $4)", *counts) == aggregate(Counts(*counts)), counts
 
     with_db(scenario)

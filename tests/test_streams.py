@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.installation import Installation, wait_until
+from tests.support.installation import Installation, PlayedModel, wait_until
 
 
 def frames(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
@@ -91,3 +91,68 @@ def test_places_that_do_not_exist_are_refused(passel: Installation, agent: str) 
         assert answer.status_code == 400 and answer.json()["detail"], at
     assert passel.http().get("/v1/sessions/sess_nosuch/stream").status_code == 404
     assert passel.http("wrong").get(path).status_code == 401
+
+
+def batch_of(passel: Installation, agent: str, texts: list[str], **fields: Any) -> str:
+    items = [{"agent_id": agent, "message": {"content": [{"type": "text", "text": text}]}} for text in texts]
+    return passel.client.post("/v1/session-batches", {"items": items, **fields})["batch_id"]
+
+
+def check_batch_ledger(told: list[dict[str, Any]], size: int) -> dict[str, int]:
+    """Numbers without gaps, counts that follow from the transitions, at any place; returns the last counts."""
+    assert [event["sequence_number"] for event in told] == list(range(1, len(told) + 1))
+    counts = told[0]["counts"]
+    phases: dict[int, tuple[str, int]] = {}
+    for event in told[1:]:
+        if event["type"] == "item.status_changed":
+            before = phases.get(event["index"], ("queued", 1))
+            assert event["previous_status"] == before[0] and event["try"] in (before[1], before[1] + 1), event
+            counts = counts | {event["previous_status"]: counts[event["previous_status"]] - 1}
+            counts = counts | {event["status"]: counts[event["status"]] + 1}
+            phases[event["index"]] = (event["status"], event["try"])
+        assert event["counts"] == counts and sum(counts.values()) == size, event
+    return counts
+
+
+def test_a_batch_tells_every_transition_and_ends(passel: Installation, agent: str) -> None:
+    batch_id = batch_of(passel, agent, [f"item {n}" for n in range(30)], max_concurrency=4)
+    with stream(passel, f"/v1/session-batches/{batch_id}/stream") as events:
+        told = [event["data"] for event in events if "comment" not in event]
+    assert check_batch_ledger(told, 30) == {"queued": 0, "running": 0, "completed": 30, "failed": 0}
+    assert told[0]["type"] == "batch.status_changed" and told[0]["status"] == "queued"
+    assert told[-1]["type"] == "batch.status_changed" and told[-1]["status"] == "completed"
+    assert len([e for e in told if e["type"] == "item.status_changed"]) == 60
+    with stream(passel, f"/v1/session-batches/{batch_id}/stream", params={"after": str(len(told) - 2)}) as events:
+        assert [event["data"] for event in events if "comment" not in event] == told[-2:]
+
+
+def test_a_batch_that_goes_on_is_followed(passel: Installation, model: PlayedModel) -> None:
+    agent = passel.deploy(model.url, ["echo", "status-400"], "mixed")
+    items = [
+        {"agent_id": agent, "llm_id": llm, "message": {"content": [{"type": "text", "text": "x"}]}}
+        for llm in ("echo", "status-400", "nosuch")
+    ]
+    batch_id = passel.client.post("/v1/session-batches", {"items": items})["batch_id"]
+    wait_until(lambda: passel.client.get(f"/v1/session-batches/{batch_id}")["finished_at"])
+    with stream(passel, f"/v1/session-batches/{batch_id}/stream", params={"follow": "true"}) as events:
+        told: list[dict[str, Any]] = []
+        while not told or told[-1].get("status") != "partial_failed":
+            told += [event["data"] for event in first(events, 1)]
+        passel.client.post(f"/v1/session-batches/{batch_id}/retry", {"llm_ids": ["status-400"]})
+        before = len(told)
+        while len(told) == before or told[-1].get("status") != "partial_failed" or told[-1]["counts"]["failed"] != 2:
+            told += [event["data"] for event in first(events, 1)]
+    assert check_batch_ledger(told, 3) == {"queued": 0, "running": 0, "completed": 1, "failed": 2}
+    failed = [e for e in told if e["type"] == "item.status_changed" and e["status"] == "failed"]
+    assert {(e["index"], e["try"]) for e in failed} == {(1, 1), (1, 2), (2, 1)} and all(e["error"] for e in failed)
+
+
+def test_a_cancelled_batch_tells_it(passel: Installation, model: PlayedModel) -> None:
+    agent = passel.deploy(model.url, ["hang"], "hanging")
+    batch_id = batch_of(passel, agent, ["a", "b", "c"], max_concurrency=1)
+    wait_until(lambda: passel.client.get(f"/v1/session-batches/{batch_id}")["counts"]["running"])
+    passel.client.post(f"/v1/session-batches/{batch_id}/cancel")
+    with stream(passel, f"/v1/session-batches/{batch_id}/stream") as events:
+        told = [event["data"] for event in events if "comment" not in event]
+    assert check_batch_ledger(told, 3)["failed"] == 3
+    assert {e["error"] for e in told if e["type"] == "item.status_changed" and e["status"] == "failed"} == {"cancelled"}

@@ -6,16 +6,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from passel.core.agent import events as agent_events
+from passel.core.batch_log import BatchEntry
 from passel.core.context import Step
 from passel.core.costs import Usage
 from passel.core.effects import DONE, Effect, Outcome
 from passel.core.endings import Done, Ending
 from passel.core.events import Draft, message_requested
 from passel.core.ids import BatchId, IdSource, LaneId, MessageId, OrgId, SessionId, WorkerId
-from passel.store import accounts, admission, attempts, sessions, steps, workers
+from passel.store import accounts, admission, attempts, batches, sessions, steps, workers
 from passel.store.admission import Capacity
 from passel.store.creation import BatchWriter, NewItem
-from passel.store.database import Database
+from passel.store.database import Database, ReadConnection
 from passel.store.leases import Claim, Lease
 from passel.store.steps import StepWrite
 
@@ -137,6 +138,27 @@ class World:
         """What holds at every instant: counts, gapless ledgers, places, one bill."""
         wrong = await self.rows(INVARIANTS)
         assert not wrong, wrong
+        async with self.db.snapshot() as c:
+            for row in await c.raw.fetch("select id from batch"):
+                await self._check_batch_ledger(c, row["id"])
+
+    async def _check_batch_ledger(self, c: ReadConnection, batch_id: str) -> None:
+        """Dense from 1, each transition from where the one before left the item, and the counts follow from them."""
+        batch = await batches.find_batch(c, batch_id)
+        assert batch is not None
+        told: list[BatchEntry] = []
+        while page := (await batches.list_new_entries(c, [(batch_id, len(told))]))[0]:
+            told += page
+        assert [entry.seq for entry in told] == list(range(1, batch.last_event + 1))
+        phases: dict[int, str] = {}
+        status = None
+        for entry in told:
+            if entry.transition is None:
+                status = entry.status
+            else:
+                assert phases.get(entry.transition.item_index, "queued") == entry.transition.previous, entry
+                phases[entry.transition.item_index] = entry.transition.state
+        assert told[-1].counts == batch.counts and status == batch.status, (told[-1], batch)
 
 
 INVARIANTS = """

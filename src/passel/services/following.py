@@ -10,8 +10,9 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
 from typing import Generic, Protocol, TypeVar
 
+from passel.core.batch_log import BatchEntry
 from passel.core.events import Event
-from passel.store import sessions
+from passel.store import batches, sessions
 from passel.store.database import Database, patiently
 from passel.store.listening import TOLD_CHANNEL, listen
 
@@ -144,6 +145,12 @@ async def read_events(db: Database, followers: Sequence[tuple[str, int]]) -> lis
         return await sessions.list_new_events(c, followers)
 
 
+async def read_entries(db: Database, followers: Sequence[tuple[str, int]]) -> list[list[BatchEntry]]:
+    """What `Tail` reads of batches."""
+    async with db.read() as c:
+        return await batches.list_new_entries(c, followers)
+
+
 async def follow(bell: Bell, tail: Tail[T], id: str, after: int, beat: float) -> AsyncIterator[list[T]]:
     """Pages of what stands behind number `after`, then of what is told, as it is committed. An empty page after each
     `beat` seconds without anything. Ends when the process does."""
@@ -163,3 +170,4 @@ class Following:
     def __init__(self, db: Database) -> None:
         self.bell = Bell(db)
         self.events: Tail[Event] = Tail(db, read_events)
+        self.batches: Tail[BatchEntry] = Tail(db, read_entries)

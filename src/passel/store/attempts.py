@@ -12,7 +12,7 @@ from passel.store import effects, ledgers
 from passel.store.admission import Capacity
 from passel.store.changes import Changes, settle
 from passel.store.database import ReadConnection, Row, WriteConnection
-from passel.store.leases import Claim, Lease, Place
+from passel.store.leases import Claim, Lease, place_of
 from passel.store.ledgers import Telling
 
 Ledgers = dict[SessionId, list[Event]]
@@ -61,8 +61,7 @@ async def _begin(
 
 
 def _claim(row: Row) -> Claim:
-    place = Place(row["lane_id"], row["batch_id"], row["outcome"] is not None)
-    lease = Lease(row["org_id"], row["session_id"], row["message_id"], row["attempt"], row["number"], place)
+    lease = Lease(row["org_id"], row["session_id"], row["message_id"], row["attempt"], row["number"], place_of(row))
     return Claim(lease, row["lost"], row["kind"], row["subject_id"], row["spec"], row["secrets"])
 
 
@@ -86,12 +85,7 @@ async def hand_back(c: WriteConnection, leases: Iterable[Lease], now: datetime, 
 async def adrift(c: ReadConnection, worker: WorkerId, held: Iterable[MessageId]) -> list[Lease]:
     """Leases of messages that are with this worker, and that it does not hold: a claim's answer got lost."""
     rows = await c.fetch("adrift_messages", worker, list(held))
-    return [
-        Lease(
-            r["org_id"], r["session_id"], r["id"], r["attempt"], r["number"], Place(r["lane_id"], r["batch_id"], r["outcome"] is not None)
-        )
-        for r in rows
-    ]
+    return [Lease(r["org_id"], r["session_id"], r["id"], r["attempt"], r["number"], place_of(r)) for r in rows]
 
 
 async def reap(c: WriteConnection, workers: Sequence[WorkerId], now: datetime, capacity: Capacity) -> int:
@@ -106,7 +100,7 @@ async def reap(c: WriteConnection, workers: Sequence[WorkerId], now: datetime, c
 async def _back_in_the_queue(c: WriteConnection, rows: Sequence[Row], now: datetime, capacity: Capacity) -> None:
     changes = Changes(now)
     for row in rows:
-        changes.move(Place(row["lane_id"], row["batch_id"], row["outcome"] is not None), RUNNING, row["state"])
+        changes.move(place_of(row), RUNNING, row["state"])
         changes.ready(row["kind"], row["state"])
     await settle(c, changes, capacity)
 

@@ -1,11 +1,13 @@
 """Batches and their items, as they are read. How they are made is `passel.store.creation`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from passel.core import states
+from passel.core.batch_log import BatchEntry, Transition, entries
 from passel.core.ids import BatchId, MessageId, OrgId, SessionId
 from passel.core.states import Counts
 from passel.store.database import ReadConnection, Row
@@ -14,7 +16,8 @@ from passel.store.database import ReadConnection, Row
 @dataclass(frozen=True, slots=True)
 class Batch:
     """`state` is `open`, `cancelling` or `done`. `active` counts its messages that hold a place where `max_concurrency`
-    caps them; else it is 0. `finishes` counts how often its last item has ended."""
+    caps them; else it is 0. `finishes` counts how often its last item has ended,
+    `last_event` is the last number of its ledger."""
 
     org_id: OrgId
     id: BatchId
@@ -37,6 +40,7 @@ class Batch:
     cancel_requested_at: datetime | None
     finished_at: datetime | None
     finishes: int
+    last_event: int
 
     @property
     def status(self) -> str:
@@ -154,3 +158,15 @@ def _result(row: Row) -> Result:
         ended_at=row["ended_at"],
         **{name: row[name] for name in _BILL},
     )
+
+
+async def list_new_entries(c: ReadConnection, followers: Sequence[tuple[str, int]]) -> list[list[BatchEntry]]:
+    """For each follower, given as batch and the last number that it has seen, what comes next: a bounded page."""
+    pages: list[list[BatchEntry]] = [[] for _ in followers]
+    for row in await c.fetch("list_new_batch_events", [id for id, _ in followers], [after for _, after in followers]):
+        follower = row["follower"] - 1
+        told = [Transition(*change) for change in row["changes"]]
+        counts = Counts(row["queued"], row["running"], row["completed"], row["failed"])
+        made = entries(row["batch_id"], row["last_seq"], told, counts, row["status"], row["created_at"])
+        pages[follower] += [entry for entry in made if entry.seq > followers[follower][1]]
+    return pages

@@ -10,7 +10,7 @@ from passel.store import effects, ledgers
 from passel.store.admission import Capacity
 from passel.store.changes import Changes, settle
 from passel.store.database import ReadConnection, Row, WriteConnection
-from passel.store.leases import Lease, Place
+from passel.store.leases import Lease, place_of
 from passel.store.ledgers import Telling
 
 
@@ -36,21 +36,17 @@ async def cancel_some(c: WriteConnection, batch_id: str, limit: int, now: dateti
     changes = Changes(now)
     await _tell(c, rows, changes)
     for row in rows:
-        changes.move(_place(row), row["previous"], FAILED)
-        changes.batches[row["batch_id"]].cancelled += row["settled"] is None
+        changes.move(place_of(row), row["previous"], FAILED, CANCELLED_ERROR)
+        changes.batches[row["batch_id"]].cancelled += row["outcome"] is None
         if row["worker_id"] is not None:
             changes.evicted_from.add(row["worker_id"])
     await settle(c, changes, capacity)
     return len(rows)
 
 
-def _place(row: Row) -> Place:
-    return Place(row["lane_id"], row["batch_id"], row["settled"] is not None)
-
-
 async def _tell(c: WriteConnection, rows: Sequence[Row], changes: Changes) -> None:
     """The events of the cancelled messages, and what becomes of their sessions."""
-    leases = {r["session_id"]: Lease(r["org_id"], r["session_id"], r["id"], r["attempt"], r["number"], _place(r)) for r in rows}
+    leases = {r["session_id"]: Lease(r["org_id"], r["session_id"], r["id"], r["attempt"], r["number"], place_of(r)) for r in rows}
     doubts = await effects.doubt(c, leases.values(), changes)
     tellings = [
         Telling.of(

@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
+import orjson
+
+from passel.core.batch_log import Transition
 from passel.core.costs import Usage
 from passel.core.effects import DONE, IN_DOUBT, UNSENT
 from passel.core.ids import BatchId, LaneId, SessionId
@@ -23,7 +26,7 @@ from passel.store.leases import Place
 
 @dataclass(slots=True)
 class BatchDelta:
-    """What one transaction changes in a batch's row. The fields are its columns."""
+    """What one transaction changes in a batch's row, whose columns the fields are but for the last: what is told of it."""
 
     queued: int = 0
     running: int = 0
@@ -37,6 +40,7 @@ class BatchDelta:
     input_tokens: int = 0
     output_tokens: int = 0
     cost_usd: Decimal = Decimal(0)
+    transitions: list[Transition] = field(default_factory=list[Transition])
 
     def count(self, name: str, n: int) -> None:
         """`name` is a phase (`passel.core.states.phase`)."""
@@ -52,7 +56,7 @@ class BatchDelta:
         self.cost_usd += usage.cost_usd or Decimal(0)
 
 
-_COLUMNS = tuple(BatchDelta.__slots__)
+_COLUMNS = tuple(name for name in BatchDelta.__slots__ if name != "transitions")
 
 
 @dataclass(slots=True)
@@ -75,7 +79,7 @@ class Changes:
     ready_kinds: set[str] = field(default_factory=set[str])
     evicted_from: set[int] = field(default_factory=set[int])
 
-    def move(self, place: Place, previous: str, state: str) -> None:
+    def move(self, place: Place, previous: str, state: str, error: str | None = None) -> None:
         """A message of this place goes from one state to another."""
         occupies = (state in OCCUPYING) - (previous in OCCUPYING)
         parks = (state in PARKED) - (previous in PARKED)
@@ -90,13 +94,16 @@ class Changes:
         if holds := (state == HELD) - (previous == HELD):
             self.held[place.batch_id, place.lane_id] += holds
         if not place.settled:
-            self.count(place.batch_id, phase(previous), phase(state))
+            self.count(place, phase(previous), phase(state), error)
 
-    def count(self, batch_id: BatchId, previous: str, state: str) -> None:
-        """An item goes from one phase to another."""
-        if previous != state:
-            self.batches[batch_id].count(previous, -1)
-            self.batches[batch_id].count(state, 1)
+    def count(self, place: Place, previous: str, state: str, error: str | None = None) -> None:
+        """The item of a place, if it is one's, goes from one phase to another."""
+        if place.batch_id is None or place.item is None or previous == state:
+            return
+        batch = self.batches[place.batch_id]
+        batch.count(previous, -1)
+        batch.count(state, 1)
+        batch.transitions.append(Transition(place.item.item_index, place.item.session_id, place.item.number, previous, state, error))
 
     def ready(self, kind: str, state: str) -> None:
         """A message of this kind went to `state`: workers are woken if they may take it."""
@@ -110,7 +117,9 @@ async def settle(c: WriteConnection, changes: Changes, capacity: Capacity) -> li
     if changes.next_in_line:
         await _promote(c, changes)
     lanes = sorted({*changes.lanes, *(lane for _, lane in changes.held)})
-    finished = await _count(c, changes, lanes) if lanes or changes.batches else []
+    if lanes:
+        await _count_lanes(c, changes, lanes)
+    finished = await _count_batches(c, changes, lanes) if lanes or changes.batches else []
     if lanes:
         await admission.admit(c, lanes, capacity, changes.now, locked=True)
     if changes.ready_kinds:
@@ -126,20 +135,23 @@ async def _promote(c: WriteConnection, changes: Changes) -> None:
         changes.ready(row["kind"], READY)
 
 
-async def _count(c: WriteConnection, changes: Changes, lanes: Sequence[LaneId]) -> list[BatchId]:
-    in_lanes = [changes.lanes[lane] for lane in lanes]
-    in_batches = list(changes.batches.values())
-    held = list(changes.held)
+async def _count_lanes(c: WriteConnection, changes: Changes, lanes: Sequence[LaneId]) -> None:
+    deltas = [changes.lanes[lane] for lane in lanes]
+    await c.execute("count_lanes", lanes, [d.active for d in deltas], [d.parked for d in deltas], changes.now)
+
+
+async def _count_batches(c: WriteConnection, changes: Changes, lanes: Sequence[LaneId]) -> list[BatchId]:
+    deltas, held = list(changes.batches.values()), list(changes.held)
     rows: list[Row] = await c.fetch(
-        "count",
-        lanes,
-        [delta.active for delta in in_lanes],
-        [delta.parked for delta in in_lanes],
+        "count_batches",
         list(changes.batches),
-        *([getattr(delta, name) for delta in in_batches] for name in _COLUMNS),
+        *([getattr(delta, name) for delta in deltas] for name in _COLUMNS),
+        [len(delta.transitions) for delta in deltas],
+        [orjson.dumps([tuple(told) for told in delta.transitions]) for delta in deltas],
         [batch_id for batch_id, _ in held],
         [lane_id for _, lane_id in held],
         list(changes.held.values()),
+        lanes,
         changes.now,
     )
     return [row["id"] for row in rows]

@@ -2,15 +2,16 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
 import orjson
 
 from passel.core import events
+from passel.core.batch_log import Transition
 from passel.core.ids import BatchId, LaneId, MessageId, OrgId, SessionId
-from passel.core.states import HELD, RUNNING
+from passel.core.states import FAILED, HELD, QUEUED, RUNNING, Counts, aggregate
 from passel.store import admission
 from passel.store.admission import Capacity
 from passel.store.database import WriteConnection
@@ -48,11 +49,25 @@ _SESSION_COLUMNS = (
     "org_id", "id", "kind", "subject_id", "spec", "metadata", "lane", "secrets", "last_seq", "message_count",
     "active_message_id", "last_message_id", "created_at",
 )  # fmt: skip
-_MESSAGE_COLUMNS = ("org_id", "id", "session_id", "kind", "number", "state", "lane_id", "batch_id", "item_index", "priority", "created_at")
+_MESSAGE_COLUMNS = (
+    "org_id",
+    "id",
+    "session_id",
+    "kind",
+    "number",
+    "state",
+    "lane_id",
+    "batch_id",
+    "item_index",
+    "item_try",
+    "priority",
+    "created_at",
+)
 _EVENT_COLUMNS = ("org_id", "session_id", "seq", "message_id", "type", "data", "created_at")
 _ITEM_COLUMNS = ("org_id", "batch_id", "index", "session_id", "message_id", "request", "error")
 
 _BATCH_PRIORITY = 1
+_TOLD_AT_ONCE = 1000
 
 
 class BatchWriter:
@@ -63,6 +78,8 @@ class BatchWriter:
         self._org_id, self._batch_id, self._kind, self._now = org_id, batch_id, kind, now
         self._held = Counter[LaneId]()
         self._failed = self._added = self._replaced = self._uncancelled = 0
+        self._transitions: list[Transition] = []
+        self._grows = False
         self._became_running = orjson.dumps(events.session_state(RUNNING, events.IDLE).data)
 
     async def begin(self, subject_id: str | None, key: str | None, request_hash: str, max_concurrency: int | None) -> bool:
@@ -75,6 +92,7 @@ class BatchWriter:
     async def reopen(self) -> bool:
         """Go on with a batch that exists; nobody else does until the transaction ends. False while another transaction
         does."""
+        self._grows = True
         return await self._c.fetchval("lock_growth", self._batch_id)
 
     async def add(self, items: Sequence[NewItem | FailedItem]) -> None:
@@ -88,6 +106,8 @@ class BatchWriter:
         await self._c.copy("item", _ITEM_COLUMNS, [self._item(item) for item in fresh])
         if len(fresh) < len(items):
             await self._replace([item for item in items if item.replaces])
+        for item in items:
+            self._transitions += _transitions(item)
         self._held.update(item.lane_id for item in created)
         self._failed += len(items) - len(created)
         self._added += len(fresh)
@@ -98,16 +118,40 @@ class BatchWriter:
         lanes = sorted(self._held)
         await self._c.fetch("lock_lanes", lanes)
         await self._c.fetch("lock_batches", lanes, [self._batch_id])
-        sized = await self._c.fetchval(
-            "size_batch", self._batch_id, self._held.total(), self._failed, self._added, self._replaced, self._uncancelled, self._now
-        )
+        first, last = self._added > 0, self._grows or self._failed > 0
+        sized = await self._c.fetchrow(
+            "size_batch", self._batch_id, self._held.total(), self._failed, self._added, self._replaced, self._uncancelled, self._now,
+            len(self._transitions) + first + last,
+        )  # fmt: skip
         if sized is None:
             return False
+        await self._tell(Counts(*list(sized.values())[1:]), sized["last_event"], first=first, last=last)
         if lanes:
             held = [self._held[lane] for lane in lanes]
             await self._c.execute("open_batch_lanes", self._org_id, self._batch_id, lanes, held)
             await admission.admit(self._c, lanes, capacity, self._now, locked=True)
         return True
+
+    async def _tell(self, after: Counts, last_seq: int, *, first: bool, last: bool) -> None:
+        """The batch's ledger: `first` its counts with what was added all queued, then how each item went on that is not,
+        and `last` its status after all of it."""
+        counts = Counter(asdict(after))
+        for told in self._transitions:
+            counts[told.previous] += 1
+            counts[told.state] -= 1
+        seq = last_seq - len(self._transitions) - last
+        rows: list[tuple[Any, ...]] = [(seq, b"[]", *_in_order(counts), aggregate(Counts(**counts)))] if first else []
+        for start in range(0, len(self._transitions), _TOLD_AT_ONCE):
+            part = self._transitions[start : start + _TOLD_AT_ONCE]
+            for told in part:
+                counts[told.previous] -= 1
+                counts[told.state] += 1
+            seq += len(part)
+            rows.append((seq, orjson.dumps([tuple(told) for told in part]), *_in_order(counts), None))
+        if last:
+            rows.append((last_seq, b"[]", *_in_order(counts), aggregate(after)))
+        if rows:
+            await self._c.fetch("insert_batch_events", self._org_id, self._batch_id, *map(list, zip(*rows, strict=True)), self._now)
 
     async def _replace(self, items: Sequence[NewItem | FailedItem]) -> None:
         """The next try of items that have failed; what they were before is kept."""
@@ -134,7 +178,7 @@ class BatchWriter:
     def _message(self, item: NewItem) -> tuple[Any, ...]:
         return (
             self._org_id, item.message_id, item.session_id, self._kind, 1, HELD, item.lane_id, self._batch_id, item.index,
-            _BATCH_PRIORITY, self._now,
+            item.replaces + 1, _BATCH_PRIORITY, self._now,
         )  # fmt: skip
 
     def _events(self, item: NewItem) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
@@ -148,3 +192,17 @@ class BatchWriter:
         if isinstance(item, FailedItem):
             return (self._org_id, self._batch_id, item.index, None, None, item.asked, item.error)
         return (self._org_id, self._batch_id, item.index, item.session_id, item.message_id, None, None)
+
+
+def _transitions(item: NewItem | FailedItem) -> list[Transition]:
+    """From what an item was, or is said to have been: what could not be made was queued, and failed."""
+    number = item.replaces + 1
+    session_id = item.session_id if isinstance(item, NewItem) else None
+    told = [Transition(item.index, session_id, number, FAILED, QUEUED, None)] if item.replaces else []
+    if isinstance(item, FailedItem):
+        told.append(Transition(item.index, None, number, QUEUED, FAILED, item.error))
+    return told
+
+
+def _in_order(counts: Counter[str]) -> tuple[int, int, int, int]:
+    return counts["queued"], counts["running"], counts["completed"], counts["failed"]

@@ -4,6 +4,15 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from passel.core.ids import BatchId, LaneId, MessageId, OrgId, SessionId
+from passel.store.database import Row
+
+
+class ItemTry(NamedTuple):
+    """One try of a batch's item, and its session."""
+
+    item_index: int
+    number: int
+    session_id: SessionId
 
 
 class Place(NamedTuple):
@@ -12,7 +21,14 @@ class Place(NamedTuple):
 
     lane_id: LaneId
     batch_id: BatchId | None
+    item: ItemTry | None
     settled: bool = False
+
+
+def place_of(row: Row) -> Place:
+    """Of a message's row, with its `lane_id`, `batch_id`, `item_index`, `item_try`, `session_id` and `outcome`."""
+    item = None if row["batch_id"] is None else ItemTry(row["item_index"], row["item_try"], row["session_id"])
+    return Place(row["lane_id"], row["batch_id"], item, row["outcome"] is not None)
 
 
 class Lease(NamedTuple):

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from passel.core.context import Step
-from passel.core.endings import Done, Fail, Retry, Wait
+from passel.core.endings import Done, Ending, Fail, Retry, Wait
 from passel.core.events import Draft, Event, message_ended, state_after
 from passel.core.ids import MessageId
 from passel.core.states import ENDED, RUNNING, phase
@@ -20,7 +20,7 @@ from passel.store import effects, ledgers, waking
 from passel.store.admission import Capacity
 from passel.store.changes import Changes, settle
 from passel.store.database import WriteConnection
-from passel.store.leases import Lease, Place
+from passel.store.leases import Lease
 from passel.store.ledgers import Telling, Told
 
 
@@ -100,12 +100,16 @@ def _endings(writes: Sequence[StepWrite]) -> tuple[list[Any], ...]:
 
 
 def _move(write: StepWrite, settled_before: bool, changes: Changes) -> None:
-    place = Place(write.lease.place.lane_id, write.lease.place.batch_id, settled_before)
-    if write.step.settles is not None and place.batch_id is not None and not settled_before:
-        changes.count(place.batch_id, phase(RUNNING), state_after(write.step.settles))
-        place = Place(place.lane_id, place.batch_id, True)
+    place = write.lease.place._replace(settled=settled_before)
+    if write.step.settles is not None and not settled_before:
+        changes.count(place, phase(RUNNING), state_after(write.step.settles), _error(write.step.settles))
+        place = place._replace(settled=True)
     if write.state is not None:
-        changes.move(place, RUNNING, write.state)
+        changes.move(place, RUNNING, write.state, _error(write.step.ending))
+
+
+def _error(ending: Ending | None) -> str | None:
+    return ending.error if isinstance(ending, Fail) else None
 
 
 async def _append(c: WriteConnection, writes: Sequence[StepWrite], doubts: Mapping[MessageId, list[Draft]], changes: Changes) -> Written:

@@ -10,7 +10,7 @@ from passel.core.ids import MessageId
 from passel.store.admission import Capacity
 from passel.store.changes import Changes, settle
 from passel.store.database import WriteConnection
-from passel.store.leases import Place
+from passel.store.leases import place_of
 
 
 async def wake_due(c: WriteConnection, limit: int, now: datetime, capacity: Capacity) -> int:
@@ -32,6 +32,5 @@ async def wake(c: WriteConnection, messages: Sequence[tuple[MessageId, str]], ch
     """Wake messages, given with their states; the caller holds their locks and settles `changes`."""
     previous = dict(messages)
     for row in await c.fetch("wake_messages", list(previous), changes.now):
-        place = Place(row["lane_id"], row["batch_id"], row["outcome"] is not None)
-        changes.move(place, previous[row["id"]], row["state"])
+        changes.move(place_of(row), previous[row["id"]], row["state"])
         changes.ready(row["kind"], row["state"])

@@ -7,6 +7,7 @@ from typing import Any
 from passel.core.agent.events import TOOL_FAILED
 from passel.core.agent.ledger import Call, Text, TimelineItem, result_text, text_blocks
 from passel.core.agent.spec import SessionSpec
+from passel.core.batch_log import BatchEntry
 from passel.core.costs import decimal_string
 from passel.faces.dari.events import event, item_status, message_status
 from passel.faces.kit.json import timestamp
@@ -210,6 +211,30 @@ def bill(session_id: str, bill: Bill) -> Body:
         "in_doubt_calls": bill.in_doubt,
         "unpriced_calls": bill.unpriced,
     }
+
+
+def batch_entry(entry: BatchEntry) -> Body:
+    """An event of a batch's stream (decision 67 of the contract)."""
+    counts = {
+        "queued": entry.counts.queued,
+        "running": entry.counts.running,
+        "completed": entry.counts.completed,
+        "failed": entry.counts.failed,
+    }
+    body: Body = {"id": f"{entry.batch_id}:evt_{entry.seq}", "batch_id": entry.batch_id, "sequence_number": entry.seq}
+    if (told := entry.transition) is None:
+        body |= {"type": "batch.status_changed", "status": entry.status}
+    else:
+        body |= {
+            "type": "item.status_changed",
+            "index": told.item_index,
+            "session_id": told.session_id,
+            "status": told.state,
+            "previous_status": told.previous,
+            "try": told.number,
+            "error": told.error,
+        }
+    return body | {"counts": counts, "created_at": timestamp(entry.created_at)}
 
 
 def batch(batch: Batch) -> Body:

@@ -148,6 +148,7 @@ create table message (
     lane_id bigint not null,
     batch_id text,
     item_index int,
+    item_try int,
     priority smallint not null,
     attempt int not null default 0,
     step int not null default 0,
@@ -245,6 +246,7 @@ create table batch (
     cancel_requested_at timestamptz,
     finished_at timestamptz,
     finishes int not null default 0,
+    last_event int not null default 0,
     check (queued + running + completed + failed = size),
     check (queued >= 0 and running >= 0 and completed >= 0 and failed >= 0)
 ) with (fillfactor = 50);
@@ -252,6 +254,34 @@ create table batch (
 create unique index batch_key on batch (org_id, kind, idempotency_key) where idempotency_key is not null;
 create index batch_org on batch (org_id, kind, id);
 create index batch_cancelling on batch (id) where state = 'cancelling';
+
+-- The status that a batch's counts say (`passel.core.states.aggregate`, which a test holds this against).
+create function batch_status(queued int, running int, completed int, failed int) returns text
+    language sql immutable parallel safe
+return case
+    when queued > 0 and running + completed + failed = 0 then 'queued'
+    when queued + running > 0 then 'running'
+    when failed = 0 then 'completed'
+    when completed > 0 then 'partial_failed'
+    else 'failed'
+end;
+
+-- The ledger of a batch: a row for each transaction that moved its items. `changes` are the transitions in their order
+-- (passel.core.batch_log), the counts those after them, `status` the batch's own where that changed. A row stands for as
+-- many numbers as it has transitions, and one more for the status; `last_seq` is the last of them.
+create table batch_event (
+    org_id text not null,
+    batch_id text not null,
+    last_seq int not null,
+    changes jsonb not null,
+    queued int not null,
+    running int not null,
+    completed int not null,
+    failed int not null,
+    status text,
+    created_at timestamptz not null,
+    primary key (batch_id, last_seq)
+);
 
 -- What a batch still holds back in one lane, and how far it has come there.
 create table batch_lane (

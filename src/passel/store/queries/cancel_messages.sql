@@ -11,4 +11,5 @@ set state = 'failed',
     reason = null, wake_at = null, worker_id = null, ended_at = $2
 from was w
 where m.id = w.id and m.state in ('held', 'ready', 'suspect', 'running', 'waiting', 'delayed')
-returning m.org_id, m.id, m.session_id, m.lane_id, m.batch_id, m.attempt, m.attempt - m.resumes as number, w.state as previous, w.outcome as settled, w.worker_id
+returning m.org_id, m.id, m.session_id, m.lane_id, m.batch_id, m.item_index, m.item_try, m.attempt, m.attempt - m.resumes as number,
+          w.state as previous, w.outcome, w.worker_id

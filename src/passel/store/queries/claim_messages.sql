@@ -7,14 +7,14 @@ with alive as (
     set state = 'running', attempt = m.attempt + 1, step = 0, worker_id = w.id
     from alive w
     where m.id = any($1::text[])
-    returning m.id, m.session_id, m.attempt, m.attempt - m.resumes as number, m.lost, m.lane_id, m.batch_id, m.outcome
+    returning m.id, m.session_id, m.attempt, m.attempt - m.resumes as number, m.lost, m.lane_id, m.batch_id, m.item_index, m.item_try, m.outcome
 ), numbered as (
     update session s
     set last_seq = s.last_seq + 1
     from claimed m
     where s.id = m.session_id
     returning s.org_id, s.id as session_id, s.kind, s.subject_id, s.spec, s.secrets, s.last_seq,
-              m.id as message_id, m.attempt, m.number, m.lost, m.lane_id, m.batch_id, m.outcome
+              m.id as message_id, m.attempt, m.number, m.lost, m.lane_id, m.batch_id, m.item_index, m.item_try, m.outcome
 ), told as (
     insert into event (org_id, session_id, seq, message_id, type, data, created_at)
     select org_id, session_id, last_seq, message_id, $3, $4::jsonb || jsonb_build_object('attempt', number), $5
@@ -24,5 +24,5 @@ with alive as (
     from (select session_id, row_number() over () / 150 as part from numbered) n
     group by part
 )
-select org_id, session_id, kind, subject_id, spec, secrets, message_id, attempt, number, lost, lane_id, batch_id, outcome
+select org_id, session_id, kind, subject_id, spec, secrets, message_id, attempt, number, lost, lane_id, batch_id, item_index, item_try, outcome
 from numbered, (select count(*) from woken) w

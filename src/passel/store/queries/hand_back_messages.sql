@@ -10,4 +10,4 @@ update message m
 set state = case when m.suspicion > 1 then 'suspect' else 'ready' end, ready_at = $3, worker_id = null
 from asked a
 where m.id = a.id and m.attempt = a.attempt and m.state = 'running'
-returning m.id, m.session_id, m.kind, m.lane_id, m.batch_id, m.outcome, m.state
+returning m.id, m.session_id, m.kind, m.lane_id, m.batch_id, m.item_index, m.item_try, m.outcome, m.state

@@ -23,4 +23,4 @@ set state = case when t.suspicion > 1 then 'suspect' else 'ready' end,
     ready_at = $2, worker_id = null
 from taken t
 where m.id = t.id
-returning m.id, m.session_id, m.kind, m.lane_id, m.batch_id, m.outcome, m.state
+returning m.id, m.session_id, m.kind, m.lane_id, m.batch_id, m.item_index, m.item_try, m.outcome, m.state

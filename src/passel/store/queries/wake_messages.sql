@@ -3,4 +3,4 @@ update message m
 set state = case when m.batch_id is not null then 'held' when m.suspicion > 1 then 'suspect' else 'ready' end,
     ready_at = $2, wake_at = null, reason = null
 where m.id = any($1::text[]) and m.state in ('waiting', 'delayed')
-returning m.id, m.kind, m.lane_id, m.batch_id, m.outcome, m.state
+returning m.id, m.session_id, m.kind, m.lane_id, m.batch_id, m.item_index, m.item_try, m.outcome, m.state

@@ -1,18 +1,20 @@
 """Streams: what a session tells, from any event on, and then as it happens (section 4.3 of the `dari` contract)."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Request
 from starlette.responses import Response
 
-from passel.core.errors import Invalid, PasselError
+from passel.core.errors import Invalid, PasselError, Unavailable
+from passel.core.ids import BatchId
 from passel.faces.dari import responses
 from passel.faces.dari.routes.sessions import sequence_number
+from passel.faces.kit.auth import Authenticator
 from passel.faces.kit.context import AuthenticatorIn, CallerIn, DepsIn, FollowingIn
 from passel.faces.kit.paging import After
 from passel.faces.kit.sse import BEAT_SECONDS, EventStream, frame
-from passel.services import sessions
+from passel.services import batches, sessions
 from passel.services.agents.sessions import KIND
 from passel.services.following import Following, follow
 from passel.services.sessions import Session
@@ -21,6 +23,7 @@ routes = APIRouter(prefix="/v1", tags=["streams"])
 
 LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", max_length=200)]
 
+_ENDED = ("completed", "failed", "partial_failed")
 _SSE = {200: {"description": "Server-sent events.", "content": {"text/event-stream": {"schema": {"type": "string"}}}}}
 
 
@@ -38,21 +41,70 @@ async def session_stream(
     """The session's events from the one behind `Last-Event-ID` (or `after`; else from the first), then each as it is
     committed. Open for as long as the session can take messages."""
     session = await sessions.get_session(deps, caller, KIND, session_id)
-    start = sequence_number(session_id, last_event_id if last_event_id is not None else after)
-    if start > session.last_seq:
-        raise Invalid(f"the session's last event is number {session.last_seq}", field="Last-Event-ID" if last_event_id else "after")
+    start = _start(session_id, session.last_seq, last_event_id, after)
+
+    async def open_still() -> bool:
+        return (await sessions.get_session(deps, caller, KIND, session_id)).status in ("idle", "running")
+
+    return EventStream(_events(following, session, start), _allowed(request, authenticator, open_still))
+
+
+@routes.get("/session-batches/{batch_id}/stream", response_class=Response, responses={**_SSE})
+async def batch_stream(
+    request: Request,
+    batch_id: str,
+    deps: DepsIn,
+    caller: CallerIn,
+    following: FollowingIn,
+    authenticator: AuthenticatorIn,
+    after: After = None,
+    last_event_id: LastEventId = None,
+    follow: bool = False,
+) -> Response:
+    """Every transition of an item with the counts after it, and of the batch's status, from the first on or from behind
+    `Last-Event-ID` or `after`. Ends with the batch, unless `follow` asks to wait for its retries and growth."""
+    batch = await batches.get(deps, caller, KIND, batch_id)
+    start = _start(batch_id, batch.last_event, last_event_id, after)
+
+    async def there_still() -> bool:
+        await batches.get(deps, caller, KIND, batch_id)
+        return True
+
+    return EventStream(_entries(following, batch.id, start, until_ended=not follow), _allowed(request, authenticator, there_still))
+
+
+def _start(id: str, last: int, last_event_id: str | None, after: str | None) -> int:
+    """The number behind which a stream begins; the header wins (decision 68 of the `dari` contract)."""
+    start = sequence_number(id, last_event_id if last_event_id is not None else after)
+    if start > last:
+        raise Invalid(f"the last event of {id} is number {last}", field="Last-Event-ID" if last_event_id is not None else "after")
+    return start
+
+
+def _allowed(request: Request, authenticator: Authenticator, open_still: Callable[[], Awaitable[bool]]) -> Callable[[], Awaitable[bool]]:
+    """Whether a stream may go on: its key is good, and what it follows is there."""
 
     async def may_go_on() -> bool:
         try:
             await authenticator.identify(request.headers.get("authorization", ""))
-            return (await sessions.get_session(deps, caller, KIND, session_id)).status in ("idle", "running")
+            return await open_still()
+        except Unavailable:
+            return True  # an outage of the database ends no stream
         except PasselError:
             return False
 
-    return EventStream(_frames(following, session, start), may_go_on)
+    return may_go_on
 
 
-async def _frames(following: Following, session: Session, after: int) -> AsyncIterator[list[bytes]]:
+async def _entries(following: Following, batch_id: BatchId, after: int, *, until_ended: bool) -> AsyncIterator[list[bytes]]:
+    async for page in follow(following.bell, following.batches, batch_id, after, BEAT_SECONDS):
+        told = [responses.batch_entry(entry) for entry in page]
+        yield [frame(body["id"], body["type"], body) for body in told]
+        if until_ended and page and page[-1].status in _ENDED and not await following.batches.after(batch_id, page[-1].seq):
+            return
+
+
+async def _events(following: Following, session: Session, after: int) -> AsyncIterator[list[bytes]]:
     async for page in follow(following.bell, following.events, session.id, after, BEAT_SECONDS):
         told = [responses.event(event, session.subject_id or "") for event in page]
         yield [frame(body["id"], body["type"], body) for body in told]
