@@ -61,6 +61,7 @@ def passel() -> Iterator[Installation]:
         "PASSEL_MODEL_TRIES": "2",
         "PASSEL_MODEL_PATIENCE": "20",
         "PASSEL_MAX_BATCH_ITEMS": "200",
+        "PASSEL_STREAM_HEARTBEAT": "0.5",
     }
     with scratch_dir() as directory:
         installation = Installation(directory, 1, settings).start()

@@ -1,13 +1,19 @@
 """Streams as their clients see them: every event once and in order, from any place, whatever restarts."""
 
 import json
-from collections.abc import Iterator
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
+import httpx2
 import pytest
 
-from tests.support.installation import Installation, PlayedModel, wait_until
+from passel.store.postgres import EmbeddedPostgres
+from tests.support.installation import KEY, Installation, PlayedModel, scratch_dir, wait_until
 
 
 def frames(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
@@ -156,3 +162,87 @@ def test_a_cancelled_batch_tells_it(passel: Installation, model: PlayedModel) ->
         told = [event["data"] for event in events if "comment" not in event]
     assert check_batch_ledger(told, 3)["failed"] == 3
     assert {e["error"] for e in told if e["type"] == "item.status_changed" and e["status"] == "failed"} == {"cancelled"}
+
+
+class Follower(threading.Thread):
+    """Follows one stream as a good client does: comes back with the last id that it has seen, until `enough`."""
+
+    def __init__(self, passel: Installation, path: str, enough: Callable[[list[int]], bool]) -> None:
+        super().__init__(daemon=True)
+        self.passel, self.path, self.enough = passel, path, enough
+        self.numbers: list[int] = []
+        self.last: str | None = None
+        self.breaks = 0
+
+    def run(self) -> None:
+        while not self.enough(self.numbers):
+            try:
+                self._follow()
+            except (httpx2.HTTPError, OSError):
+                self.breaks += 1
+                time.sleep(0.2)
+
+    def _follow(self) -> None:
+        headers = {"Authorization": f"Bearer {KEY}"} | ({"Last-Event-ID": self.last} if self.last else {})
+        url = self.passel.url + self.path
+        with httpx2.Client(timeout=30) as client, client.stream("GET", url, headers=headers) as response:
+            if response.status_code != 200:
+                raise OSError(response.status_code)
+            for event in frames(response.iter_lines()):
+                if "comment" not in event:
+                    self.last = event["id"]
+                    self.numbers.append(event["data"]["sequence_number"])
+                    if self.enough(self.numbers):
+                        return
+
+
+def test_followers_miss_nothing_when_api_and_database_restart(model: PlayedModel) -> None:
+    with scratch_dir() as data:
+        passel = Installation(data, 1, {"PASSEL_LANE_CONCURRENCY": "50"}).start()
+        try:
+            agent = passel.deploy(model.url, ["wait-0.3"])
+            batch_id = batch_of(passel, agent, [f"item {n}" for n in range(400)], max_concurrency=20)
+            shown = passel.client.get(f"/v1/session-batches/{batch_id}")["sessions"][-60:]
+            followers = [Follower(passel, f"/v1/sessions/{s['session_id']}/stream", lambda seen: len(seen) == 6) for s in shown]
+            followers.append(Follower(passel, f"/v1/session-batches/{batch_id}/stream", lambda seen: len(seen) == 803))
+            for follower in followers:
+                follower.start()
+            time.sleep(1)
+            [api] = passel.children("api")
+            api.kill()
+            wait_until(lambda: any(follower.breaks for follower in followers))
+            time.sleep(1)
+            EmbeddedPostgres(passel.data_dir / "postgres").postmaster().kill()
+            for follower in followers:
+                follower.join(60)
+                assert follower.numbers == list(range(1, len(follower.numbers) + 1)) and len(follower.numbers) in (6, 803)
+        finally:
+            passel.stop()
+
+
+def test_a_reader_that_takes_nothing_harms_nobody(passel: Installation, agent: str) -> None:
+    session_id = begin(passel, agent, "x" * 100_000)
+    for _ in range(20):
+        say(passel, session_id, "y" * 100_000)
+    url = urlsplit(passel.url)
+    with socket.create_connection((url.hostname, url.port)) as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        request = f"GET /v1/sessions/{session_id}/stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n\r\n"
+        slow.sendall(request.encode())
+        assert slow.recv(16).startswith(b"HTTP/1.1 200")
+        wait_until(lambda: passel.client.get(f"/v1/sessions/{session_id}")["status"] == "idle")
+        with stream(passel, f"/v1/sessions/{session_id}/stream") as events:
+            told = listed(passel, session_id)
+            assert [event["data"] for event in first(events, len(told))] == told
+        slow.sendall(b"")
+
+
+def test_a_revoked_key_ends_its_streams(passel: Installation, agent: str) -> None:
+    """Looked at with each sign of life, and no stream outlives it: see `EventStream`."""
+    session_id = begin(passel, agent, "one")
+    key = passel.client.post("/v1/organizations/current/api-keys", {"label": "short-lived"})
+    with passel.http(key["api_key"]).stream("GET", f"/v1/sessions/{session_id}/stream") as response:
+        lines = frames(response.iter_lines())
+        first(lines, 6)
+        passel.client.delete(f"/v1/organizations/current/api-keys/{key['id']}")
+        assert all("comment" in event for event in lines), "nothing more is told, and the stream ends"

@@ -126,7 +126,7 @@ async def run_api(settings: Settings, listening: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT. `listening` is told the URL once requests are accepted."""
     raise_file_limit()
     settle_heap()
-    async with _deps(settings) as deps, _following(deps) as following:
+    async with _deps(settings) as deps, _following(deps, settings) as following:
         config = uvicorn.Config(
             build_app(deps, settings, following),
             host=settings.host,
@@ -161,8 +161,8 @@ async def _deps(settings: Settings) -> AsyncGenerator[Deps]:
 
 
 @asynccontextmanager
-async def _following(deps: Deps) -> AsyncGenerator[Following]:
-    following = Following(deps.db)
+async def _following(deps: Deps, settings: Settings) -> AsyncGenerator[Following]:
+    following = Following(deps.db, settings.stream_heartbeat)
     listening = asyncio.create_task(following.bell.run())
     try:
         yield following

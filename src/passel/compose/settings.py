@@ -124,6 +124,11 @@ class Settings(BaseSettings):
     max_attempts: int = Field(3, ge=1, description="Workers that a message may end while it runs alone in them, before it fails.")
     takeover_after: float = Field(6, ge=1, description="Seconds of silence after which a worker's messages are taken over.")
     drain_seconds: float = Field(10, ge=0, description="Seconds that a stopping worker lets its messages finish before it hands them back.")
+    stream_heartbeat: float = Field(
+        15,
+        ge=0.1,
+        description="Seconds of silence after which an event stream sends a sign of life, and looks whether its key is still good.",
+    )
 
     max_body_mib: int = Field(64, ge=1, description="Largest JSON body of a batch.")
     max_batch_items: int = Field(10_000, ge=1, description="Most items of a batch sent as JSON.")

@@ -12,6 +12,7 @@ from typing import Generic, Protocol, TypeVar
 
 from passel.core.batch_log import BatchEntry
 from passel.core.events import Event
+from passel.core.ids import BatchId, SessionId
 from passel.store import batches, sessions
 from passel.store.database import Database, patiently
 from passel.store.listening import TOLD_CHANNEL, listen
@@ -151,23 +152,34 @@ async def read_entries(db: Database, followers: Sequence[tuple[str, int]]) -> li
         return await batches.list_new_entries(c, followers)
 
 
-async def follow(bell: Bell, tail: Tail[T], id: str, after: int, beat: float) -> AsyncIterator[list[T]]:
+async def follow(bell: Bell, tail: Tail[T], id: str, after: int, heartbeat: float) -> AsyncIterator[list[T]]:
     """Pages of what stands behind number `after`, then of what is told, as it is committed. An empty page after each
-    `beat` seconds without anything. Ends when the process does."""
+    `heartbeat` seconds without anything. Ends when the process does."""
     with bell.listening(id) as ring:
         while not bell.closed:
             page = await tail.after(id, after)
             if page:
                 after = page[-1].seq
                 yield page
-            elif not await ring.wait(beat):
+            elif not await ring.wait(heartbeat):
                 yield []
 
 
 class Following:
-    """What a process needs for followers."""
+    """What a process needs for followers. `heartbeat` are the seconds after which a silent one gives a sign of life."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, heartbeat: float) -> None:
         self.bell = Bell(db)
-        self.events: Tail[Event] = Tail(db, read_events)
-        self.batches: Tail[BatchEntry] = Tail(db, read_entries)
+        self.heartbeat = heartbeat
+        self._events: Tail[Event] = Tail(db, read_events)
+        self._batches: Tail[BatchEntry] = Tail(db, read_entries)
+
+    def session(self, session_id: SessionId, after: int) -> AsyncIterator[list[Event]]:
+        return follow(self.bell, self._events, session_id, after, self.heartbeat)
+
+    def batch(self, batch_id: BatchId, after: int) -> AsyncIterator[list[BatchEntry]]:
+        return follow(self.bell, self._batches, batch_id, after, self.heartbeat)
+
+    async def more_of_batch(self, batch_id: BatchId, after: int) -> bool:
+        """Whether anything stands behind that number by now."""
+        return bool(await self._batches.after(batch_id, after))

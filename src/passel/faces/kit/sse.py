@@ -12,7 +12,6 @@ import orjson
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-BEAT_SECONDS = 15.0
 _STUCK_SECONDS = 60.0
 _RETRY = b"retry: 2000\n\n"
 _BEAT = b": keep-alive\n\n"
@@ -25,15 +24,15 @@ def frame(id: str, event: str, data: Any) -> bytes:
 
 
 class EventStream(Response):
-    """`pages` gives frames; an empty page is a sign of life. After each, `may_go_on` is asked at most every
-    `BEAT_SECONDS`: whether the client may still see this."""
+    """`pages` gives frames; an empty page is a sign of life. Between them `may_go_on` is asked, at most every `heartbeat`
+    seconds: whether the client may still see this."""
 
     media_type = "text/event-stream"
 
-    def __init__(self, pages: AsyncIterator[list[bytes]], may_go_on: Callable[[], Awaitable[bool]]) -> None:
+    def __init__(self, pages: AsyncIterator[list[bytes]], may_go_on: Callable[[], Awaitable[bool]], heartbeat: float) -> None:
         super().__init__(None, headers=_HEADERS)
         del self.headers["content-length"]
-        self._pages, self._may_go_on = pages, may_go_on
+        self._pages, self._may_go_on, self._heartbeat = pages, may_go_on, heartbeat
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         streaming = asyncio.ensure_future(self._stream(send))
@@ -52,12 +51,12 @@ class EventStream(Response):
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         await _write(send, _RETRY)
         loop = asyncio.get_running_loop()
-        allowed_until = loop.time() + BEAT_SECONDS
+        allowed_until = loop.time() + self._heartbeat
         async for page in self._pages:
-            if loop.time() > allowed_until:
+            if loop.time() >= allowed_until:
                 if not await self._may_go_on():
                     break
-                allowed_until = loop.time() + BEAT_SECONDS
+                allowed_until = loop.time() + self._heartbeat
             if not await _write(send, b"".join(page) if page else _BEAT):
                 return  # without an end: the server closes the connection
         with contextlib.suppress(OSError):

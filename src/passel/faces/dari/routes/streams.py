@@ -13,10 +13,10 @@ from passel.faces.dari.routes.sessions import sequence_number
 from passel.faces.kit.auth import Authenticator
 from passel.faces.kit.context import AuthenticatorIn, CallerIn, DepsIn, FollowingIn
 from passel.faces.kit.paging import After
-from passel.faces.kit.sse import BEAT_SECONDS, EventStream, frame
+from passel.faces.kit.sse import EventStream, frame
 from passel.services import batches, sessions
 from passel.services.agents.sessions import KIND
-from passel.services.following import Following, follow
+from passel.services.following import Following
 from passel.services.sessions import Session
 
 routes = APIRouter(prefix="/v1", tags=["streams"])
@@ -46,7 +46,7 @@ async def session_stream(
     async def open_still() -> bool:
         return (await sessions.get_session(deps, caller, KIND, session_id)).status in ("idle", "running")
 
-    return EventStream(_events(following, session, start), _allowed(request, authenticator, open_still))
+    return EventStream(_events(following, session, start), _allowed(request, authenticator, open_still), following.heartbeat)
 
 
 @routes.get("/session-batches/{batch_id}/stream", response_class=Response, responses={**_SSE})
@@ -70,7 +70,9 @@ async def batch_stream(
         await batches.get(deps, caller, KIND, batch_id)
         return True
 
-    return EventStream(_entries(following, batch.id, start, until_ended=not follow), _allowed(request, authenticator, there_still))
+    return EventStream(
+        _entries(following, batch.id, start, until_ended=not follow), _allowed(request, authenticator, there_still), following.heartbeat
+    )
 
 
 def _start(id: str, last: int, last_event_id: str | None, after: str | None) -> int:
@@ -97,14 +99,14 @@ def _allowed(request: Request, authenticator: Authenticator, open_still: Callabl
 
 
 async def _entries(following: Following, batch_id: BatchId, after: int, *, until_ended: bool) -> AsyncIterator[list[bytes]]:
-    async for page in follow(following.bell, following.batches, batch_id, after, BEAT_SECONDS):
+    async for page in following.batch(batch_id, after):
         told = [responses.batch_entry(entry) for entry in page]
         yield [frame(body["id"], body["type"], body) for body in told]
-        if until_ended and page and page[-1].status in _ENDED and not await following.batches.after(batch_id, page[-1].seq):
+        if until_ended and page and page[-1].status in _ENDED and not await following.more_of_batch(batch_id, page[-1].seq):
             return
 
 
 async def _events(following: Following, session: Session, after: int) -> AsyncIterator[list[bytes]]:
-    async for page in follow(following.bell, following.events, session.id, after, BEAT_SECONDS):
+    async for page in following.session(session.id, after):
         told = [responses.event(event, session.subject_id or "") for event in page]
         yield [frame(body["id"], body["type"], body) for body in told]
