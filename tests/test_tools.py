@@ -1,13 +1,16 @@
 """Agents that call tools which the client answers: over HTTP, with a played model that asks for what it is told to."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from passel.cli.client import Client
-from tests.support.installation import Installation, PlayedModel, wait_for_batch, wait_until
+from tests.support.installation import KEY, Installation, PlayedModel, wait_for_batch, wait_until
+from tests.test_cli import passel_command
 
 LOOK_UP = {
     "name": "look_up",
@@ -32,7 +35,15 @@ class Turn:
 
     def __init__(self, client: Client, agent_id: str, script: list[Any]) -> None:
         body = {"type": "user.message", "content": [{"type": "text", "text": json.dumps(script)}]}
-        sent = client.post(f"/v1/agents/{agent_id}/messages", body)
+        self._begin(client, client.post(f"/v1/agents/{agent_id}/messages", body))
+
+    @classmethod
+    def of(cls, client: Client, sent: Any) -> "Turn":
+        turn = cls.__new__(cls)
+        turn._begin(client, sent)
+        return turn
+
+    def _begin(self, client: Client, sent: Any) -> None:
         self.client, self.session_id, self.message_id = client, sent["session"]["id"], sent["message"]["id"]
 
     def message(self) -> Any:
@@ -220,3 +231,29 @@ def test_a_manifest_that_says_a_tool_wrongly_is_refused_by_field(wrong: dict[str
     entry = {"name": "look_up", "path": "tools/look_up", "kind": "external", "description": "x"} | wrong
     with pytest.raises(Invalid, match=said):
         custom_tools([{k: v for k, v in entry.items() if v is not None}], {"tools/look_up/readme": b"x"})
+
+
+def test_the_command_line_sends_follows_and_shows_tool_calls(passel: Installation, tool_agent: str) -> None:
+    done = passel_command(passel, "session", "send", tool_agent, json.dumps([{"text": "hm", "calls": [call(5)]}, "{results}"]), "--follow")
+    assert done.returncode == 0 and "look_up" in done.stdout and "break the schema" in done.stdout, done
+    assert "queued -> running" in done.stdout and "running -> completed" in done.stdout
+    sent = json.loads(passel_command(passel, "session", "send", tool_agent, json.dumps([{"calls": [call("owl")]}, "x"]), "--json").stdout)
+    turn = Turn.of(passel.client, sent)
+    turn.until("waiting_for_tool")
+    turn.submit(turn.calls()[0]["tool_call_id"], {"meaning": "a bird"})
+    turn.until("completed")
+    shown = passel_command(passel, "session", "transcript", turn.session_id)
+    assert "--- tool look_up (completed)" in shown.stdout and '=> {"meaning": "a bird"}' in shown.stdout
+    failed = passel_command(passel, "session", "send", turn.session_id, json.dumps([{"calls": [call(5)]}]), "-f", "--json")
+    assert failed.returncode == 1 and json.loads(failed.stdout.splitlines()[-1])["data"]["status"] == "failed"
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "passel", "session", "watch", turn.session_id, "--json", "--after", "3"],
+        env={**passel.environment(), "PASSEL_URL": passel.url, "PASSEL_API_KEY": KEY},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert watching.stdout is not None
+    assert json.loads(watching.stdout.readline())["sequence_number"] == 4
+    watching.terminate()
+    watching.wait(10)
+    watching.stdout.close()

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 _TRIES = 6
+_SILENT_SECONDS = 60.0  # a stream that says nothing for so long, not even that it lives, is broken
 _AWAY = (502, 503, 504)  # the database is away, or whatever stands before the API finds none
 
 Url = Annotated[str, typer.Option("--url", envvar="PASSEL_URL", help="The server's URL.")]
@@ -99,6 +100,18 @@ class Client:
             yield (orjson.loads(line) for line in _lines(response.iter_bytes()))
 
     @contextmanager
+    def events(self, path: str, last_id: str | None = None, **params: Any) -> Generator[Iterator[Any]]:
+        """The `data` of a stream's events, as they come, from behind `last_id`; None for a sign of life. Ends when the
+        server ends the stream. Raises `Away` also in the middle."""
+        headers = {"Last-Event-ID": last_id} if last_id else {}
+        limits: Any = (10.0, _SILENT_SECONDS, 10.0, 10.0)  # connect, read, write, pool
+        with self._broken_is_away(), self._http.stream("GET", path, params=params, headers=headers, timeout=limits) as response:
+            if response.status_code >= 400:
+                response.read()
+                self._check(response)
+            yield _data(response.iter_bytes())
+
+    @contextmanager
     def _broken_is_away(self) -> Generator[None]:
         import httpx2
 
@@ -148,6 +161,14 @@ class Client:
                 return agent
         known = ", ".join(agent["name"] for agent in agents) or "none: deploy one with `passel deploy DIR`"
         raise CommandError(f"there is no agent named {name_or_id}; there are {known}")
+
+
+def _data(chunks: Iterator[bytes]) -> Iterator[Any]:
+    for line in _lines(chunks):
+        if line.startswith(b"data: "):
+            yield orjson.loads(line[6:])
+        elif line.startswith(b":"):
+            yield None
 
 
 def _lines(chunks: Iterator[bytes]) -> Iterator[bytes]:

@@ -1,15 +1,17 @@
-"""`passel session`: what a session is and what happened in it."""
+"""`passel session`: what a session is and what happens in it."""
 
 import json
+import sys
 from typing import Annotated, Any
 
 import typer
 
 from passel.cli.bill import cost
 from passel.cli.client import DEFAULT_URL, Client, Key, Url
+from passel.cli.following import follow
 from passel.cli.output import json_line, one_line, plain, print_json, print_table
 
-sessions = typer.Typer(no_args_is_help=True, help="Sessions: list, get, transcript, events.")
+sessions = typer.Typer(no_args_is_help=True, help="Sessions: list, get, transcript, events, watch, send.")
 
 SessionId = Annotated[str, typer.Argument(help="A session's id.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -61,6 +63,11 @@ def transcript(session_id: SessionId, json_output: Json = False, url: Url = DEFA
         print_json(found)
         return
     for item in found["timeline"]["items"]:
+        if item["type"] == "tool_call":
+            print(f"--- tool {item['tool_name']} ({item['status']})  {item['created_at']}")
+            print(plain(json.dumps(item["arguments"], ensure_ascii=False)))
+            print(plain("=> " + json.dumps(item["result"], ensure_ascii=False)) if item["completed_at"] else "=> ...")
+            continue
         speaker = "user" if item["type"] == "user_message" else f"agent ({item['status']})"
         print(f"--- {speaker}  {item['created_at']}")
         print(plain("\n".join(_block(block) for block in item["content"])))
@@ -94,12 +101,76 @@ def events(
         print_table(["#", "time", "type", "data"], rows)
 
 
+@sessions.command("watch")
+def watch(
+    session_id: SessionId,
+    after: Annotated[int, typer.Option(min=0, help="Only events with a higher number.")] = 0,
+    json_output: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
+    url: Url = DEFAULT_URL,
+    key: Key = "",
+) -> None:
+    """Print the ledger and go on as it grows, until Ctrl-C."""
+    start = f"{session_id}:evt_{after}" if after else None
+    for event in follow(Client(url, key), f"/v1/sessions/{session_id}/stream", start):
+        if event is not None:
+            _print_event(event, json_output=json_output)
+
+
+@sessions.command("send")
+def send(
+    to: Annotated[str, typer.Argument(metavar="SESSION|AGENT", help="A session's id; or an agent's name or id, for a new session.")],
+    text: Annotated[str, typer.Argument(help="What to say; - reads it from standard input.")],
+    follow_it: Annotated[bool, typer.Option("--follow", "-f", help="Print what happens until the message has ended.")] = False,
+    json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    url: Url = DEFAULT_URL,
+    key: Key = "",
+) -> None:
+    """Send a message. With --follow the exit code is 1 when it fails."""
+    client = Client(url, key)
+    said = sys.stdin.read() if text == "-" else text
+    body = {"type": "user.message", "content": [{"type": "text", "text": said}]}
+    path = f"/v1/sessions/{to}/events" if to.startswith("sess_") else f"/v1/agents/{client.find_agent(to)['id']}/messages"
+    sent = client.post(path, body)
+    session_id, message_id = sent["session"]["id"], sent["message"]["id"]
+    if not follow_it:
+        if json_output:
+            print_json(sent)
+        else:
+            print(f"{message_id} in {session_id} is {sent['message']['status']}. Follow it with:  passel session watch {session_id}")
+        return
+    before = sent["event"]["sequence_number"] - 1
+    for event in follow(client, f"/v1/sessions/{session_id}/stream", f"{session_id}:evt_{before}"):
+        if event is None or event["message_id"] != message_id:
+            continue
+        _print_event(event, json_output=json_output)
+        if event["type"] == "message.status_changed" and event["data"]["status"] in ("completed", "failed"):
+            raise typer.Exit(event["data"]["status"] == "failed")
+
+
+def _print_event(event: Any, *, json_output: bool) -> None:
+    """Flushed, since somebody waits for it."""
+    line = (
+        json_line(event)
+        if json_output
+        else f"{event['sequence_number']:>4}  {event['created_at'][11:]}  {event['type']:<28} {_gist(event)}"
+    )
+    print(line if json_output else plain(line), flush=True)
+
+
 def _gist(event: Any) -> str:
     """An event in a line: what was said or what changed, and what a call used."""
     data = event["data"]
     said = " ".join(one_line(" ".join(_block(block) for block in data.get("content", []))).split())[:80]
     change = f"{data['previous_status']} -> {data['status']}" if "status" in data else ""
-    return "  ".join(part for part in (_call(data.get("call") or {}), change, said, data.get("error") or "") if part)
+    tool = _tool(data) if "tool_call_id" in data else ""
+    return "  ".join(part for part in (_call(data.get("call") or {}), tool, change, said, data.get("error") or "") if part)
+
+
+def _tool(data: Any) -> str:
+    """What is asked of a tool, or what it gave."""
+    name = data.get("tool_name") or data["tool_call_id"]
+    value = data.get("arguments") if "arguments" in data else data.get("result")
+    return f"{name} {one_line(json.dumps(value, ensure_ascii=False))[:80]}"
 
 
 def _call(call: Any) -> str:

@@ -1,4 +1,5 @@
-"""Live progress of a batch: a bar for any size, and a matrix of tasks x options where it fits the terminal.
+"""Live progress of a batch, from its stream: a bar for any size, and a matrix of tasks x options where it fits the
+terminal.
 
 Watching outlasts the server: while nothing answers it says so once and asks on, for as long as it takes.
 """
@@ -6,13 +7,13 @@ Watching outlasts the server: while nothing answers it says so once and asks on,
 import shlex
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import islice
 from math import ceil
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from rich.console import Group
 from rich.live import Live
@@ -22,21 +23,22 @@ from rich.text import Text
 
 from passel.cli import output
 from passel.cli.bill import cost
-from passel.cli.client import Away, Client
+from passel.cli.client import Client
+from passel.cli.following import BatchFeed, follow
 from passel.cli.matrix import matrix, tasks_of
 from passel.cli.output import CommandError, note, one_line
+from passel.cli.patience import until_answered
+from passel.core.states import Counts, aggregate
 
 ENDED = {"completed", "failed", "partial_failed"}
 _MATRIX_ITEMS = 1000
 _READ_FOR_REASONS = 20_000
-_POLL_SECONDS = 0.5
+_PAUSE_SECONDS = 0.5
+_REDRAW_SECONDS = 1.0
 _REASONS_SECONDS = 15.0
-_AWAY_SECONDS = 1.0
 _ANSWER_SECONDS = 30.0  # a server that takes longer for one row counts as away
 _PACE_SECONDS = 60.0
 _LINES_AROUND_MATRIX = 5  # its header, the line that counts what is not shown, the bar's two, the cursor's
-
-T = TypeVar("T")
 
 
 def how_to_go_on(batch_id: str, target: Path | None = None) -> str:
@@ -56,23 +58,6 @@ def left_running(advice: str) -> Generator[None]:
         raise
 
 
-def until_answered(ask: Callable[[], T]) -> T:
-    """Ask again for as long as nothing answers."""
-    since: float | None = None
-    while True:
-        try:
-            answer = ask()
-        except Away as error:
-            if since is None:
-                since = time.monotonic()
-                note(f"{error}\nTrying again until it answers. Ctrl-C ends this command, not the batch.")
-            time.sleep(_AWAY_SECONDS)
-        else:
-            if since is not None:
-                note(f"The server answers again, after {time.monotonic() - since:.0f} s.")
-            return answer
-
-
 def watch_batch(client: Client, batch_id: str, *, quiet: bool = False) -> Any:
     """Show progress until the batch has ended, then return it."""
     if quiet:
@@ -87,33 +72,39 @@ def _batch(client: Client, batch_id: str) -> Any:
 
 def _wait(client: Client, batch_id: str) -> Any:
     while (batch := _batch(client, batch_id))["status"] not in ENDED:
-        time.sleep(_POLL_SECONDS)
+        for _ in follow(client, f"/v1/session-batches/{batch_id}/stream"):
+            pass
     return batch
 
 
 def _watch_in_lines(client: Client, batch_id: str) -> Any:
     """Without a terminal: a line whenever the counts have changed, and now and then why items wait."""
-    last, said, reasons = None, "", Every(_REASONS_SECONDS)
+    last, said, reasons, feed = None, "", Every(_REASONS_SECONDS), BatchFeed(client, batch_id)
+    feed.start()
     while True:
-        batch = _batch(client, batch_id)
-        if batch["counts"] != last:
-            last = batch["counts"]
-            note(f"{batch_id} {batch['status']}: " + ", ".join(f"{n} {name}" for name, n in last.items()))
-        if batch["status"] in ENDED:
-            return batch
-        if reasons.due() and (why := why_waiting(_waiting(client, batch), datetime.now(UTC))) and why != said:
+        feed.wait(_REASONS_SECONDS)
+        if feed.counts and feed.counts != last:
+            last = feed.counts
+            note(f"{batch_id} {aggregate(Counts(**last))}: " + ", ".join(f"{n} {name}" for name, n in last.items()))
+        if feed.ended:
+            return _wait(client, batch_id)
+        if reasons.due() and (why := why_waiting(_waiting(client, _batch(client, batch_id)), datetime.now(UTC))) and why != said:
             said = why
             note(why)
-        time.sleep(_POLL_SECONDS)
+        time.sleep(_PAUSE_SECONDS)
 
 
 def _watch_live(client: Client, batch_id: str) -> Any:
     started, pace, reasons, waiting = time.monotonic(), Pace(), Every(_REASONS_SECONDS), list[Any]()
+    feed, batch, rows = BatchFeed(client, batch_id), _batch(client, batch_id), list[Any]()
+    feed.start()
+    told = True
     with Live(console=output.stderr, refresh_per_second=8, transient=False) as live:
         while True:
-            batch = _batch(client, batch_id)
             asked = time.monotonic()
-            rows = _rows(client, batch)
+            if told:
+                batch = _batch(client, batch_id)
+                rows = _rows(client, batch)
             if rows:
                 waiting = rows
             elif reasons.due():
@@ -126,7 +117,8 @@ def _watch_live(client: Client, batch_id: str) -> Any:
             if ended:
                 return batch
             # a server that takes its time for the rows is not asked for them all the time
-            time.sleep(max(_POLL_SECONDS, 3 * (time.monotonic() - asked)))
+            time.sleep(max(_PAUSE_SECONDS, 3 * (time.monotonic() - asked)))
+            told = feed.wait(_REDRAW_SECONDS) or feed.ended
 
 
 class Every:
