@@ -29,6 +29,7 @@ class History:
         self.actions: list[tuple[int, Callable[[], Awaitable[None]]]] = [
             (30, self.claim), (8, self.claim_suspects), (20, self.act), (25, self.finish), (6, self.put_off), (8, self.wake), (6, self.lose),
             (5, self.hand_back), (6, self.message), (4, self.new_batch), (3, self.cancel), (4, self.feed), (5, self.zombie),
+            (4, self.cancel_message), (2, self.cancel_session),
         ]  # fmt: skip
 
     async def run(self, steps: int) -> None:
@@ -114,6 +115,21 @@ class History:
             await cancelling.request_cancel(c, victim, self.world.now)
         async with self.world.db.write() as c:
             await cancelling.cancel_some(c, victim, 5, self.world.now, self.world.capacity)
+        await self._drop_what_was_lost()
+
+    async def cancel_message(self) -> None:
+        """Any message, also one that has ended."""
+        if rows := await self.world.rows("select id from message order by state in ('completed', 'failed'), id limit 40"):
+            await self.world.cancel_message(self.rng.choice(rows)["id"])
+            await self._drop_what_was_lost()
+
+    async def cancel_session(self) -> None:
+        rows = await self.world.rows("select id from session order by lined desc, id limit 10")
+        async with self.world.db.write() as c:
+            assert await cancelling.cancel_session(c, self.rng.choice(rows)["id"], self.world.now, self.world.capacity)
+        await self._drop_what_was_lost()
+
+    async def _drop_what_was_lost(self) -> None:
         async with self.world.db.read() as c:
             gone = await attempts.lost_leases(c, list(self.leases.values()))
         for message_id in gone:

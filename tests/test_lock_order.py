@@ -20,6 +20,7 @@ LOCKS = {
     "reap_messages": MESSAGE,
     "live_messages": MESSAGE,
     "lock_waiting": MESSAGE,
+    "lock_active": MESSAGE,
     "claim_messages": SESSION,  # the messages were chosen with SKIP LOCKED
     "lock_session": SESSION,
     "append_events": SESSION,

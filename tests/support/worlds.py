@@ -12,7 +12,7 @@ from passel.core.effects import DONE, Effect, Outcome
 from passel.core.endings import Done, Ending
 from passel.core.events import Draft, message_requested
 from passel.core.ids import BatchId, IdSource, LaneId, MessageId, OrgId, SessionId, WorkerId
-from passel.store import accounts, admission, attempts, sessions, steps, workers
+from passel.store import accounts, admission, attempts, cancelling, sessions, steps, workers
 from passel.store.admission import Capacity
 from passel.store.creation import BatchWriter, NewItem
 from passel.store.database import Database
@@ -129,6 +129,12 @@ class World:
             await sessions.add_message(c, session, message_id, requested, lanes[session.lane], self.now, self.capacity)
         return message_id
 
+    async def cancel_message(self, message_id: str) -> None:
+        """With nobody else at work, the first asking is answered."""
+        async with self.db.write() as c:
+            message = await sessions.find_message(c, message_id)
+            assert message is not None and await cancelling.cancel_message(c, message, self.now, self.capacity)
+
     async def feed(self) -> None:
         async with self.db.write() as c:
             await admission.feed(c, self.capacity, self.now)
@@ -179,6 +185,12 @@ select 'session and active message differ', s.id from session s
 where s.active_message_id is distinct from (
     select m.id from message m
     where m.session_id = s.id and m.state in ('held', 'ready', 'suspect', 'running', 'waiting', 'delayed'))
+union all
+select 'line differs', s.id from session s
+where s.lined <> (select count(*) from message m where m.session_id = s.id and m.state = 'lined')
+union all
+select 'idle or not', s.id from session s join event e on e.session_id = s.id and e.seq = s.last_seq
+where (s.active_message_id is null) <> (e.type = 'session.state' and e.data ->> 'state' = 'idle')
 union all
 select 'two active messages', m.session_id from message m
 where m.state in ('held', 'ready', 'suspect', 'running', 'waiting', 'delayed') group by m.session_id having count(*) > 1

@@ -1,4 +1,4 @@
-"""Sessions of any kind: reading them, and adding a message to one."""
+"""Sessions of any kind: reading them, adding a message to one, ending what has not ended."""
 
 import json
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 from passel.core.errors import Conflict, Unprocessable
 from passel.core.events import Event, message_requested
 from passel.services.deps import Caller, Deps, require_own
-from passel.store import admission
+from passel.store import admission, cancelling
 from passel.store import sessions as store
 from passel.store.database import ReadConnection, WriteConnection
 from passel.store.sessions import Bill, LockedSession, Message, Session
@@ -44,7 +44,7 @@ async def add_request(
     as `once`."""
     if session.closed:
         raise Conflict(f"this session is {session.closed} and takes no more messages")
-    if await store.count_waiting(c, session.id) >= deps.limits.waiting_messages:
+    if session.lined >= deps.limits.waiting_messages:
         raise Conflict(f"{deps.limits.waiting_messages} messages wait in this session already: try again when some are done")
     lanes = await admission.ensure_lanes(c, caller.org_id, [session.lane], deps.now())
     message_id = deps.ids.message()
@@ -87,6 +87,34 @@ async def get_session(deps: Deps, caller: Caller, kind: str, session_id: str) ->
     """Raises `NotFound` or `Forbidden`."""
     async with deps.db.read() as c:
         return await own(deps, caller, c, kind, session_id)
+
+
+async def own_message(deps: Deps, caller: Caller, c: ReadConnection, kind: str, message_id: str) -> Message:
+    """The caller's message of that kind, on a connection. Raises `NotFound` or `Forbidden`."""
+    message = await store.find_message(c, message_id)
+    of_kind = message if message and message.kind == kind else None
+    require_own(deps, caller, of_kind and of_kind.org_id, "message")
+    assert message is not None
+    return message
+
+
+async def cancel_message(deps: Deps, caller: Caller, kind: str, message_id: str) -> None:
+    """End a message that has not ended, wherever it stands. What its attempt had begun is in doubt from then on."""
+    done = False
+    while not done:
+        async with deps.db.write() as c:
+            message = await own_message(deps, caller, c, kind, message_id)
+            done = await cancelling.cancel_message(c, message, deps.now(), deps.capacity)
+
+
+async def cancel(deps: Deps, caller: Caller, kind: str, session_id: str) -> Session:
+    """End what has not ended of a session: its active message, and all that stand behind it. It takes further ones."""
+    done = False
+    while not done:
+        async with deps.db.write() as c:
+            await own(deps, caller, c, kind, session_id)
+            done = await cancelling.cancel_session(c, session_id, deps.now(), deps.capacity)
+    return await get_session(deps, caller, kind, session_id)
 
 
 async def list_sessions(

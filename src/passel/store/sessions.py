@@ -54,7 +54,7 @@ class NewSession:
 
 @dataclass(frozen=True, slots=True)
 class LockedSession:
-    """A session under its lock, as far as adding a message needs it."""
+    """A session under its lock, as far as its messages are concerned: `lined` of them stand behind the active one."""
 
     org_id: OrgId
     id: SessionId
@@ -62,6 +62,7 @@ class LockedSession:
     subject_id: str | None
     lane: str
     closed: str | None
+    lined: int
     active_message_id: MessageId | None
 
 
@@ -143,11 +144,6 @@ async def insert_session(c: WriteConnection, new: NewSession) -> None:
 async def lock_session(c: WriteConnection, session_id: str) -> LockedSession | None:
     row = await c.fetchrow("lock_session", session_id)
     return LockedSession(**row) if row else None
-
-
-async def count_waiting(c: ReadConnection, session_id: str) -> int:
-    """Messages that stand in line behind the active one."""
-    return await c.fetchval("count_lined", session_id)
 
 
 async def add_message(

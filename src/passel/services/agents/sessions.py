@@ -165,11 +165,14 @@ async def list_agent_sessions(deps: Deps, caller: Caller, agent_id: str, before:
 async def get_message(deps: Deps, caller: Caller, message_id: str) -> ReadMessage:
     """A message with what the agent did about it."""
     async with deps.db.snapshot() as c:
-        message = await store.find_message(c, message_id)
-        of_kind = message if message and message.kind == KIND else None
-        require_own(deps, caller, of_kind and of_kind.org_id, "message")
-        assert message is not None
+        message = await sessions.own_message(deps, caller, c, KIND, message_id)
         return (await _read(c, [message]))[0]
+
+
+async def cancel_message(deps: Deps, caller: Caller, message_id: str) -> ReadMessage:
+    """End a message that has not ended; one that has is left as it is."""
+    await sessions.cancel_message(deps, caller, KIND, message_id)
+    return await get_message(deps, caller, message_id)
 
 
 async def list_messages(deps: Deps, caller: Caller, session_id: str) -> list[ReadMessage]:

@@ -110,7 +110,8 @@ create table lane (
 ) with (fillfactor = 50);
 
 -- `kind` names the work, `subject_id` what it is done with (an agent), `spec` what the kind keeps of it.
--- Running is who has an active message; `closed` says that no message will ever run again.
+-- Running is who has an active message, behind which `lined` others stand; `closed` says that no message will ever run
+-- again.
 create table session (
     org_id text not null,
     id text primary key,
@@ -124,6 +125,7 @@ create table session (
     closed text check (closed in ('failed', 'expired')),
     last_seq int not null default 0,
     message_count int not null default 0,
+    lined int not null default 0 check (lined >= 0),
     active_message_id text,
     last_message_id text,
     created_at timestamptz not null

@@ -73,6 +73,12 @@ async def get(session_id: str, deps: DepsIn, caller: CallerIn) -> Response:
     return json_response(responses.session(await sessions.get_session(deps, caller, KIND, session_id)))
 
 
+@routes.post("/sessions/{session_id}/cancel")
+async def cancel(session_id: str, deps: DepsIn, caller: CallerIn) -> Response:
+    """End the message that is under way and all that wait behind it. The session takes further ones."""
+    return json_response(responses.session(await sessions.cancel(deps, caller, KIND, session_id)))
+
+
 @routes.get("/sessions/{session_id}/events")
 async def list_events(
     session_id: str, deps: DepsIn, caller: CallerIn, limit: Limit = 1000, after: After = None, order: Literal["asc", "desc"] = "asc"
