@@ -1,13 +1,13 @@
-"""Sessions of any kind: reading them, adding a message to one, ending what has not ended."""
+"""Sessions of any kind: reading them, adding a message to one, ending what has not ended, deleting."""
 
 import json
 from dataclasses import dataclass
 from typing import Any
 
-from passel.core.errors import Conflict, Unprocessable
+from passel.core.errors import Conflict, NotFound, Unprocessable
 from passel.core.events import Event, message_requested
 from passel.services.deps import Caller, Deps, require_own
-from passel.store import admission, cancelling
+from passel.store import admission, cancelling, deleting
 from passel.store import sessions as store
 from passel.store.database import ReadConnection, WriteConnection
 from passel.store.sessions import Bill, LockedSession, Message, Session
@@ -54,7 +54,8 @@ async def add_request(
     if once is not None:
         await store.remember_key(c, caller.org_id, once.scope, once.key, once.digest, event, deps.now())
     found = await store.find_session(c, session.id)
-    assert found is not None
+    if found is None:
+        raise NotFound("no such session")  # its batch was deleted meanwhile
     return Sent(event, message, found, replayed=False)
 
 
@@ -68,9 +69,9 @@ async def replay(deps: Deps, c: WriteConnection, once: Once) -> Sent | None:
         raise Unprocessable("this Idempotency-Key came with another body before: use a new key", field="Idempotency-Key")
     event = await store.find_event(c, known.session_id, known.seq)
     session = await store.find_session(c, known.session_id)
-    assert event is not None and session is not None and event.message_id is not None
-    message = await store.find_message(c, event.message_id)
-    assert message is not None
+    message = await store.find_message(c, event.message_id) if event and event.message_id else None
+    if event is None or session is None or message is None:
+        return None  # deleted since the key was looked up
     return Sent(event, message, session, replayed=True)
 
 
@@ -115,6 +116,19 @@ async def cancel(deps: Deps, caller: Caller, kind: str, session_id: str) -> Sess
             await own(deps, caller, c, kind, session_id)
             done = await cancelling.cancel_session(c, session_id, deps.now(), deps.capacity)
     return await get_session(deps, caller, kind, session_id)
+
+
+async def delete(deps: Deps, caller: Caller, kind: str, session_id: str) -> None:
+    """Delete a session with its messages, its ledger and its bill. Raises `Conflict` while something of it is under way,
+    and for sessions of a batch, which go with it."""
+    async with deps.db.write() as c:
+        session = await own(deps, caller, c, kind, session_id)
+        if session.batch_id is not None:
+            raise Conflict(f"this session is an item's of the batch {session.batch_id}: it can only be deleted with that batch")
+        if await deleting.delete_if_idle(c, [session.id], deps.now()):
+            return
+        await own(deps, caller, c, kind, session_id)  # gone is what somebody else has deleted meanwhile
+        raise Conflict("a message of this session has not ended: cancel the session first, or wait")
 
 
 async def list_sessions(

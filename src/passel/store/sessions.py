@@ -10,7 +10,7 @@ import orjson
 
 from passel.core import events
 from passel.core.events import Draft, Event
-from passel.core.ids import LaneId, MessageId, OrgId, SessionId
+from passel.core.ids import BatchId, LaneId, MessageId, OrgId, SessionId
 from passel.core.states import LINED, READY, RUNNING
 from passel.store.admission import Capacity
 from passel.store.changes import Changes, settle
@@ -19,7 +19,8 @@ from passel.store.database import ReadConnection, Row, WriteConnection
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """`subject_id` is what the session is held with, `spec` what its kind keeps of it."""
+    """`subject_id` is what the session is held with, `spec` what its kind keeps of it. `batch_id` is the batch that an
+    item of made it. The first `forked_seq` events of a fork are those of `forked_from`, which may be deleted by now."""
 
     org_id: OrgId
     id: SessionId
@@ -32,6 +33,9 @@ class Session:
     last_seq: int
     last_message_id: MessageId | None
     created_at: datetime
+    batch_id: BatchId | None
+    forked_from: SessionId | None
+    forked_seq: int | None
     status: str
     last_message_state: str | None
 

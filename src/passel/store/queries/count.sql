@@ -36,7 +36,7 @@ with lanes as materialized (
         input_tokens = b.input_tokens + d.input_tokens,
         output_tokens = b.output_tokens + d.output_tokens,
         cost_usd = b.cost_usd + d.cost_usd,
-        state = case when b.queued + d.queued + b.running + d.running = 0 and b.state <> 'cancelling' then 'done' else b.state end,
+        state = case when b.queued + d.queued + b.running + d.running = 0 and b.state = 'open' then 'done' else b.state end,
         finished_at = case when b.queued + d.queued + b.running + d.running = 0 then coalesce(b.finished_at, $20) end,
         finishes = b.finishes + case when b.queued + d.queued + b.running + d.running = 0 and b.finished_at is null then 1 else 0 end
     from unnest($4::text[], $5::int[], $6::int[], $7::int[], $8::int[], $9::int[], $10::int[], $11::bigint[], $12::bigint[],

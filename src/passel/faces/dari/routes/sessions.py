@@ -79,6 +79,13 @@ async def cancel(session_id: str, deps: DepsIn, caller: CallerIn) -> Response:
     return json_response(responses.session(await sessions.cancel(deps, caller, KIND, session_id)))
 
 
+@routes.delete("/sessions/{session_id}")
+async def delete(session_id: str, deps: DepsIn, caller: CallerIn) -> Response:
+    """Delete a session with its messages, events and costs, for good."""
+    await sessions.delete(deps, caller, KIND, session_id)
+    return json_response({"session_id": session_id, "deleted": True})
+
+
 @routes.get("/sessions/{session_id}/events")
 async def list_events(
     session_id: str, deps: DepsIn, caller: CallerIn, limit: Limit = 1000, after: After = None, order: Literal["asc", "desc"] = "asc"
