@@ -31,7 +31,7 @@ class History:
             (30, self.claim), (8, self.claim_suspects), (20, self.act), (25, self.finish), (6, self.put_off), (8, self.wake), (6, self.lose),
             (5, self.hand_back), (6, self.message), (4, self.new_batch), (3, self.cancel), (4, self.feed), (5, self.zombie),
             (4, self.cancel_message), (2, self.cancel_session), (2, self.delete),
-            (2, self.sweep),
+            (2, self.sweep), (1, self.fork),
         ]  # fmt: skip
 
     async def run(self, steps: int) -> None:
@@ -111,6 +111,13 @@ class History:
             file_id = self.rng.choice([row["id"] for row in known] + [await self.world.file()])
             named = [file_id] if self.rng.random() < 0.5 else []
             await self.world.direct_message(self.leases[message_id].session_id, *named)
+
+    async def fork(self) -> None:
+        """And sometimes the fork goes on."""
+        rows = await self.world.rows("select id from session order by id limit 20")
+        made = await self.world.fork(self.rng.choice(rows)["id"])
+        if made is not None and self.rng.random() < 0.5:
+            await self.world.direct_message(made)
 
     async def sweep(self) -> None:
         async with self.world.db.write() as c:

@@ -27,6 +27,7 @@ LOCKS = {
     "claim_messages": SESSION,  # the messages were chosen with SKIP LOCKED
     "lock_session": SESSION,
     "lock_idle_sessions": SESSION,
+    "hold_session": SESSION,
     "append_events": SESSION,
     "extend_session": SESSION,
     "promote_messages": NEXT,

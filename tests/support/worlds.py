@@ -10,9 +10,10 @@ from passel.core.context import Step
 from passel.core.costs import Usage
 from passel.core.effects import DONE, Effect, Outcome
 from passel.core.endings import Done, Ending
-from passel.core.events import Draft, message_requested
+from passel.core.events import MESSAGE_REQUESTED, Draft, message_requested
+from passel.core.forking import last_rest
 from passel.core.ids import BatchId, IdSource, LaneId, MessageId, OrgId, SessionId, WorkerId
-from passel.store import accounts, admission, attempts, cancelling, deleting, files, sessions, steps, workers
+from passel.store import accounts, admission, attempts, cancelling, deleting, files, forking, sessions, steps, workers
 from passel.store.admission import Capacity
 from passel.store.creation import BatchWriter, NewItem
 from passel.store.database import Database
@@ -136,6 +137,36 @@ class World:
         async with self.db.write() as c:
             await files.insert_file(c, file)
         return file.id
+
+    async def session(self) -> SessionId:
+        """One of no batch, without a message yet."""
+        new = sessions.NewSession(self.org_id, self.ids.session(), self.kind, "agt_1", SPEC, None, {}, LANE, None, self.now)
+        async with self.db.write() as c:
+            await sessions.insert_session(c, new)
+        return new.id
+
+    async def turn(self, session_id: SessionId, *file_ids: str) -> None:
+        """A message, and its answer."""
+        message_id = await self.direct_message(session_id, *file_ids)
+        [claim] = [claim for claim in await self.claim() if claim.lease.message_id == message_id]
+        await self.finish(claim.lease)
+
+    async def fork(self, session_id: str) -> SessionId | None:
+        """At the last place where the session was at rest; None when there is none."""
+        async with self.db.write() as c:
+            original = await forking.hold_session(c, session_id)
+            assert original is not None
+            told = await forking.read_history(c, session_id, original.last_seq)
+            upto = last_rest(told)
+            if not upto:
+                return None
+            copies = {e.message_id: self.ids.message() for e in told[:upto] if e.message_id and e.type == MESSAGE_REQUESTED}
+            new = sessions.NewSession(
+                original.org_id, self.ids.session(), self.kind, "agt_1", original.spec, None, {}, original.lane, None, self.now
+            )
+            history = [e._replace(session_id=new.id, message_id=e.message_id and copies[e.message_id]) for e in told[:upto]]
+            await forking.insert_fork(c, new, original, upto, history, copies)
+        return new.id
 
     async def delete_batch(self, batch_id: BatchId, at_once: int = 5) -> bool:
         """False when something of it has not ended."""

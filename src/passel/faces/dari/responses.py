@@ -7,7 +7,7 @@ from typing import Any
 from passel.core.agent.ledger import TimelineItem, text_blocks
 from passel.core.agent.spec import SessionSpec
 from passel.core.costs import decimal_string
-from passel.faces.dari.events import event, item_status, message_status
+from passel.faces.dari.events import event, event_id, item_status, message_status
 from passel.faces.kit.json import timestamp
 from passel.services.accounts import ApiKey, Credential, Organisation
 from passel.services.agents.publishing import Agent, Published, Snapshot, Version
@@ -76,7 +76,7 @@ def version(version: Version, agent: Agent) -> Body:
 
 def session(session: Session) -> Body:
     spec = SessionSpec.from_json(session.spec)
-    return {
+    body: Body = {
         "id": session.id,
         "name": session.name,
         "agent_id": session.subject_id,
@@ -90,6 +90,10 @@ def session(session: Session) -> Body:
         "created_at": timestamp(session.created_at),
         "metadata": session.metadata,
     }
+    if session.forked_from is not None:
+        event = event_id(session.forked_from, session.forked_seq) if session.forked_seq else None
+        body["forked_from"] = {"session_id": session.forked_from, "event_id": event}
+    return body
 
 
 def _message_ref(message: Message) -> Body:
@@ -153,7 +157,7 @@ def transcript(transcript: Transcript) -> Body:
 def _timeline_item(session_id: str, item: TimelineItem) -> Body:
     body: Body = {
         "type": item.type,
-        "id": f"{session_id}:evt_{item.seq}" if item.seq else f"{session_id}:{item.message_id}:assistant",
+        "id": event_id(session_id, item.seq) if item.seq else f"{session_id}:{item.message_id}:assistant",
         "message_id": item.message_id,
         "content": list(item.content),
         "created_at": timestamp(item.created_at),
