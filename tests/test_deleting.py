@@ -1,6 +1,7 @@
 """Deleting for good: sessions, batches in steps, what is older than it is to be kept, and the files of all these."""
 
 import asyncio
+import contextlib
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ from typing import Any
 import asyncpg
 
 from passel.blobs import BlobStore
+from passel.core.endings import Fail
+from passel.core.errors import Conflict
 from passel.engine.duties import Deleter, Sweeper
 from passel.services import files
 from passel.services.deps import Caller, Deps
@@ -115,6 +118,38 @@ def test_a_deletion_is_finished_by_whoever_comes_next(with_db: Any) -> None:
     with_db(scenario)
 
 
+def test_a_batch_that_grows_is_not_deleted_under_it(with_db: Any) -> None:
+    """Whoever comes to the batch's row first: the other one leaves nothing."""
+
+    async def scenario(db: Database) -> None:
+        world = await World(db).start()
+
+        async def doom(batch_id: Any) -> bool:
+            async with db.write() as c:
+                return await deleting.doom_batch(c, batch_id)
+
+        for grows_first in (True, False):
+            batch_id = await world.batch(1)
+            [claim] = await world.claim()
+            await world.finish(claim.lease, Fail("no"))
+            with contextlib.suppress(Conflict):
+                async with db.write() as growing:
+                    writer = BatchWriter(growing, world.org_id, batch_id, world.kind, world.now)
+                    assert await writer.reopen()
+                    await writer.add([FailedItem(0, "again", {}, replaces=1), FailedItem(1, "more", {})])
+                    if not grows_first:
+                        assert await doom(batch_id)
+                    assert await writer.end(world.capacity) == grows_first
+                    dooming = asyncio.create_task(doom(batch_id))
+                    if not grows_first:
+                        raise Conflict("nothing of this may stay")
+            assert await dooming == grows_first  # it has ended again, and goes with what was added
+            await Deleter(db, lambda: world.now, world.capacity).tick()
+            assert not await left(world)
+
+    with_db(scenario)
+
+
 def test_a_deletion_and_a_message_at_once(with_db: Any) -> None:
     """Either the session goes and the message comes too late, or it stays because of it."""
 
@@ -204,7 +239,7 @@ def test_a_batch_whose_session_is_in_use_is_not_swept(with_db: Any) -> None:
 
 
 def test_a_killed_deletion_goes_on_after_a_restart() -> None:
-    """More sessions than the request itself deletes, nobody who could go on, and a SIGKILL."""
+    """More sessions than the request itself deletes, nobody who could go on, and a SIGKILL. What is past its time goes, too."""
     with scratch_dir() as directory, played_model() as model:
         passel = Installation(directory, 1).start()
         agent = passel.deploy(model.url, ["echo"])
@@ -213,17 +248,20 @@ def test_a_killed_deletion_goes_on_after_a_restart() -> None:
         lines[-1]["message"]["content"].append({"type": "file", "file_id": file_id})
         made = passel.client.post("/v1/session-batches", {"items": lines})
         wait_for_batch(passel.client, made["batch_id"])
+        talk(passel, agent, "an old session")
+        wait_for_batch(passel.client, passel.client.post("/v1/session-batches", {"items": [item(agent, "of an old batch")]})["batch_id"])
         assert passel.stop() == 0
 
         passel.workers = 0
         passel.start()
         path = f"/v1/session-batches/{made['batch_id']}"
         assert passel.client.delete(path) == {"batch_id": made["batch_id"], "deleted": True}
-        assert passel.http().get(path).status_code == 404 and passel.client.get("/v1/sessions")["sessions"] == []
-        assert rows_of(passel, "session") == 200
+        assert passel.http().get(path).status_code == 404 and len(passel.client.get("/v1/sessions")["sessions"]) == 2
+        assert rows_of(passel, "session") == 202
         passel.program.kill()
 
         passel.workers = 1
+        passel.settings |= {"PASSEL_SESSION_RETENTION_DAYS": "0.000001", "PASSEL_BATCH_RETENTION_DAYS": "0.000001"}
         passel.start()
         wait_until(lambda: not rows_of(passel, "batch"))
         assert [rows_of(passel, table) for table in TABLES] == [0] * len(TABLES)
