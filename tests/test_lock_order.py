@@ -16,7 +16,7 @@ FILE, MESSAGE, SESSION, NEXT, LANE, BATCH, BATCH_LANE = range(7)
 # Statements that may wait for a row, by what they lock. Those that choose with SKIP LOCKED wait for nobody.
 LOCKS = {
     "hold_files": FILE,
-    "release_files": FILE,
+    "lock_used_files": FILE,
     "advance_messages": MESSAGE,
     "hand_back_messages": MESSAGE,
     "reap_messages": MESSAGE,
@@ -31,6 +31,7 @@ LOCKS = {
     "append_events": SESSION,
     "extend_session": SESSION,
     "promote_messages": NEXT,
+    "hold_lanes": LANE,
     "lock_lanes": LANE,
     "count": LANE,  # and then batches, and batches in lanes
     "lock_batches": BATCH,

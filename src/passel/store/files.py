@@ -43,7 +43,8 @@ async def use_files(c: WriteConnection, org_id: OrgId, file_ids: Sequence[str], 
 
 async def release_files(c: WriteConnection, holder_ids: Sequence[str], now: datetime) -> None:
     """Of holders that are about to be deleted; the first lock of such a transaction."""
-    await c.execute("release_files", holder_ids, now)
+    if used := await c.fetch("lock_used_files", holder_ids):
+        await c.execute("release_files", [row["id"] for row in used], now)
 
 
 async def doom_files_if_unused(c: WriteConnection, before: datetime, limit: int) -> list[File]:
