@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from passel.cli.reference import commands_page, settings_page
-from tests.support.installation import KEY, Installation, PlayedModel, scratch_dir, wait_until, write_agent
+from tests.support.installation import KEY, Installation, PlayedModel, item, scratch_dir, wait_until, write_agent
 
 
 def passel_command(installation: Installation, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
@@ -60,6 +60,30 @@ def test_deploy_run_and_look_around(passel: Installation, model: PlayedModel, tm
     events = [json.loads(line) for line in passel_command(passel, "session", "events", session, "--json").stdout.splitlines()]
     assert [e["sequence_number"] for e in events] == list(range(1, 7))
     assert passel_command(passel, "batch", "watch", batch["batch_id"]).returncode == 0
+
+
+def test_sessions_end_fork_and_go(passel: Installation, agent: str) -> None:
+    message = {"type": "user.message", "content": [{"type": "text", "text": "from a shell"}], "session": {"llm_id": "wait-30"}}
+    session = passel.client.post(f"/v1/agents/{agent}/messages", message)["session"]["id"]
+    assert "cancel" in passel_command(passel, "session", "delete", session).stderr
+    assert output(passel, "session", "cancel", session, "--json")["status"] == "idle"
+    assert passel_command(passel, "session", "cancel", session).stdout == f"{session}  idle\n"
+    last = passel.client.get(f"/v1/sessions/{session}/events", order="desc")["events"][0]
+    options = ("--after", last["id"], "--name", "again", "--metadata", "a=b=c")
+    fork = output(passel, "session", "fork", session, *options, "--json")
+    assert fork["forked_from"]["event_id"] == last["id"] and fork["name"] == "again" and fork["metadata"] == {"a": "b=c"}
+    told = passel_command(passel, "session", "fork", session, "--after", str(last["sequence_number"]))
+    assert last["id"] in told.stdout and told.stdout.startswith("sess_")
+    for arguments, said in (("--after", "1"), "no earlier"), (("--metadata", "x"), "name=value"):
+        refused = passel_command(passel, "session", "fork", session, *arguments)
+        assert refused.returncode == 1 and said in refused.stderr
+    assert output(passel, "session", "delete", session, "--json") == {"session_id": session, "deleted": True}
+    assert passel_command(passel, "session", "delete", session).returncode == 1
+
+    made = passel.client.post("/v1/session-batches", {"items": [item(agent, "from a shell")]})
+    assert passel_command(passel, "batch", "cancel", made["batch_id"]).returncode == 0
+    assert passel_command(passel, "batch", "delete", made["batch_id"]).stdout == f"{made['batch_id']}  deleted\n"
+    assert "no such batch" in passel_command(passel, "batch", "delete", made["batch_id"], "--json").stderr
 
 
 def test_mistakes_are_answered_with_advice(passel: Installation, tmp_path: Path) -> None:

@@ -2,13 +2,14 @@
 
 import random
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from passel.core.context import Step
 from passel.core.endings import Done, Fail, Retry, Wait
-from passel.store import attempts, cancelling, waking
+from passel.store import attempts, cancelling, files, waking
 from passel.store.admission import Capacity
 from passel.store.database import Database
 from passel.store.leases import Lease
@@ -29,6 +30,8 @@ class History:
         self.actions: list[tuple[int, Callable[[], Awaitable[None]]]] = [
             (30, self.claim), (8, self.claim_suspects), (20, self.act), (25, self.finish), (6, self.put_off), (8, self.wake), (6, self.lose),
             (5, self.hand_back), (6, self.message), (4, self.new_batch), (3, self.cancel), (4, self.feed), (5, self.zombie),
+            (4, self.cancel_message), (2, self.cancel_session), (2, self.delete),
+            (2, self.sweep), (1, self.fork),
         ]  # fmt: skip
 
     async def run(self, steps: int) -> None:
@@ -102,8 +105,32 @@ class History:
             assert await attempts.hand_back(c, given, self.world.now, self.world.capacity) == len(given)
 
     async def message(self) -> None:
+        """Half of them name a file that is new, or one that is still there."""
         for message_id in self.some(1):
-            await self.world.direct_message(self.leases[message_id].session_id)
+            known = await self.world.rows("select id from file where not doomed order by id")
+            file_id = self.rng.choice([row["id"] for row in known] + [await self.world.file()])
+            named = [file_id] if self.rng.random() < 0.5 else []
+            await self.world.direct_message(self.leases[message_id].session_id, *named)
+
+    async def fork(self) -> None:
+        """And sometimes the fork goes on."""
+        rows = await self.world.rows("select id from session order by id limit 20")
+        made = await self.world.fork(self.rng.choice(rows)["id"])
+        if made is not None and self.rng.random() < 0.5:
+            await self.world.direct_message(made)
+
+    async def sweep(self) -> None:
+        async with self.world.db.write() as c:
+            doomed = await files.doom_files_if_unused(c, self.world.now - timedelta(seconds=5), 10)
+        async with self.world.db.write() as c:
+            await files.delete_files_if_doomed(c, [file.id for file in doomed])
+
+    async def delete(self) -> None:
+        """An ended batch, if there is one."""
+        ended = await self.world.rows("select id from batch where state = 'done' order by id limit 3")
+        if ended and await self.world.delete_batch(victim := self.rng.choice(ended)["id"]):
+            self.batch_ids.remove(victim)
+            await self.new_batch()
 
     async def new_batch(self) -> None:
         self.batch_ids.append(await self.world.batch(self.rng.randint(1, 12), lanes=LANES, cap=self.rng.choice([None, 2, 3])))
@@ -114,6 +141,21 @@ class History:
             await cancelling.request_cancel(c, victim, self.world.now)
         async with self.world.db.write() as c:
             await cancelling.cancel_some(c, victim, 5, self.world.now, self.world.capacity)
+        await self._drop_what_was_lost()
+
+    async def cancel_message(self) -> None:
+        """Any message, also one that has ended."""
+        if rows := await self.world.rows("select id from message order by state in ('completed', 'failed'), id limit 40"):
+            await self.world.cancel_message(self.rng.choice(rows)["id"])
+            await self._drop_what_was_lost()
+
+    async def cancel_session(self) -> None:
+        rows = await self.world.rows("select id from session order by lined desc, id limit 10")
+        async with self.world.db.write() as c:
+            assert await cancelling.cancel_session(c, self.rng.choice(rows)["id"], self.world.now, self.world.capacity)
+        await self._drop_what_was_lost()
+
+    async def _drop_what_was_lost(self) -> None:
         async with self.world.db.read() as c:
             gone = await attempts.lost_leases(c, list(self.leases.values()))
         for message_id in gone:
@@ -150,7 +192,9 @@ def test_ten_thousand_random_histories(with_db: Any, block: int) -> None:
     async def run(db: Database) -> None:
         for seed in range(1000 + block * 500, 1500 + block * 500):
             async with db.write() as c:
-                await c.raw.execute("truncate organisation, worker, session, message, event, effect, batch_lane, item, item_try cascade")
+                await c.raw.execute(
+                    "truncate organisation, worker, session, message, event, effect, batch_lane, item, item_try, file, file_use cascade"
+                )
             await scenario(seed, 25)(db)
 
     with_db(run)

@@ -11,25 +11,34 @@ from passel.store.queries import SQL
 from tests.support.worlds import World
 from tests.test_histories import History
 
-MESSAGE, SESSION, NEXT, LANE, BATCH, BATCH_LANE = range(1, 7)
+FILE, MESSAGE, SESSION, NEXT, LANE, BATCH, BATCH_LANE = range(7)
 
 # Statements that may wait for a row, by what they lock. Those that choose with SKIP LOCKED wait for nobody.
 LOCKS = {
+    "hold_files": FILE,
+    "lock_used_files": FILE,
     "advance_messages": MESSAGE,
     "hand_back_messages": MESSAGE,
     "reap_messages": MESSAGE,
     "live_messages": MESSAGE,
     "lock_waiting": MESSAGE,
+    "lock_active": MESSAGE,
+    "lock_ended_messages": MESSAGE,
     "claim_messages": SESSION,  # the messages were chosen with SKIP LOCKED
     "lock_session": SESSION,
+    "lock_idle_sessions": SESSION,
+    "hold_session": SESSION,
     "append_events": SESSION,
     "extend_session": SESSION,
     "promote_messages": NEXT,
+    "hold_lanes": LANE,
     "lock_lanes": LANE,
     "count_lanes": LANE,
     "count_batches": BATCH,  # and then batches in lanes
     "lock_batches": BATCH,
     "size_batch": BATCH,
+    "doom_batch": BATCH,
+    "delete_batch": BATCH,
     "open_batch_lanes": BATCH_LANE,
     "admit_items": BATCH_LANE,
 }

@@ -428,6 +428,14 @@ def test_hot_statements_use_their_indexes(with_db: Any) -> None:
                 "lock_batches": ([1], ["batch_old5"]),
                 "doubt_effects": (["sess_x"], ["msg_x"], world.now),
                 "wake_due": (world.now, 10),
+                "lock_active": (["msg_x"],),
+                "list_lined": ("sess_x",),
+                "lock_ended_messages": (["sess_x"],),
+                "lock_idle_sessions": (["sess_x"], world.now),
+                "delete_sessions": (["sess_x"],),
+                "doomed_tries": ("batch_x", 500),
+                "doom_batch": ("batch_x",),
+                "doom_old_batches": (world.now, 10),
                 "reap_messages": ([1], world.now),
             }
             for name, args in plans.items():

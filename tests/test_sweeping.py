@@ -19,8 +19,9 @@ from passel.services.agents.sweeping import StaleSnapshots
 from passel.services.deps import Caller, Deps
 from passel.services.files import UnusedFiles
 from passel.services.vault import Vault
+from passel.store import files as store
 from passel.store.admission import Capacity
-from passel.store.database import Database
+from passel.store.database import Database, WriteConnection
 from tests.support.installation import Installation, item, played_model, scratch_dir, wait_until
 
 DAY = timedelta(hours=24)
@@ -45,6 +46,12 @@ class Place:
         async with self.deps.db.read() as c:
             return set((await files.look_up(c, org_id, file_ids)).files)
 
+    async def name(self, c: WriteConnection, org_id: OrgId, file_id: str, holder: str = "sess_1") -> files.KnownFiles:
+        """As a message of the session `holder` names a file."""
+        known = await files.hold(c, org_id, [file_id])
+        await files.use(c, org_id, known.files, holder)
+        return known
+
     def stored(self) -> int:
         return len([path for path in self.blobs.rglob("*") if path.is_file()])
 
@@ -62,7 +69,7 @@ def test_files_go_when_nothing_has_named_them_for_a_day(with_db: Any, tmp_path: 
         used = (await files.upload(place.deps, caller, "used", b"x")).id
         unused = (await files.upload(place.deps, caller, "unused", b"x")).id
         async with place.deps.db.write() as c:
-            await files.use(c, caller.org_id, [used], place.now)
+            await place.name(c, caller.org_id, used)
         place.now += DAY - timedelta(seconds=1)
         await place.sweeper.tick()
         assert await place.known(caller.org_id, used, unused) == {used, unused}
@@ -76,12 +83,55 @@ def test_files_go_when_nothing_has_named_them_for_a_day(with_db: Any, tmp_path: 
     in_a_place(with_db, tmp_path, scenario)
 
 
+def test_a_file_goes_with_the_last_session_that_names_it(with_db: Any, tmp_path: Path) -> None:
+    async def scenario(place: Place, caller: Caller) -> None:
+        file = (await files.upload(place.deps, caller, "f", b"x")).id
+        async with place.deps.db.write() as c:
+            for session in ("sess_1", "sess_2"):
+                await place.name(c, caller.org_id, file, session)
+        place.now += 2 * DAY
+        await place.sweeper.tick()  # which finds that it is used
+        for session, left in (("sess_1", 1), ("sess_2", 0)):
+            async with place.deps.db.write() as c:
+                await store.release_files(c, [session], place.now)
+                await c.raw.execute("delete from file_use where holder_id = $1", session)
+            await place.sweeper.tick()
+            assert await place.known(caller.org_id, file) == {file}  # one may still name it
+            place.now += DAY + timedelta(seconds=1)
+            await place.sweeper.tick()
+            assert place.stored() == left
+
+    in_a_place(with_db, tmp_path, scenario)
+
+
+def test_naming_a_file_and_the_end_of_its_last_use_at_once(with_db: Any, tmp_path: Path) -> None:
+    """Whatever the sweep sees of two transactions that are under way, the file stays."""
+
+    async def scenario(place: Place, caller: Caller) -> None:
+        file = (await files.upload(place.deps, caller, "f", b"x")).id
+        async with place.deps.db.write() as c:
+            await place.name(c, caller.org_id, file, "sess_1")
+        place.now += 2 * DAY
+        async with place.deps.db.write() as naming:
+            await place.name(naming, caller.org_id, file, "sess_2")
+            async with place.deps.db.write() as ending:
+                await store.release_files(ending, ["sess_1"], place.now)
+                await ending.raw.execute("delete from file_use where holder_id = 'sess_1'")
+                await asyncio.wait_for(place.sweeper.tick(), 10)
+            place.now += 2 * DAY
+            await asyncio.wait_for(place.sweeper.tick(), 10)
+        await place.sweeper.tick()
+        assert await place.known(caller.org_id, file) == {file} and place.stored() == 1
+
+    in_a_place(with_db, tmp_path, scenario)
+
+
 def test_a_file_that_is_being_named_is_kept(with_db: Any, tmp_path: Path) -> None:
     async def scenario(place: Place, caller: Caller) -> None:
         file = (await files.upload(place.deps, caller, "f", b"x")).id
         place.now += 2 * DAY
         async with place.deps.db.write() as c:
-            await files.use(c, caller.org_id, [file], place.now)
+            await place.name(c, caller.org_id, file)
             await asyncio.wait_for(place.sweeper.tick(), 10)  # waits for nobody
         await place.sweeper.tick()
         assert await place.known(caller.org_id, file) == {file} and place.stored() == 1
@@ -97,7 +147,7 @@ def test_a_sweep_that_breaks_off_is_finished_by_the_next(with_db: Any, tmp_path:
             assert len(await UnusedFiles(place.deps, DAY).doom(c, 10)) == 1
         # doomed is doomed: nothing can name it any more, though its bytes are still there
         async with place.deps.db.write() as c:
-            known = await files.use(c, caller.org_id, [file], place.now)
+            known = await place.name(c, caller.org_id, file)
         assert not known.files and place.stored() == 1
         await place.sweeper.tick()
         assert place.stored() == 0

@@ -11,9 +11,22 @@ from passel.core.context import Step
 from passel.core.costs import Usage
 from passel.core.effects import DONE, Effect, Outcome
 from passel.core.endings import Done, Ending
-from passel.core.events import Draft, message_requested
+from passel.core.events import MESSAGE_REQUESTED, Draft, message_requested
+from passel.core.forking import last_rest
 from passel.core.ids import BatchId, IdSource, LaneId, MessageId, OrgId, SessionId, WorkerId
-from passel.store import accounts, admission, attempts, batches, sessions, steps, workers
+from passel.store import (
+    accounts,
+    admission,
+    attempts,
+    batches,
+    cancelling,
+    deleting,
+    files,
+    forking,
+    sessions,
+    steps,
+    workers,
+)
 from passel.store.admission import Capacity
 from passel.store.creation import BatchWriter, NewItem
 from passel.store.database import Database, ReadConnection
@@ -120,15 +133,69 @@ class World:
         async with self.db.read() as c:
             return await c.raw.fetchval(sql, *args)
 
-    async def direct_message(self, session_id: SessionId) -> MessageId:
+    async def direct_message(self, session_id: SessionId, *file_ids: str) -> MessageId:
         message_id = self.ids.message()
         async with self.db.write() as c:
+            await files.hold_files(c, self.org_id, file_ids)
             session = await sessions.lock_session(c, session_id)
             assert session is not None
+            await files.use_files(c, self.org_id, file_ids, session_id)
             lanes = await admission.ensure_lanes(c, self.org_id, [session.lane], self.now)
             requested = message_requested(agent_events.request([{"type": "text", "text": "more"}], {}))
             await sessions.add_message(c, session, message_id, requested, lanes[session.lane], self.now, self.capacity)
         return message_id
+
+    async def file(self) -> str:
+        file = files.File(self.org_id, self.ids.file(), "a.txt", "text/plain", 1, "", self.now)
+        async with self.db.write() as c:
+            await files.insert_file(c, file)
+        return file.id
+
+    async def session(self) -> SessionId:
+        """One of no batch, without a message yet."""
+        new = sessions.NewSession(self.org_id, self.ids.session(), self.kind, "agt_1", SPEC, None, {}, LANE, None, self.now)
+        async with self.db.write() as c:
+            await sessions.insert_session(c, new)
+        return new.id
+
+    async def turn(self, session_id: SessionId, *file_ids: str) -> None:
+        """A message, and its answer."""
+        message_id = await self.direct_message(session_id, *file_ids)
+        [claim] = [claim for claim in await self.claim() if claim.lease.message_id == message_id]
+        await self.finish(claim.lease)
+
+    async def fork(self, session_id: str) -> SessionId | None:
+        """At the last place where the session was at rest; None when there is none."""
+        async with self.db.write() as c:
+            original = await forking.hold_session(c, session_id)
+            assert original is not None
+            told = await forking.read_history(c, session_id, original.last_seq)
+            upto = last_rest(told)
+            if not upto:
+                return None
+            copies = {e.message_id: self.ids.message() for e in told[:upto] if e.message_id and e.type == MESSAGE_REQUESTED}
+            new = sessions.NewSession(
+                original.org_id, self.ids.session(), self.kind, "agt_1", original.spec, None, {}, original.lane, None, self.now
+            )
+            history = [e._replace(session_id=new.id, message_id=e.message_id and copies[e.message_id]) for e in told[:upto]]
+            await forking.insert_fork(c, new, original, upto, history, copies)
+        return new.id
+
+    async def delete_batch(self, batch_id: BatchId, at_once: int = 5) -> bool:
+        """False when something of it has not ended."""
+        async with self.db.write() as c:
+            more = doomed = await deleting.doom_batch(c, batch_id)
+        while more:
+            await self.check()
+            async with self.db.write() as c:
+                more = await deleting.delete_some(c, batch_id, at_once, self.now, self.capacity)
+        return doomed
+
+    async def cancel_message(self, message_id: str) -> None:
+        """With nobody else at work, the first asking is answered."""
+        async with self.db.write() as c:
+            message = await sessions.find_message(c, message_id)
+            assert message is not None and await cancelling.cancel_message(c, message, self.now, self.capacity)
 
     async def feed(self) -> None:
         async with self.db.write() as c:
@@ -139,7 +206,7 @@ class World:
         wrong = await self.rows(INVARIANTS)
         assert not wrong, wrong
         async with self.db.snapshot() as c:
-            for row in await c.raw.fetch("select id from batch"):
+            for row in await c.raw.fetch("select id from batch where state <> 'deleting'"):
                 await self._check_batch_ledger(c, row["id"])
 
     async def _check_batch_ledger(self, c: ReadConnection, batch_id: str) -> None:
@@ -167,7 +234,7 @@ where s.last_seq <> (select count(*) from event e where e.session_id = s.id)
    or s.last_seq <> coalesce((select max(seq) from event e where e.session_id = s.id), 0)
 union all
 select 'counts differ from items', b.id
-from batch b cross join lateral (
+from (select * from batch where state <> 'deleting') b cross join lateral (
     select count(*) filter (where state in ('held', 'ready', 'suspect', 'delayed')) as queued,
            count(*) filter (where state in ('running', 'waiting')) as running,
            count(*) filter (where state = 'completed') as completed, count(*) filter (where state = 'failed') as failed, count(*) as size
@@ -177,10 +244,10 @@ from batch b cross join lateral (
     ) x) i
 where (b.queued, b.running, b.completed, b.failed, b.size) is distinct from (i.queued, i.running, i.completed, i.failed, i.size)
 union all
-select 'batch is done or is not', b.id from batch b
+select 'batch is done or is not', b.id from (select * from batch where state <> 'deleting') b
 where (b.finished_at is not null) <> (b.queued + b.running = 0) or (b.state <> 'cancelling' and (b.state = 'done') <> (b.queued + b.running = 0))
 union all
-select 'cancelled differs', b.id from batch b
+select 'cancelled differs', b.id from (select * from batch where state <> 'deleting') b
 where b.cancelled <> (select count(*) from item i join message m on m.id = i.message_id
     where i.batch_id = b.id and m.cancelled)
 union all
@@ -191,16 +258,32 @@ select 'lane places differ', l.name from lane l
 where l.active <> (select count(*) from message m where m.lane_id = l.id and m.state in ('ready', 'suspect', 'running'))
    or l.parked <> (select count(*) from message m where m.lane_id = l.id and m.state in ('waiting', 'delayed'))
 union all
-select 'places of the batch differ', b.id from batch b
+select 'places of the batch differ', b.id from (select * from batch where state <> 'deleting') b
 where b.active <> case when b.max_concurrency is null then 0
     else (select count(*) from message m where m.batch_id = b.id and m.state in ('ready', 'suspect', 'running')) end
 union all
-select 'cap exceeded', b.id from batch b where b.active > b.max_concurrency
+select 'cap exceeded', b.id from (select * from batch where state <> 'deleting') b where b.active > b.max_concurrency
 union all
 select 'session and active message differ', s.id from session s
 where s.active_message_id is distinct from (
     select m.id from message m
     where m.session_id = s.id and m.state in ('held', 'ready', 'suspect', 'running', 'waiting', 'delayed'))
+union all
+select 'line differs', s.id from session s
+where s.lined <> (select count(*) from message m where m.session_id = s.id and m.state = 'lined')
+union all
+select 'idle or not', s.id from session s join event e on e.session_id = s.id and e.seq = s.last_seq
+where (s.active_message_id is null) <> (e.type = 'session.state' and e.data ->> 'state' = 'idle')
+union all
+select 'nobody''s', o.session_id from (
+    select session_id from event union select session_id from message union select session_id from effect
+    union select holder_id from file_use where holder_id like 'sess%') o
+where not exists (select from session s where s.id = o.session_id)
+union all
+select 'swept though it is used', u.file_id from file_use u left join file f on f.id = u.file_id where f.id is null or f.doomed
+union all
+select 'used by nobody and never swept', f.id from file f
+where f.unused_since is null and not exists (select from file_use u where u.file_id = f.id)
 union all
 select 'two active messages', m.session_id from message m
 where m.state in ('held', 'ready', 'suspect', 'running', 'waiting', 'delayed') group by m.session_id having count(*) > 1
@@ -220,7 +303,7 @@ select 'an open effect of nobody', f.id from effect f join message m on m.id = f
 where f.state = 'started' and m.state in ('completed', 'failed', 'held')
 union all
 select 'bill differs from effects', b.id
-from batch b cross join lateral (
+from (select * from batch where state <> 'deleting') b cross join lateral (
     select count(*) filter (where f.state <> 'unsent') as calls, coalesce(sum(f.input_tokens), 0) as input,
            coalesce(sum(f.output_tokens), 0) as output, coalesce(sum(f.cost_usd), 0) as cost,
            count(*) filter (where f.state = 'in_doubt') as in_doubt

@@ -1,4 +1,4 @@
-"""`passel batch`: look at batches, watch them, read their results, try again, cancel them."""
+"""`passel batch`: look at batches, watch them, read their results, try again, cancel and delete them."""
 
 import sys
 from collections import Counter
@@ -10,10 +10,11 @@ import typer
 
 from passel.cli.bill import cost
 from passel.cli.client import DEFAULT_URL, Client, Key, Url
+from passel.cli.metadata import metadata_of
 from passel.cli.output import CommandError, note, one_line, print_json, print_table
 from passel.cli.results import check_output, print_results, put_aside, write_results
 
-batches = typer.Typer(no_args_is_help=True, help="Batches: get, watch, list, results, retry, tries, cancel.")
+batches = typer.Typer(no_args_is_help=True, help="Batches: get, watch, list, results, retry, tries, cancel, delete.")
 
 BatchId = Annotated[str, typer.Argument(help="A batch's id.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -133,10 +134,7 @@ def retry(
     key: Key = "",
 ) -> None:
     """Run failed items again, each as a new try. What they were before stays readable (`batch tries`)."""
-    pairs = [pair.partition("=") for pair in metadata or []]
-    if wrong := [name for name, mark, _ in pairs if not mark]:
-        raise CommandError(f"--metadata {wrong[0]}: write name=value")
-    body = {"errors": error, "llm_ids": llm, "metadata": {name: value for name, _, value in pairs} or None}
+    body = {"errors": error, "llm_ids": llm, "metadata": metadata_of(metadata)}
     batch = Client(url, key).post(f"/v1/session-batches/{batch_id}/retry", {k: v for k, v in body.items() if v is not None})
     if json_output:
         print_json(batch)
@@ -195,3 +193,10 @@ def cancel(batch_id: BatchId, json_output: Json = False, url: Url = DEFAULT_URL,
     """End what has not ended yet."""
     batch = Client(url, key).post(f"/v1/session-batches/{batch_id}/cancel", repeat=True)
     print_json(batch) if json_output else print_summary(batch)
+
+
+@batches.command("delete")
+def delete(batch_id: BatchId, json_output: Json = False, url: Url = DEFAULT_URL, key: Key = "") -> None:
+    """Delete an ended batch with the sessions of all its tries, for good."""
+    gone = Client(url, key).delete(f"/v1/session-batches/{batch_id}")
+    print_json(gone) if json_output else print(f"{gone['batch_id']}  deleted")

@@ -1,4 +1,5 @@
-"""`passel session`: what a session is and what happens in it."""
+"""`passel session`: what a session is and what happens in it; sending it messages, ending it, going on from an earlier
+point, deleting it."""
 
 import json
 import sys
@@ -9,9 +10,10 @@ import typer
 from passel.cli.bill import cost
 from passel.cli.client import DEFAULT_URL, Client, Key, Url
 from passel.cli.following import follow
+from passel.cli.metadata import metadata_of
 from passel.cli.output import json_line, one_line, plain, print_json, print_table
 
-sessions = typer.Typer(no_args_is_help=True, help="Sessions: list, get, transcript, events, watch, send.")
+sessions = typer.Typer(no_args_is_help=True, help="Sessions: list, get, transcript, events, watch, send, cancel, fork, delete.")
 
 SessionId = Annotated[str, typer.Argument(help="A session's id.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -179,3 +181,35 @@ def _call(call: Any) -> str:
     price = call.get("cost_usd")
     tokens = f"{call.get('input_tokens', 0)} in, {call.get('output_tokens', 0)} out"
     return f"[call {call['number']}: {call['provider']}:{call['model']}, {tokens}, {'no price' if price is None else '$' + price}]"
+
+
+@sessions.command("cancel")
+def cancel(session_id: SessionId, json_output: Json = False, url: Url = DEFAULT_URL, key: Key = "") -> None:
+    """End the message that is under way and all that wait behind it. The session takes further ones."""
+    session = Client(url, key).post(f"/v1/sessions/{session_id}/cancel", repeat=True)
+    print_json(session) if json_output else print(f"{session['id']}  {session['status']}")
+
+
+@sessions.command("fork")
+def fork(
+    session_id: SessionId,
+    after: Annotated[str | None, typer.Option(help="The last event to take over, by number or id. Default: the whole history.")] = None,
+    name: Annotated[str | None, typer.Option(help="A name. Default: that of the original.")] = None,
+    metadata: Annotated[
+        list[str] | None, typer.Option(help="name=value; several times for more. Default: the metadata of the original.")
+    ] = None,
+    json_output: Json = False,
+    url: Url = DEFAULT_URL,
+    key: Key = "",
+) -> None:
+    """Make a session that begins with the history of this one and goes on from there."""
+    body = {"after": after, "name": name, "metadata": metadata_of(metadata)}
+    made = Client(url, key).post(f"/v1/sessions/{session_id}/fork", {k: v for k, v in body.items() if v is not None})
+    print_json(made) if json_output else print(f"{made['id']}  goes on after {made['forked_from']['event_id'] or 'nothing'}")
+
+
+@sessions.command("delete")
+def delete(session_id: SessionId, json_output: Json = False, url: Url = DEFAULT_URL, key: Key = "") -> None:
+    """Delete a session with its messages, events and costs, for good."""
+    gone = Client(url, key).delete(f"/v1/sessions/{session_id}")
+    print_json(gone) if json_output else print(f"{gone['session_id']}  deleted")

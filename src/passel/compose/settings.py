@@ -136,6 +136,15 @@ class Settings(BaseSettings):
     max_bundle_mib: int = Field(100, ge=1, description="Largest source bundle, packed.")
     max_file_mib: int = Field(100, ge=1, description="Largest uploaded file.")
     unused_file_hours: float = Field(24, gt=0, description="Hours after which an uploaded file that no message names is removed.")
+    session_retention_days: float | None = Field(
+        None,
+        gt=0,
+        le=36500,
+        description="Days after its last event after which a session of no batch is deleted. Default: never.",
+    )
+    batch_retention_days: float | None = Field(
+        None, gt=0, le=36500, description="Days after its end after which a batch is deleted with its sessions. Default: never."
+    )
     max_json_mib: int = Field(4, ge=1, description="Largest JSON body of all other calls.")
     max_item_mib: int = Field(16, ge=1, description="Largest item of a batch.")
     max_unpacked_mib: int = Field(500, ge=1, description="Largest source bundle, unpacked.")

@@ -19,7 +19,7 @@ from passel.core.context import Workload
 from passel.core.faults import FaultPolicy
 from passel.engine.attempt import Attempts
 from passel.engine.claims import Claimer, Gate, SuspectClaimer
-from passel.engine.duties import Auditor, Canceller, Evictor, Feeder, Sweeper, Waker
+from passel.engine.duties import Auditor, Canceller, Deleter, Evictor, Feeder, Sweep, Sweeper, Waker
 from passel.engine.duty import Duty
 from passel.engine.journal import Journal
 from passel.engine.liveness import Presence, Reaper
@@ -28,6 +28,7 @@ from passel.engine.worker import Worker
 from passel.services.agents.sweeping import StaleSnapshots
 from passel.services.deps import Deps
 from passel.services.files import UnusedFiles
+from passel.services.retention import OldBatches, OldSessions
 from passel.store.database import Database, is_passing, pause_before_retry
 from passel.store.schema import current_revision, newest_revision
 
@@ -130,15 +131,25 @@ class _Assembly:
             Feeder(db, clock, capacity),
             Waker(db, clock, capacity),
             Canceller(db, clock, capacity),
+            Deleter(db, clock, capacity),
             Auditor(db, clock, capacity),
             Reaper(db, clock, capacity, self._presence, takeover_after),
             self._evictor,
-            Sweeper(db, [StaleSnapshots(self._deps), UnusedFiles(self._deps, timedelta(hours=settings.unused_file_hours))]),
+            Sweeper(db, self._sweeps()),
         ]
         if quarantine:
             run = _Process(quarantine, settings)
             duties.append(Quarantine(db, list(self._kinds), settings.quarantine, run))
         return duties
+
+    def _sweeps(self) -> list[Sweep]:
+        deps, settings = self._deps, self._settings
+        sweeps: list[Sweep] = [StaleSnapshots(deps), UnusedFiles(deps, timedelta(hours=settings.unused_file_hours))]
+        if settings.session_retention_days is not None:
+            sweeps.append(OldSessions(deps, timedelta(days=settings.session_retention_days)))
+        if settings.batch_retention_days is not None:
+            sweeps.append(OldBatches(deps, timedelta(days=settings.batch_retention_days)))
+        return sweeps
 
 
 class _Process:

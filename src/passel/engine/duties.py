@@ -11,13 +11,13 @@ from passel.core.clock import Clock
 from passel.core.ids import MessageId, WorkerId
 from passel.engine.attempt import Attempts
 from passel.engine.duty import Duty
-from passel.store import admission, attempts, cancelling, waking, workers
+from passel.store import admission, attempts, cancelling, deleting, waking, workers
 from passel.store.admission import Capacity
 from passel.store.database import Database, WriteConnection
 
 log = structlog.get_logger()
 
-_FEEDER, _WAKER, _CANCELLER, _AUDITOR = 7_254_101, 7_254_102, 7_254_103, 7_254_105
+_FEEDER, _WAKER, _CANCELLER, _DELETER, _AUDITOR = 7_254_101, 7_254_102, 7_254_103, 7_254_104, 7_254_105
 _SWEEPER = 7_254_110
 _AT_ONCE = 500
 
@@ -72,6 +72,26 @@ class Canceller(Duty):
                 async with self._db.write() as c:
                     alone = await c.fetchval("try_duty_lock", _CANCELLER)
                     more = alone and await cancelling.cancel_some(c, batch_id, _AT_ONCE, self._clock(), self._capacity)
+
+
+class Deleter(Duty):
+    """Removes what is left of batches that are deleted, in steps that hold locks for a moment only."""
+
+    interval = 1.0
+
+    def __init__(self, db: Database, clock: Clock, capacity: Capacity) -> None:
+        super().__init__()
+        self._db, self._clock, self._capacity = db, clock, capacity
+
+    async def tick(self) -> None:
+        async with self._db.read() as c:
+            left = await deleting.deleting_batches(c)
+        for batch_id in left:
+            more = True
+            while more and not self.stopping:
+                async with self._db.write() as c:
+                    alone = await c.fetchval("try_duty_lock", _DELETER)
+                    more = alone and await deleting.delete_some(c, batch_id, _AT_ONCE, self._clock(), self._capacity)
 
 
 class Evictor(Duty):

@@ -1,4 +1,4 @@
-"""Batches: created whole or not at all, watched, cancelled, read out. They grow and try again in
+"""Batches: created whole or not at all, watched, cancelled, read out, deleted. They grow and try again in
 `passel.services.growth`.
 
 A creation has two passes. The first takes every item in and learns what the items need (`passel.services.intake`); the
@@ -11,12 +11,12 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from passel.core.errors import Unprocessable
+from passel.core.errors import Conflict, Unprocessable
 from passel.core.ids import LaneId, OrgId
 from passel.services.deps import Caller, Deps, require_own
 from passel.services.intake import Intake
 from passel.services.planning import Planner, R, new_item
-from passel.store import admission, cancelling
+from passel.store import admission, cancelling, deleting
 from passel.store import batches as store
 from passel.store.batches import Batch, Item, Result
 from passel.store.creation import BatchWriter, FailedItem, NewItem
@@ -24,6 +24,7 @@ from passel.store.database import ReadConnection
 
 _CHUNK = 1000
 _CANCEL_AT_ONCE = 2000
+_DELETE_AT_ONCE, _DELETE_STEPS = 500, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,3 +160,17 @@ async def cancel(deps: Deps, caller: Caller, kind: str, batch_id: str) -> Batch:
             break
         ended += done
     return await get(deps, caller, kind, batch_id)
+
+
+async def delete(deps: Deps, caller: Caller, kind: str, batch_id: str) -> None:
+    """Delete a batch with the sessions of all its tries. It has gone with this call; of a large one a worker removes
+    the rest in steps. Raises `Conflict` while something of it is under way."""
+    async with deps.db.write() as c:
+        batch = await own(deps, caller, c, kind, batch_id)
+        if not await deleting.doom_batch(c, batch.id):
+            await own(deps, caller, c, kind, batch_id)  # gone is what somebody else has deleted meanwhile
+            raise Conflict("this batch, or a message that was sent to a session of it, has not ended: cancel it first, or wait")
+    for _ in range(_DELETE_STEPS):
+        async with deps.db.write() as c:
+            if not await deleting.delete_some(c, batch.id, _DELETE_AT_ONCE, deps.now(), deps.capacity):
+                return

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from passel.core.errors import FieldError, NotFound, TooLarge, Unprocessable
@@ -89,12 +89,17 @@ def named_files(content: Sequence[dict[str, Any]]) -> set[str]:
     return {block["file_id"] for block in content if block["type"] != "text"}
 
 
-async def use(c: WriteConnection, org_id: OrgId, file_ids: Iterable[str], now: datetime) -> KnownFiles:
-    """The files that a message or a batch names, which stay for good from now on."""
+async def hold(c: WriteConnection, org_id: OrgId, file_ids: Iterable[str]) -> KnownFiles:
+    """The files that a message or a batch is about to name; no sweep takes them before this transaction ends. The first
+    lock of such a transaction."""
     named = sorted(file_ids)
-    if named:
-        await store.use_files(c, org_id, named, now)
-    return await look_up(c, org_id, named)
+    return KnownFiles(org_id, await store.hold_files(c, org_id, named) if named else {})
+
+
+async def use(c: WriteConnection, org_id: OrgId, file_ids: Iterable[str], holder_id: str) -> None:
+    """Files that are held stay as long as this holder (a session, or a batch) does, and any other."""
+    if named := sorted(file_ids):
+        await store.use_files(c, org_id, named, holder_id)
 
 
 async def look_up(c: ReadConnection, org_id: OrgId, file_ids: Sequence[str]) -> KnownFiles:
@@ -104,8 +109,9 @@ async def look_up(c: ReadConnection, org_id: OrgId, file_ids: Sequence[str]) -> 
 
 @dataclass(frozen=True, slots=True)
 class UnusedFiles:
-    """Sweeps files that nothing has named for `keep`. Their bytes go before their rows, so that a sweep that breaks off
-    leaves nothing that the next one would not find."""
+    """Sweeps files that nothing has named for `keep`, be it since their upload or since the last thing that named them was
+    deleted. Their bytes go before their rows, so that a sweep that breaks off leaves nothing that the next one would not
+    find."""
 
     deps: Deps
     keep: timedelta

@@ -165,7 +165,7 @@ async def _growing(deps: Deps, caller: Caller, kind: str, batch_id: str) -> Asyn
 
 async def _close(deps: Deps, writer: BatchWriter) -> None:
     if not await writer.end(deps.capacity):
-        raise Conflict("this batch was cancelled meanwhile: nothing was tried again")
+        raise Conflict("this batch was cancelled or deleted meanwhile: nothing was tried again")
 
 
 async def _failed_pages(c: WriteConnection, batch_id: str) -> AsyncIterator[list[FailedTry]]:
@@ -185,6 +185,7 @@ def _next_tries(
             return planner.build(item.index, planner.again(item.asked))
         old = item.session
         secrets = None if old.secrets is None else deps.vault.open(old.secrets, old.id)
-        return Planned(batch.subject_id, item.spec, old.lane, item.metadata, old.request, secrets)
+        # the try before, which cannot be deleted while its batch grows, holds these files
+        return Planned(batch.subject_id, item.spec, old.lane, item.metadata, old.request, secrets, old.file_ids)
 
     return [new_item(deps, item.index, plan(item), lanes, item.try_number) for item in again]

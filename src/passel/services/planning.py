@@ -13,7 +13,8 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """An item that can become a session. `secrets` are in clear and sealed for the session when it has its id."""
+    """An item that can become a session. `secrets` are in clear and sealed for the session when it has its id;
+    `file_ids` are files that it names, and that the planner holds."""
 
     subject_id: str | None
     spec: dict[str, Any]
@@ -21,6 +22,7 @@ class Planned:
     metadata: dict[str, str]
     request: dict[str, Any]
     secrets: dict[str, Any] | None = field(default=None, repr=False)
+    file_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,7 @@ class Refused:
 
     error: str
     asked: dict[str, Any] = field(repr=False)
+    file_ids: tuple[str, ...] = ()
 
 
 class Planner(Protocol[R]):
@@ -56,7 +59,7 @@ class Planner(Protocol[R]):
         ...
 
     async def lock(self, c: WriteConnection) -> None:
-        """Keep what the sessions depend on from vanishing. Raises when it has."""
+        """Keep what the sessions depend on from vanishing, with the first locks of the transaction. Raises when it has."""
         ...
 
     def build(self, index: int, item: R) -> Planned | Refused: ...
@@ -80,7 +83,7 @@ class Planner(Protocol[R]):
 def new_item(deps: Deps, index: int, planned: Planned | Refused, lanes: dict[str, Any], replaces: int = 0) -> NewItem | FailedItem:
     """The rows' content for an item. `replaces` is the try that it follows, 0 for none."""
     if isinstance(planned, Refused):
-        return FailedItem(index, planned.error, planned.asked, replaces)
+        return FailedItem(index, planned.error, planned.asked, replaces, planned.file_ids)
     session_id = deps.ids.session()
     return NewItem(
         index=index,
@@ -94,4 +97,5 @@ def new_item(deps: Deps, index: int, planned: Planned | Refused, lanes: dict[str
         request=planned.request,
         secrets=None if planned.secrets is None else deps.vault.seal(planned.secrets, session_id),
         replaces=replaces,
+        file_ids=planned.file_ids,
     )

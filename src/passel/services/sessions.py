@@ -1,13 +1,13 @@
-"""Sessions of any kind: reading them, and adding a message to one."""
+"""Sessions of any kind: reading them, adding a message to one, ending what has not ended, deleting."""
 
 import json
 from dataclasses import dataclass
 from typing import Any
 
-from passel.core.errors import Conflict, Unprocessable
+from passel.core.errors import Conflict, NotFound, Unprocessable
 from passel.core.events import Event, message_requested
 from passel.services.deps import Caller, Deps, require_own
-from passel.store import admission
+from passel.store import admission, cancelling, deleting
 from passel.store import sessions as store
 from passel.store.database import ReadConnection, WriteConnection
 from passel.store.sessions import Bill, LockedSession, Message, Session
@@ -45,7 +45,7 @@ async def add_request(
     (decision 20 of the `dari` contract)."""
     if session.closed:
         raise Conflict(f"this session is {session.closed} and takes no more messages")
-    if await store.count_waiting(c, session.id) >= deps.limits.waiting_messages:
+    if session.lined >= deps.limits.waiting_messages:
         raise Conflict(f"{deps.limits.waiting_messages} messages wait in this session already: try again when some are done")
     lanes = await admission.ensure_lanes(c, caller.org_id, [session.lane], deps.now())
     message_id = deps.ids.message()
@@ -55,7 +55,8 @@ async def add_request(
     if once is not None:
         await store.remember_key(c, caller.org_id, once.scope, once.key, once.digest, event, deps.now())
     found = await store.find_session(c, session.id)
-    assert found is not None
+    if found is None:
+        raise NotFound("no such session")  # its batch was deleted meanwhile
     return Sent(event, message, found, replayed=False)
 
 
@@ -69,9 +70,9 @@ async def replay(deps: Deps, c: WriteConnection, once: Once) -> Sent | None:
         raise Unprocessable("this Idempotency-Key came with another body before: use a new key", field="Idempotency-Key")
     event = await store.find_event(c, known.session_id, known.seq)
     session = await store.find_session(c, known.session_id)
-    assert event is not None and session is not None and event.message_id is not None
-    message = await store.find_message(c, event.message_id)
-    assert message is not None
+    message = await store.find_message(c, event.message_id) if event and event.message_id else None
+    if event is None or session is None or message is None:
+        return None  # deleted since the key was looked up
     return Sent(event, message, session, replayed=True)
 
 
@@ -88,6 +89,47 @@ async def get_session(deps: Deps, caller: Caller, kind: str, session_id: str) ->
     """Raises `NotFound` or `Forbidden`."""
     async with deps.db.read() as c:
         return await own(deps, caller, c, kind, session_id)
+
+
+async def own_message(deps: Deps, caller: Caller, c: ReadConnection, kind: str, message_id: str) -> Message:
+    """The caller's message of that kind, on a connection. Raises `NotFound` or `Forbidden`."""
+    message = await store.find_message(c, message_id)
+    of_kind = message if message and message.kind == kind else None
+    require_own(deps, caller, of_kind and of_kind.org_id, "message")
+    assert message is not None
+    return message
+
+
+async def cancel_message(deps: Deps, caller: Caller, kind: str, message_id: str) -> None:
+    """End a message that has not ended, wherever it stands. What its attempt had begun is in doubt from then on."""
+    done = False
+    while not done:
+        async with deps.db.write() as c:
+            message = await own_message(deps, caller, c, kind, message_id)
+            done = await cancelling.cancel_message(c, message, deps.now(), deps.capacity)
+
+
+async def cancel(deps: Deps, caller: Caller, kind: str, session_id: str) -> Session:
+    """End what has not ended of a session: its active message, and all that stand behind it. It takes further ones."""
+    done = False
+    while not done:
+        async with deps.db.write() as c:
+            await own(deps, caller, c, kind, session_id)
+            done = await cancelling.cancel_session(c, session_id, deps.now(), deps.capacity)
+    return await get_session(deps, caller, kind, session_id)
+
+
+async def delete(deps: Deps, caller: Caller, kind: str, session_id: str) -> None:
+    """Delete a session with its messages, its ledger and its bill. Raises `Conflict` while something of it is under way,
+    and for sessions of a batch, which go with it."""
+    async with deps.db.write() as c:
+        session = await own(deps, caller, c, kind, session_id)
+        if session.batch_id is not None:
+            raise Conflict(f"this session is an item's of the batch {session.batch_id}: it can only be deleted with that batch")
+        if await deleting.delete_if_idle(c, [session.id], deps.now()):
+            return
+        await own(deps, caller, c, kind, session_id)  # gone is what somebody else has deleted meanwhile
+        raise Conflict("a message of this session has not ended: cancel the session first, or wait")
 
 
 async def list_sessions(

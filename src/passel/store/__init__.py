@@ -7,6 +7,9 @@ Lock order, for every transaction that writes (a test walks it):
 
 - A session's active message is locked before the session; a message that stands in line behind it changes only under
   the session's lock. An API call that adds a message locks the session alone.
+- A file that is about to be named is held with a shared lock, so those who name it do not wait for each other; a session
+  that is forked is held in the same way, and goes on meanwhile.
+- Only idle sessions are deleted: their messages have ended, so they are locked before them like any other.
 - Workers choose `ready` and `suspect` messages, the waker messages that are due, and admission `held` ones, all with
   SKIP LOCKED: they wait for nobody, so they may come at any place of the order.
 - Ledgers are read after the commit: the attempt protects them, no lock needs to.

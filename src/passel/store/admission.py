@@ -41,14 +41,23 @@ async def feed(c: WriteConnection, capacity: Capacity, now: datetime) -> int:
 
 
 async def ensure_lanes(c: WriteConnection, org_id: OrgId, names: Sequence[str], now: datetime) -> dict[str, LaneId]:
-    """The ids of lanes, by name. They are made when they are new, and kept from being swept for a day."""
-    wanted = sorted(set(names))
-    rows = await c.fetch("find_lanes", org_id, wanted)
-    if len(rows) < len(wanted):
-        await c.execute("create_lanes", org_id, wanted, now)
-        rows = await c.fetch("find_lanes", org_id, wanted)
-    if stale := [row["id"] for row in rows if now - row["used_at"] > _TOUCH_EVERY]:
-        await c.execute("touch_lanes", stale, now)
+    """The ids of lanes, by name. They are made when they are new, and kept from being swept for a day. Those that were used
+    lately need no lock for that."""
+    wanted = set(names)
+    rows = await c.fetch("find_lanes", org_id, list(wanted))
+    lanes = {row["name"]: LaneId(row["id"]) for row in rows if now - row["used_at"] <= _TOUCH_EVERY}
+    if others := sorted(wanted - lanes.keys()):
+        lanes |= await _keep_lanes(c, org_id, others, now)
+    return lanes
+
+
+async def _keep_lanes(c: WriteConnection, org_id: OrgId, names: Sequence[str], now: datetime) -> dict[str, LaneId]:
+    """Lanes that are not there, or that the sweeper might take just now."""
+    rows = await c.fetch("hold_lanes", org_id, names)
+    if len(rows) < len(names):
+        await c.execute("create_lanes", org_id, names, now)
+        rows = await c.fetch("hold_lanes", org_id, names)
+    await c.execute("touch_lanes", [row["id"] for row in rows], now)
     return {row["name"]: row["id"] for row in rows}
 
 

@@ -1,17 +1,25 @@
-"""Cancelling what has not ended: the messages of a batch, in steps that hold locks for a moment only."""
+"""Cancelling what has not ended: the messages of a batch, in steps that hold locks for a moment only; one message; all of
+a session.
+
+An active message is locked before its session, one in line under the session's lock. Which of the two a message is may
+change before it is locked: then nothing is done, and the caller asks again in a new transaction.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
 
+import orjson
+
 from passel.core import events
-from passel.core.ids import BatchId
-from passel.core.states import CANCELLED_ERROR, FAILED
-from passel.store import effects, ledgers
+from passel.core.ids import BatchId, MessageId, OrgId, SessionId
+from passel.core.states import CANCELLED_ERROR, FAILED, LINED
+from passel.store import effects, ledgers, sessions
 from passel.store.admission import Capacity
 from passel.store.changes import Changes, settle
 from passel.store.database import ReadConnection, Row, WriteConnection
 from passel.store.leases import Lease, place_of
 from passel.store.ledgers import Telling
+from passel.store.sessions import Message
 
 
 async def request_cancel(c: WriteConnection, batch_id: str, now: datetime) -> None:
@@ -32,16 +40,72 @@ async def cancel_some(c: WriteConnection, batch_id: str, limit: int, now: dateti
     if not live:
         await c.execute("end_cancellation", batch_id, now)
         return 0
-    rows = await c.fetch("cancel_messages", [row["id"] for row in live], now, CANCELLED_ERROR)
     changes = Changes(now)
+    ended = await _end_active(c, [row["id"] for row in live], changes)
+    await settle(c, changes, capacity)
+    return ended
+
+
+async def cancel_message(c: WriteConnection, message: Message, now: datetime, capacity: Capacity) -> bool:
+    """End a message wherever it stands, unless it has ended. False: nothing was done, ask again."""
+    changes = Changes(now)
+    if await c.fetch("lock_active", [message.id]):
+        await _end_active(c, [message.id], changes)
+    elif await sessions.lock_session(c, message.session_id) is not None:
+        found = await sessions.find_message(c, message.id)
+        if found is None or found.state != LINED:
+            return found is None or found.ended_at is not None
+        await _end_lined(c, message.org_id, message.session_id, [message.id], changes)
+    await settle(c, changes, capacity)
+    return True
+
+
+async def cancel_session(c: WriteConnection, session_id: str, now: datetime, capacity: Capacity) -> bool:
+    """End the active message of a session and all behind it. False: nothing was done, ask again."""
+    active = await c.fetchval("find_active", session_id)
+    locked = await c.fetch("lock_active", [active]) if active is not None else []
+    session = await sessions.lock_session(c, session_id)
+    if session is None or session.active_message_id is None:
+        return True
+    if not locked or session.active_message_id != active:
+        return False
+    changes = Changes(now)
+    if session.lined:
+        lined = [row["id"] for row in await c.fetch("list_lined", session_id)]
+        await _end_lined(c, session.org_id, session.id, lined, changes)
+    await _end_active(c, [session.active_message_id], changes)
+    await settle(c, changes, capacity)
+    return True
+
+
+async def _end_active(c: WriteConnection, message_ids: Sequence[MessageId], changes: Changes) -> int:
+    """Of messages whose locks are held, at most one a session."""
+    rows = await c.fetch("cancel_messages", message_ids, changes.now, CANCELLED_ERROR)
     await _tell(c, rows, changes)
     for row in rows:
         changes.move(place_of(row), row["previous"], FAILED, CANCELLED_ERROR)
-        changes.batches[row["batch_id"]].cancelled += row["outcome"] is None
+        if row["batch_id"] is not None:
+            changes.batches[row["batch_id"]].cancelled += row["outcome"] is None
         if row["worker_id"] is not None:
             changes.evicted_from.add(row["worker_id"])
-    await settle(c, changes, capacity)
     return len(rows)
+
+
+async def _end_lined(c: WriteConnection, org_id: OrgId, session_id: SessionId, message_ids: Sequence[MessageId], changes: Changes) -> None:
+    """Of messages in line, under their session's lock. They never began: nothing is in doubt, and no place is freed."""
+    await c.fetch("cancel_messages", message_ids, changes.now, CANCELLED_ERROR)
+    last = await c.fetchval("leave_line", session_id, len(message_ids))
+    told = [events.message_failed(CANCELLED_ERROR, LINED, 0)] * len(message_ids)
+    await c.fetch(
+        "insert_events",
+        org_id,
+        session_id,
+        [last - n for n in reversed(range(len(told)))],
+        message_ids,
+        [draft.type for draft in told],
+        [orjson.dumps(draft.data) for draft in told],
+        changes.now,
+    )
 
 
 async def _tell(c: WriteConnection, rows: Sequence[Row], changes: Changes) -> None:

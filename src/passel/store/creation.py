@@ -12,7 +12,7 @@ from passel.core import events
 from passel.core.batch_log import Transition
 from passel.core.ids import BatchId, LaneId, MessageId, OrgId, SessionId
 from passel.core.states import FAILED, HELD, QUEUED, RUNNING, Counts, aggregate
-from passel.store import admission
+from passel.store import admission, files
 from passel.store.admission import Capacity
 from passel.store.database import WriteConnection
 
@@ -20,7 +20,7 @@ from passel.store.database import WriteConnection
 @dataclass(frozen=True, slots=True)
 class NewItem:
     """An item to create, with its session and its first message. `request` is what the message asks, in the shape of
-    the kind. `replaces` is the number of the try that this one follows; 0 for a new item."""
+    the kind. `replaces` is the number of the try that this one follows; 0 for a new item. `file_ids` are held."""
 
     index: int
     session_id: SessionId
@@ -33,20 +33,23 @@ class NewItem:
     request: dict[str, Any]
     secrets: bytes | None = field(repr=False)
     replaces: int = 0
+    file_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class FailedItem:
-    """An item that cannot be made: it has failed already and gets no session. `asked` keeps what was asked."""
+    """An item that cannot be made: it has failed already and gets no session. `asked` keeps what was asked; the files that
+    it names are kept with the batch."""
 
     index: int
     error: str
     asked: dict[str, Any]
     replaces: int = 0
+    file_ids: tuple[str, ...] = ()
 
 
 _SESSION_COLUMNS = (
-    "org_id", "id", "kind", "subject_id", "spec", "metadata", "lane", "secrets", "last_seq", "message_count",
+    "org_id", "id", "kind", "subject_id", "spec", "metadata", "lane", "secrets", "batch_id", "last_seq", "message_count",
     "active_message_id", "last_message_id", "created_at",
 )  # fmt: skip
 _MESSAGE_COLUMNS = (
@@ -65,6 +68,8 @@ _MESSAGE_COLUMNS = (
 )
 _EVENT_COLUMNS = ("org_id", "session_id", "seq", "message_id", "type", "data", "created_at")
 _ITEM_COLUMNS = ("org_id", "batch_id", "index", "session_id", "message_id", "request", "error")
+
+_USE_COLUMNS = ("org_id", "file_id", "holder_id")
 
 _BATCH_PRIORITY = 1
 _TOLD_AT_ONCE = 1000
@@ -102,6 +107,7 @@ class BatchWriter:
         await self._c.copy("session", _SESSION_COLUMNS, [self._session(item) for item in created])
         await self._c.copy("message", _MESSAGE_COLUMNS, [self._message(item) for item in created])
         await self._c.copy("event", _EVENT_COLUMNS, [row for item in created for row in self._events(item)])
+        await self._use_files(items)
         fresh = [item for item in items if not item.replaces]
         await self._c.copy("item", _ITEM_COLUMNS, [self._item(item) for item in fresh])
         if len(fresh) < len(items):
@@ -153,6 +159,13 @@ class BatchWriter:
         if rows:
             await self._c.fetch("insert_batch_events", self._org_id, self._batch_id, *map(list, zip(*rows, strict=True)), self._now)
 
+    async def _use_files(self, items: Sequence[NewItem | FailedItem]) -> None:
+        used = [(self._org_id, file_id, item.session_id) for item in items if isinstance(item, NewItem) for file_id in item.file_ids]
+        if used:
+            await self._c.copy("file_use", _USE_COLUMNS, used)
+        if kept := {file_id for item in items if isinstance(item, FailedItem) for file_id in item.file_ids}:
+            await files.use_files(self._c, self._org_id, sorted(kept), self._batch_id)
+
     async def _replace(self, items: Sequence[NewItem | FailedItem]) -> None:
         """The next try of items that have failed; what they were before is kept."""
         rows = await self._c.fetch(
@@ -172,7 +185,7 @@ class BatchWriter:
     def _session(self, item: NewItem) -> tuple[Any, ...]:
         return (
             self._org_id, item.session_id, self._kind, item.subject_id, orjson.dumps(item.spec), item.metadata, item.lane,
-            item.secrets, 2, 1, item.message_id, item.message_id, self._now,
+            item.secrets, self._batch_id, 2, 1, item.message_id, item.message_id, self._now,
         )  # fmt: skip
 
     def _message(self, item: NewItem) -> tuple[Any, ...]:

@@ -34,14 +34,27 @@ async def find_files(c: ReadConnection, org_id: OrgId, file_ids: Sequence[str]) 
     return {row["id"]: File(**row) for row in await c.fetch("find_files", org_id, file_ids)}
 
 
-async def use_files(c: WriteConnection, org_id: OrgId, file_ids: Sequence[str], now: datetime) -> None:
-    """Files that something names from now on: those of them that are still there are never swept."""
-    await c.execute("use_files", org_id, file_ids, now)
+async def hold_files(c: WriteConnection, org_id: OrgId, file_ids: Sequence[str]) -> dict[str, File]:
+    """Those of the files that are there, which stay until this transaction ends."""
+    return {row["id"]: File(**row) for row in await c.fetch("hold_files", org_id, file_ids)}
+
+
+async def use_files(c: WriteConnection, org_id: OrgId, file_ids: Sequence[str], holder_id: str) -> None:
+    """Files that are held stay from now on, until all of their holders are deleted."""
+    await c.execute("use_files", org_id, file_ids, holder_id)
+
+
+async def release_files(c: WriteConnection, holder_ids: Sequence[str], now: datetime) -> None:
+    """Of holders that are about to be deleted; the first lock of such a transaction."""
+    if used := await c.fetch("lock_used_files", holder_ids):
+        await c.execute("release_files", [row["id"] for row in used], now)
 
 
 async def doom_files_if_unused(c: WriteConnection, before: datetime, limit: int) -> list[File]:
-    """Files of before that moment that nothing names, which nothing can name any more then."""
-    return [File(**row) for row in await c.fetch("doom_files", before, limit)]
+    """Files that nothing has named since before that moment, which nothing can name any more then."""
+    locked = await c.fetch("lock_unused_files", before, limit)
+    rows = await c.fetch("doom_files", [row["id"] for row in locked]) if locked else []
+    return [File(**{name: row[name] for name in File.__slots__}) for row in rows if row["doomed"]]
 
 
 async def delete_files_if_doomed(c: WriteConnection, file_ids: Sequence[str]) -> None:

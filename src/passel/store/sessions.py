@@ -10,7 +10,7 @@ import orjson
 
 from passel.core import events
 from passel.core.events import Draft, Event
-from passel.core.ids import LaneId, MessageId, OrgId, SessionId
+from passel.core.ids import BatchId, LaneId, MessageId, OrgId, SessionId
 from passel.core.states import LINED, READY, RUNNING
 from passel.store.admission import Capacity
 from passel.store.changes import Changes, settle
@@ -19,8 +19,10 @@ from passel.store.database import ReadConnection, Row, WriteConnection
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """`subject_id` is what the session is held with, `spec` what its kind keeps of it. `status` is `idle`, `running`,
-    or how it was closed: `failed`, `expired`. `last_message_state` is None before the first message."""
+    """`subject_id` is what the session is held with, `spec` what its kind keeps of it. `batch_id` is the batch that an
+    item of made it. `status` is `idle`, `running`, or how it was closed: `failed`, `expired`; `last_message_state` is None
+    before the first message. The first `forked_seq` events of a fork are those of `forked_from`, which may be deleted by
+    now."""
 
     org_id: OrgId
     id: SessionId
@@ -33,6 +35,9 @@ class Session:
     last_seq: int
     last_message_id: MessageId | None
     created_at: datetime
+    batch_id: BatchId | None
+    forked_from: SessionId | None
+    forked_seq: int | None
     status: str
     last_message_state: str | None
 
@@ -55,7 +60,7 @@ class NewSession:
 
 @dataclass(frozen=True, slots=True)
 class LockedSession:
-    """A session under its lock, as far as adding a message needs it."""
+    """A session under its lock, as far as its messages are concerned: `lined` of them stand behind the active one."""
 
     org_id: OrgId
     id: SessionId
@@ -63,6 +68,7 @@ class LockedSession:
     subject_id: str | None
     lane: str
     closed: str | None
+    lined: int
     active_message_id: MessageId | None
 
 
@@ -149,11 +155,6 @@ async def lock_session(c: WriteConnection, session_id: str) -> LockedSession | N
     """Until the transaction ends nobody else adds to the session's ledger or to its line."""
     row = await c.fetchrow("lock_session", session_id)
     return LockedSession(**row) if row else None
-
-
-async def count_waiting(c: ReadConnection, session_id: str) -> int:
-    """Messages that stand in line behind the active one."""
-    return await c.fetchval("count_lined", session_id)
 
 
 async def add_message(

@@ -9,12 +9,14 @@ from passel.store.database import ReadConnection, Row
 
 @dataclass(frozen=True, slots=True)
 class OldSession:
-    """The session of a try: what another one like it is made from. `secrets` are sealed for this one's id."""
+    """The session of a try: what another one like it is made from. `secrets` are sealed for this one's id, `file_ids` are
+    the files that its messages name."""
 
     id: SessionId
     lane: str
     request: dict[str, Any]
     secrets: bytes | None = field(repr=False)
+    file_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,6 @@ def _failed(row: Row) -> FailedTry:
     asked: dict[str, Any] = row["request"] or {}
     session = None
     if row["session_id"] is not None:
-        session = OldSession(row["session_id"], row["lane"], row["requested"], row["secrets"])
+        session = OldSession(row["session_id"], row["lane"], row["requested"], row["secrets"], tuple(row["file_ids"]))
     spec, metadata = (row["spec"], row["metadata"]) if session else (asked, asked.get("metadata", {}))
     return FailedTry(row["index"], row["try"], row["error"] or "", spec, metadata, session, asked)

@@ -10,11 +10,13 @@ from passel.faces.dari.requests import (
     BatchItem,
     Block,
     FileBlock,
+    ForkFields,
     FreeObject,
     ImageBlock,
     SessionFields,
     TextBlock,
 )
+from passel.services.agents.forking import ForkRequest
 from passel.services.agents.planning import ItemRequest
 from passel.services.agents.sessions import MessageRequest, SessionRequest
 
@@ -50,6 +52,21 @@ def to_session(fields: SessionFields | None, place: str = "") -> SessionRequest:
         version_id=fields.version_id,
         place=place,
     )
+
+
+def event_number(session_id: str, reference: str | int) -> int | None:
+    """The number of an event of that session, which may be given as `sess_x:evt_n`, `evt_n` or `n`. None when it is none."""
+    number = str(reference).removeprefix(f"{session_id}:").removeprefix("evt_")
+    return int(number) if number.isascii() and number.isdigit() and len(number) <= 10 and int(number) < 2**31 else None
+
+
+def to_fork(session_id: str, fields: ForkFields | None) -> ForkRequest:
+    if fields is None:
+        return ForkRequest()
+    number = None if fields.after is None else event_number(session_id, fields.after)
+    if fields.after is not None and not number:
+        raise Unprocessable("after must be the id of an event of this session, or its number", field="after")
+    return ForkRequest(number, fields.name, fields.metadata)
 
 
 def item_problem(item: BatchItem) -> str | None:

@@ -31,11 +31,15 @@ def item_status(state: str) -> str:
     return "running" if state == WAITING else message_status(state)
 
 
+def event_id(session_id: str, seq: int) -> str:
+    return f"{session_id}:evt_{seq}"
+
+
 def event(event: Event, agent_id: str) -> Body:
     translate, source = _TRANSLATIONS.get(event.type, (_as_it_is, "system"))
     kind, data = translate(event)
     return {
-        "id": f"{event.session_id}:evt_{event.seq}",
+        "id": event_id(event.session_id, event.seq),
         "session_id": event.session_id,
         "sequence_number": event.seq,
         "message_id": event.message_id,

@@ -5,7 +5,7 @@ import re
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
 
 from passel.core.errors import Unprocessable
 from passel.core.text import require_storable
@@ -144,6 +144,24 @@ class ToolResultEvent(Request):
         if "result" not in self.model_fields_set and not self.is_error:
             raise ValueError("result is required unless is_error is true")
         return self
+
+
+def _event_reference(value: Any) -> Any:
+    if value is None or (isinstance(value, int | str) and not isinstance(value, bool)):
+        return value
+    raise ValueError("must be the id or the number of an event")
+
+
+_EVENT_FORMS = [{"type": "string"}, {"type": "integer"}, {"type": "null"}]
+EventReference = Annotated[Any, AfterValidator(_event_reference), WithJsonSchema({"anyOf": _EVENT_FORMS})]
+
+
+class ForkFields(StrictRequest):
+    """`after` is the last event that the fork takes over."""
+
+    after: EventReference = None
+    name: Name | None = None
+    metadata: Strings | None = None
 
 
 class EventForm(Request):

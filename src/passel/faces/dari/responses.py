@@ -9,7 +9,7 @@ from passel.core.agent.ledger import Call, Text, TimelineItem, result_text, text
 from passel.core.agent.spec import SessionSpec
 from passel.core.batch_log import BatchEntry
 from passel.core.costs import decimal_string
-from passel.faces.dari.events import event, item_status, message_status
+from passel.faces.dari.events import event, event_id, item_status, message_status
 from passel.faces.kit.json import timestamp
 from passel.services.accounts import ApiKey, Credential, Organisation
 from passel.services.agents.publishing import Agent, Published, Snapshot, Version
@@ -78,7 +78,7 @@ def version(version: Version, agent: Agent) -> Body:
 
 def session(session: Session) -> Body:
     spec = SessionSpec.from_json(session.spec)
-    return {
+    body: Body = {
         "id": session.id,
         "name": session.name,
         "agent_id": session.subject_id,
@@ -92,6 +92,10 @@ def session(session: Session) -> Body:
         "created_at": timestamp(session.created_at),
         "metadata": session.metadata,
     }
+    if session.forked_from is not None:
+        event = event_id(session.forked_from, session.forked_seq) if session.forked_seq else None
+        body["forked_from"] = {"session_id": session.forked_from, "event_id": event}
+    return body
 
 
 def _message_ref(message: Message) -> Body:
@@ -170,7 +174,7 @@ def _timeline_item(session_id: str, item: TimelineItem | Call) -> Body:
         return _tool_item(item)
     body: Body = {
         "type": item.type,
-        "id": f"{session_id}:evt_{item.seq}" if item.seq else f"{session_id}:{item.message_id}:assistant",
+        "id": event_id(session_id, item.seq) if item.seq else f"{session_id}:{item.message_id}:assistant",
         "message_id": item.message_id,
         "content": list(item.content),
         "created_at": timestamp(item.created_at),

@@ -85,15 +85,12 @@ class AgentPlanner:
         return agent
 
     async def prepare(self) -> list[str]:
-        if self._file_ids:
-            # in a transaction of its own: a file that is kept though its batch was not made after all costs little
-            async with self._deps.db.write() as c:
-                self._files = await files.use(c, self._caller.org_id, self._file_ids, self._deps.now())
         return sorted(self._lanes)
 
     async def lock(self, c: WriteConnection) -> None:
-        """The agent's lock is shared with other writers of sessions and keeps a deletion away. Raises `NotFound` when
-        the agent is deleted."""
+        """The agent's lock is shared with other writers of sessions and keeps a deletion away, the files named are kept.
+        Raises `NotFound` when the agent is deleted."""
+        self._files = await files.hold(c, self._caller.org_id, self._file_ids)
         agent = await store.lock_agent(c, self._agent.id) if self._agent else None
         if self._agent and (agent is None or agent.deleted_at):
             raise NotFound("this agent is deleted")
@@ -103,7 +100,7 @@ class AgentPlanner:
         version = self._versions[item.version_id or self._agent.active_version_id]
         problem = self._problem(item, version)
         if problem is not None or version is None:
-            return Refused(problem or "", self._asked(item))
+            return Refused(problem or "", self._asked(item), self._named(item))
         return Planned(
             subject_id=self._agent.id,
             spec=SessionSpec(version.id, item.llm_id).to_json(),
@@ -111,7 +108,12 @@ class AgentPlanner:
             metadata=item.metadata,
             request=agent_events.request(item.content, item.message_metadata),
             secrets=checks.session_secrets(item.secrets, None),
+            file_ids=self._named(item),
         )
+
+    def _named(self, item: ItemRequest) -> tuple[str, ...]:
+        """The files that an item names and that are there. One that cannot be made keeps them too: it may be tried again."""
+        return tuple(file_id for file_id in files.named_files(item.content) if file_id in self._files.files)
 
     def _problem(self, item: ItemRequest, version: Version | None) -> str | None:
         if item.problem is not None:

@@ -118,7 +118,7 @@ async def start_session(
     strict."""
     once = sessions.once(deps, agent_id, key, message.content, message.metadata, asdict(request))
     async with deps.db.write() as c:
-        (await _use_files(deps, c, caller, message)).require(message.content, message.place)
+        (await _hold_files(c, caller, message)).require(message.content, message.place)
         if once is not None:
             # creations with one key are one at a time: there is no session yet whose row could be locked
             await store.lock_idempotency_key(c, once.scope, once.key)
@@ -142,10 +142,10 @@ async def send_message(deps: Deps, caller: Caller, session_id: str, message: Mes
     once = sessions.once(deps, session_id, key, message.content, message.metadata)
     async with deps.db.write() as c:
         session = await sessions.own(deps, caller, c, KIND, session_id)
-        known = await _use_files(deps, c, caller, message)
+        known = await _hold_files(c, caller, message)
         agent = await agent_store.lock_agent(c, session.subject_id or "")
-        locked = await store.lock_session(c, session_id)
-        assert locked is not None
+        if await store.lock_session(c, session_id) is None:
+            raise NotFound("no such session")  # it was deleted meanwhile
         if once is not None and (sent := await sessions.replay(deps, c, once)):
             return sent
         if agent is None or agent.deleted_at:
@@ -154,14 +154,15 @@ async def send_message(deps: Deps, caller: Caller, session_id: str, message: Mes
         return await _send(deps, caller, c, session_id, message, once)
 
 
-async def _use_files(deps: Deps, c: WriteConnection, caller: Caller, message: MessageRequest) -> KnownFiles:
-    """The files of a message, which are kept from now on. They are locked before anything else is."""
-    return await files.use(c, caller.org_id, files.named_files(message.content), deps.now())
+async def _hold_files(c: WriteConnection, caller: Caller, message: MessageRequest) -> KnownFiles:
+    """The files of a message. They are locked before anything else is."""
+    return await files.hold(c, caller.org_id, files.named_files(message.content))
 
 
 async def _send(deps: Deps, caller: Caller, c: WriteConnection, session_id: str, message: MessageRequest, once: Once | None) -> Sent:
     locked = await store.lock_session(c, session_id)
     assert locked is not None
+    await files.use(c, caller.org_id, files.named_files(message.content), session_id)
     request = agent_events.request(message.content, message.metadata)
     return await sessions.add_request(deps, caller, c, locked, request, once)
 
@@ -178,11 +179,14 @@ async def list_agent_sessions(deps: Deps, caller: Caller, agent_id: str, before:
 async def get_message(deps: Deps, caller: Caller, message_id: str) -> ReadMessage:
     """A message with what the agent did about it. Raises `NotFound` or `Forbidden`."""
     async with deps.db.snapshot() as c:
-        message = await store.find_message(c, message_id)
-        of_kind = message if message and message.kind == KIND else None
-        require_own(deps, caller, of_kind and of_kind.org_id, "message")
-        assert message is not None
+        message = await sessions.own_message(deps, caller, c, KIND, message_id)
         return (await _read(c, [message]))[0]
+
+
+async def cancel_message(deps: Deps, caller: Caller, message_id: str) -> ReadMessage:
+    """End a message that has not ended; one that has is left as it is."""
+    await sessions.cancel_message(deps, caller, KIND, message_id)
+    return await get_message(deps, caller, message_id)
 
 
 async def list_messages(deps: Deps, caller: Caller, session_id: str) -> list[ReadMessage]:

@@ -78,8 +78,8 @@ create index agent_version_snapshot on agent_version (snapshot_id);
 
 create index source_snapshot_stale on source_snapshot (expires_at) where status <> 'ready';
 
--- `used_at` is set with the first message or batch that names the file; from then on it stays. One that nothing names is
--- `doomed` before its bytes are removed, so that nothing can name it any more.
+-- `unused_since` is when the file was uploaded, or a use of it was last given up; null once a sweep has found it in use.
+-- One that nothing names is `doomed` before its bytes are removed, so that nothing can name it any more.
 create table file (
     org_id text not null references organisation,
     id text primary key,
@@ -88,11 +88,21 @@ create table file (
     size_bytes bigint not null,
     sha256 text not null,
     created_at timestamptz not null,
-    used_at timestamptz,
+    unused_since timestamptz,
     doomed boolean not null default false
 );
 
-create index file_unused on file (created_at) where used_at is null;
+create index file_unused on file (unused_since) where unused_since is not null;
+
+-- What names files: sessions whose messages do, and batches whose items could not be made (`holder_id`).
+create table file_use (
+    org_id text not null,
+    file_id text not null,
+    holder_id text not null,
+    primary key (file_id, holder_id)
+);
+
+create index file_use_holder on file_use (holder_id);
 
 -- Sessions that share what they wait for, such as a model's key. `name` is `class/rest`, and the class gives the
 -- width where `capacity` is null. `active` counts messages that hold a place, `parked` those that wait or are delayed.
@@ -110,7 +120,8 @@ create table lane (
 ) with (fillfactor = 50);
 
 -- `kind` names the work, `subject_id` what it is done with (an agent), `spec` what the kind keeps of it.
--- Running is who has an active message; `closed` says that no message will ever run again.
+-- Running is who has an active message, behind which `lined` others stand; `closed` says that no message will ever run
+-- again. `batch_id` is the batch that an item of made it; a fork has its first `forked_seq` events from another session.
 create table session (
     org_id text not null,
     id text primary key,
@@ -121,9 +132,13 @@ create table session (
     metadata jsonb not null,
     lane text not null,
     secrets bytea,
+    batch_id text,
+    forked_from text,
+    forked_seq int,
     closed text check (closed in ('failed', 'expired')),
     last_seq int not null default 0,
     message_count int not null default 0,
+    lined int not null default 0 check (lined >= 0),
     active_message_id text,
     last_message_id text,
     created_at timestamptz not null
@@ -131,10 +146,11 @@ create table session (
 
 create index session_org on session (org_id, kind, id);
 create index session_subject on session (subject_id, id) where subject_id is not null;
+create index session_single on session (created_at) where batch_id is null;
 create index session_metadata on session using gin (metadata jsonb_path_ops) where metadata <> '{}'::jsonb;
 
 -- A message is its own job: `ready` rows are the queue. `attempt` is the fence and `step` the last write of that
--- attempt; `resumes` counts the attempts that only went on after a wait, so that `attempt - resumes` are its tries. `suspicion` rises with each worker that died with the message in its hands (reap_messages.sql), `lost` counts
+-- attempt; `tries` counts attempts as people do: one that only goes on after a wait (`resuming`) is no new one. `suspicion` rises with each worker that died with the message in its hands (reap_messages.sql), `lost` counts
 -- those that had nothing else in theirs. `outcome` is that of the item, once it is settled.
 create table message (
     org_id text not null,
@@ -152,7 +168,8 @@ create table message (
     priority smallint not null,
     attempt int not null default 0,
     step int not null default 0,
-    resumes int not null default 0,
+    tries int not null default 0,
+    resuming boolean not null default false,
     suspicion int not null default 0,
     lost int not null default 0,
     worker_id bigint,
@@ -218,7 +235,8 @@ create table worker (
     seen_at timestamptz not null
 );
 
--- Counters are by items (queued, running, completed, failed). `active` counts messages that hold a place, where there is
+-- Counters are by items (queued, running, completed, failed). One that is `deleting` has gone for everybody but those who
+-- remove what is left of it. `active` counts messages that hold a place, where there is
 -- a cap.
 create table batch (
     org_id text not null references organisation,
@@ -228,7 +246,7 @@ create table batch (
     idempotency_key text,
     request_hash text not null,
     max_concurrency int check (max_concurrency > 0),
-    state text not null check (state in ('open', 'cancelling', 'done')),
+    state text not null check (state in ('open', 'cancelling', 'done', 'deleting')),
     size int not null,
     queued int not null,
     running int not null,
@@ -254,6 +272,8 @@ create table batch (
 create unique index batch_key on batch (org_id, kind, idempotency_key) where idempotency_key is not null;
 create index batch_org on batch (org_id, kind, id);
 create index batch_cancelling on batch (id) where state = 'cancelling';
+create index batch_deleting on batch (id) where state = 'deleting';
+create index batch_done on batch (finished_at) where state = 'done';
 
 -- The status that a batch's counts say (`passel.core.states.aggregate`, which a test holds this against).
 create function batch_status(queued int, running int, completed int, failed int) returns text
@@ -333,3 +353,5 @@ create table idempotency_key (
     created_at timestamptz not null,
     primary key (scope, key)
 );
+
+create index idempotency_key_session on idempotency_key (session_id);

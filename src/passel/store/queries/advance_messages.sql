@@ -18,7 +18,7 @@ with asked as (
         error = coalesce(a.error, m.error),
         reason = a.reason,
         wake_at = a.wake_at,
-        resumes = m.resumes + a.resumes::int,
+        resuming = a.resumes,
         suspicion = case when a.progress then 0 else m.suspicion end,
         lost = case when a.progress then 0 else m.lost end,
         worker_id = case when a.state is null then m.worker_id end,

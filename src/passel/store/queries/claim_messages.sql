@@ -4,10 +4,10 @@ with alive as (
     select id from worker where id = $2 for key share
 ), claimed as (
     update message m
-    set state = 'running', attempt = m.attempt + 1, step = 0, worker_id = w.id
+    set state = 'running', attempt = m.attempt + 1, tries = m.tries + (not m.resuming)::int, resuming = false, step = 0, worker_id = w.id
     from alive w
     where m.id = any($1::text[])
-    returning m.id, m.session_id, m.attempt, m.attempt - m.resumes as number, m.lost, m.lane_id, m.batch_id, m.item_index, m.item_try, m.outcome
+    returning m.id, m.session_id, m.attempt, m.tries as number, m.lost, m.lane_id, m.batch_id, m.item_index, m.item_try, m.outcome
 ), numbered as (
     update session s
     set last_seq = s.last_seq + 1

@@ -30,7 +30,7 @@ with batches as materialized (
         input_tokens = b.input_tokens + d.input_tokens,
         output_tokens = b.output_tokens + d.output_tokens,
         cost_usd = b.cost_usd + d.cost_usd,
-        state = case when b.queued + d.queued + b.running + d.running = 0 and b.state <> 'cancelling' then 'done' else b.state end,
+        state = case when b.queued + d.queued + b.running + d.running = 0 and b.state = 'open' then 'done' else b.state end,
         finished_at = case when b.queued + d.queued + b.running + d.running = 0 then coalesce(b.finished_at, $20) end,
         finishes = b.finishes + case when b.queued + d.queued + b.running + d.running = 0 and b.finished_at is null then 1 else 0 end,
         last_event = b.last_event + d.told + (

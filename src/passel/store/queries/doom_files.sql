@@ -1,9 +1,10 @@
--- Files that nothing has named until $1, and those that an earlier sweep has not removed yet.
-with stale as (
-    select id from file where used_at is null and created_at < $1
-    order by created_at
-    limit $2
-    for update skip locked
-)
-update file f set doomed = true from stale where f.id = stale.id
-returning f.org_id, f.id, f.filename, f.media_type, f.size_bytes, f.sha256, f.created_at
+-- Under the files' locks, which were taken by a statement before: uses that were committed until then are seen. A file that
+-- is used after all is looked at again when a use of it has gone. Also those come back that an earlier sweep has doomed and
+-- not removed yet.
+update file f
+set doomed = not u.used, unused_since = case when not u.used then f.unused_since end
+from (
+    select id, exists (select from file_use where file_id = id) as used from unnest($1::text[]) as f (id)
+) u
+where f.id = u.id
+returning f.org_id, f.id, f.filename, f.media_type, f.size_bytes, f.sha256, f.created_at, f.doomed

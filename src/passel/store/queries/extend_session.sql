@@ -2,6 +2,7 @@
 update session
 set last_seq = last_seq + $3,
     message_count = message_count + 1,
+    lined = lined + (active_message_id is not null)::int,
     last_message_id = $2,
     active_message_id = coalesce(active_message_id, $2)
 where id = $1

@@ -1,1 +1,1 @@
-select * from batch where id = $1
+select * from batch where id = $1 and state <> 'deleting'

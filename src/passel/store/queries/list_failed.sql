@@ -1,6 +1,7 @@
 -- The first event of a session is the request of its first message.
 select i.index, i.try, i.request, i.session_id, coalesce(i.error, m.error) as error,
-       s.spec, s.metadata, s.lane, s.secrets, e.data as requested
+       s.spec, s.metadata, s.lane, s.secrets, e.data as requested,
+       array(select u.file_id from file_use u where u.holder_id = i.session_id) as file_ids
 from item i
 left join message m on m.id = i.message_id
 left join session s on s.id = i.session_id

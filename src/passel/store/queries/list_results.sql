@@ -20,7 +20,7 @@ with page as (
 select p.index, p.try, p.session_id, p.message_id, p.request, coalesce(p.error, m.error) as error,
        coalesce(m.outcome, m.state, 'failed') as state, m.reason, m.wake_at, m.state as last_message_state,
        s.subject_id, s.spec, s.metadata,
-       m.result, m.attempt - m.resumes as attempt, m.created_at, m.ended_at,
+       m.result, m.tries as attempt, m.created_at, m.ended_at,
        coalesce(spent.calls, 0) as calls, coalesce(spent.in_doubt, 0) as in_doubt, coalesce(spent.unpriced, 0) as unpriced,
        coalesce(spent.input_tokens, 0) as input_tokens, coalesce(spent.output_tokens, 0) as output_tokens,
        spent.cost_usd, spent.started_at, spent.name

@@ -1,5 +1,5 @@
--- Of these attempts, those that another one has followed, or that a cancellation has ended.
+-- Of these attempts, those that another one has followed, that a cancellation has ended, or whose message is deleted.
 select a.id
 from unnest($1::text[], $2::int[]) as a (id, attempt)
-join message m on m.id = a.id
-where m.attempt <> a.attempt or m.state <> 'running'
+left join message m on m.id = a.id
+where m.id is null or m.attempt <> a.attempt or m.state <> 'running'

@@ -9,7 +9,7 @@ with next as (
     returning m.id, m.session_id, m.kind, m.lane_id
 )
 update session s
-set active_message_id = p.id
+set active_message_id = p.id, lined = s.lined - 1
 from promoted p
 where s.id = p.session_id and s.active_message_id is null
 returning s.id, p.id as message_id, p.kind, p.lane_id

@@ -10,5 +10,5 @@ set size = size + $4,
     finished_at = case when queued + $2 + running = 0 then $7::timestamptz end,
     finishes = finishes + case when queued + $2 + running = 0 and (state <> 'done' or $4 + $5 > 0) then 1 else 0 end,
     last_event = last_event + $8
-where id = $1 and state <> 'cancelling'
+where id = $1 and state in ('open', 'done')
 returning last_event, queued, running, completed, failed

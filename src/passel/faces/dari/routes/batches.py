@@ -192,6 +192,13 @@ async def get(batch_id: str, deps: DepsIn, caller: CallerIn, include_sessions: b
     return await _with_sessions(deps, caller, batch_id, 200, {}, {})
 
 
+@routes.delete("/{batch_id}")
+async def delete(batch_id: str, deps: DepsIn, caller: CallerIn) -> Response:
+    """Delete an ended batch with the sessions of all its tries, for good."""
+    await batches.delete(deps, caller, KIND, batch_id)
+    return json_response({"batch_id": batch_id, "deleted": True})
+
+
 @routes.post("/{batch_id}/cancel")
 async def cancel(batch_id: str, deps: DepsIn, caller: CallerIn) -> Response:
     return json_response(responses.batch(await batches.cancel(deps, caller, KIND, batch_id)))

@@ -63,6 +63,12 @@ async def get_message(message_id: str, deps: DepsIn, caller: CallerIn) -> Respon
     return json_response(responses.message(await agents.get_message(deps, caller, message_id)))
 
 
+@routes.post("/messages/{message_id}/cancel")
+async def cancel(message_id: str, deps: DepsIn, caller: CallerIn) -> Response:
+    """End a message that has not ended: it fails with `cancelled`. One that has ended stays what it is."""
+    return json_response(responses.message(await agents.cancel_message(deps, caller, message_id)))
+
+
 def _parse_event(raw: bytes) -> tuple[UserMessageEvent | ToolResultEvent, bool]:
     """The event, and whether it came in the old form. What is there decides, so that errors speak of one form only."""
     form = parse(EventForm, raw)

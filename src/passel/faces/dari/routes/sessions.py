@@ -5,15 +5,18 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from passel.core.errors import Invalid
+from passel.core.errors import Conflict, Invalid
 from passel.core.text import require_storable
 from passel.faces.dari import adapter, responses
-from passel.faces.dari.requests import SessionFields
+from passel.faces.dari.events import event_id
+from passel.faces.dari.requests import ForkFields, SessionFields
 from passel.faces.kit.context import CallerIn, DepsIn
 from passel.faces.kit.json import json_response
 from passel.faces.kit.paging import UNPAGED, After, Limit, OptionalLimit
 from passel.services import sessions
+from passel.services.agents import forking
 from passel.services.agents import sessions as agents
+from passel.services.agents.forking import NotAtRest
 from passel.services.agents.sessions import KIND
 from passel.services.sessions import Session
 
@@ -73,6 +76,31 @@ async def get(session_id: str, deps: DepsIn, caller: CallerIn) -> Response:
     return json_response(responses.session(await sessions.get_session(deps, caller, KIND, session_id)))
 
 
+@routes.post("/sessions/{session_id}/cancel")
+async def cancel(session_id: str, deps: DepsIn, caller: CallerIn) -> Response:
+    """End the message that is under way and all that wait behind it. The session takes further ones."""
+    return json_response(responses.session(await sessions.cancel(deps, caller, KIND, session_id)))
+
+
+@routes.post("/sessions/{session_id}/fork", status_code=201)
+async def fork(session_id: str, deps: DepsIn, caller: CallerIn, body: ForkFields | None = None) -> Response:
+    """A new session that begins with the history of this one, up to the event `after`, and goes on from there."""
+    try:
+        made = await forking.fork(deps, caller, session_id, adapter.to_fork(session_id, body))
+    except NotAtRest as error:
+        nearest = f"the nearest earlier one is {event_id(session_id, error.nearest)}" if error.nearest else "there is no earlier one"
+        said = f"after must be an event at which no message was under way: {nearest}"
+        raise Conflict(said, field="after") from error
+    return json_response(responses.session(made), 201)
+
+
+@routes.delete("/sessions/{session_id}")
+async def delete(session_id: str, deps: DepsIn, caller: CallerIn) -> Response:
+    """Delete a session with its messages, events and costs, for good."""
+    await sessions.delete(deps, caller, KIND, session_id)
+    return json_response({"session_id": session_id, "deleted": True})
+
+
 @routes.get("/sessions/{session_id}/events")
 async def list_events(
     session_id: str, deps: DepsIn, caller: CallerIn, limit: Limit = 1000, after: After = None, order: Literal["asc", "desc"] = "asc"
@@ -91,10 +119,10 @@ def sequence_number(session_id: str, after: str | None) -> int:
     """`after` is a sequence number or an event id of this session."""
     if after is None:
         return 0
-    number = after.removeprefix(f"{session_id}:").removeprefix("evt_")
-    if not number.isascii() or not number.isdigit() or int(number) >= 2**31:
+    number = adapter.event_number(session_id, after)
+    if number is None:
         raise Invalid("after must be a sequence number or the id of an event of this session", field="after")
-    return int(number)
+    return number
 
 
 @routes.get("/sessions/{session_id}/transcript")

@@ -1,1 +1,0 @@
-select count(*) from message where session_id = $1 and state = 'lined'

@@ -1,0 +1,1 @@
+select active_message_id from session where id = $1
