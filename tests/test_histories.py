@@ -113,7 +113,7 @@ class History:
         async with self.world.db.write() as c:
             await cancelling.request_cancel(c, victim, self.world.now)
         async with self.world.db.write() as c:
-            await cancelling.cancel_some(c, victim, 5, self.world.now, self.world.capacity)
+            await cancelling.cancel_some(c, victim, 5, self.world.now, self.world.capacity, self.world.announcing)
         async with self.world.db.read() as c:
             gone = await attempts.lost_leases(c, list(self.leases.values()))
         for message_id in gone:

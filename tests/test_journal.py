@@ -35,7 +35,7 @@ class Bench:
 
     def __init__(self, world: World, db: Database) -> None:
         self.world, self.db = world, db
-        self.journal = Journal(db, lambda: world.now, world.capacity)
+        self.journal = Journal(db, lambda: world.now, world.capacity, world.announcing)
         self._task = asyncio.create_task(self.journal.run())
 
     def attempts(self, workload: Workload) -> Attempts:

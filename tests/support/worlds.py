@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from passel.core.agent import events as agent_events
+from passel.core.agent.announcements import ANNOUNCED
 from passel.core.context import Step
 from passel.core.costs import Usage
 from passel.core.effects import DONE, Effect, Outcome
@@ -14,6 +15,7 @@ from passel.core.events import Draft, message_requested
 from passel.core.ids import BatchId, IdSource, LaneId, MessageId, OrgId, SessionId, WorkerId
 from passel.store import accounts, admission, attempts, sessions, steps, workers
 from passel.store.admission import Capacity
+from passel.store.announcing import Announcing
 from passel.store.creation import BatchWriter, NewItem
 from passel.store.database import Database
 from passel.store.leases import Claim, Lease
@@ -35,6 +37,10 @@ class World:
     kind: str = "agent"
     worker: WorkerId = field(default_factory=lambda: WorkerId(0))
     numbers: dict[tuple[str, int], int] = field(default_factory=dict)
+
+    @property
+    def announcing(self) -> Announcing:
+        return Announcing(self.ids, {"agent": ANNOUNCED})
 
     async def start(self) -> "World":
         async with self.db.write() as c:
@@ -60,7 +66,7 @@ class World:
             writer = BatchWriter(c, self.org_id, batch_id, self.kind, self.now)
             assert await writer.begin("agt_1", key, "digest", cap)
             await writer.add([self._item(n, *lane_ids[n % len(lane_ids)]) for n in range(size)])
-            await writer.end(self.capacity)
+            await writer.end(self.capacity, self.announcing)
         return batch_id
 
     def _item(self, index: int, lane: str, lane_id: LaneId) -> NewItem:
@@ -97,7 +103,7 @@ class World:
     async def write(self, *writes: StepWrite) -> set[MessageId]:
         """The messages whose writes hold."""
         async with self.db.write() as c:
-            return set(await steps.apply(c, writes, self.now, self.capacity))
+            return set(await steps.apply(c, writes, self.now, self.capacity, self.announcing))
 
     async def step(self, lease: Lease, step: Step, **how: Any) -> bool:
         return lease.message_id in await self.write(self.write_of(lease, step, **how))

@@ -125,6 +125,13 @@ class Settings(BaseSettings):
     takeover_after: float = Field(6, ge=1, description="Seconds of silence after which a worker's messages are taken over.")
     drain_seconds: float = Field(10, ge=0, description="Seconds that a stopping worker lets its messages finish before it hands them back.")
 
+    webhook_timeout: float = Field(10, gt=0, le=300, description="Seconds in which a receiver of webhooks must have answered.")
+    webhook_concurrency: int = Field(
+        32, ge=1, description="Deliveries under way at once to one webhook: a receiver that is down or slow holds up no other."
+    )
+    webhook_places: int = Field(1000, ge=2, le=20000, description="Deliveries that one worker makes at once, to all webhooks.")
+    webhook_secret_overlap: float = Field(0, ge=0, description="Seconds for which a rotated secret of a webhook signs beside the new one.")
+
     max_body_mib: int = Field(64, ge=1, description="Largest JSON body of a batch.")
     max_batch_items: int = Field(10_000, ge=1, description="Most items of a batch sent as JSON.")
     max_stream_items: int = Field(1_000_000, ge=1, description="Most items of a batch sent as NDJSON.")
@@ -178,7 +185,7 @@ class Settings(BaseSettings):
 
     @property
     def capacity(self) -> Capacity:
-        return Capacity(self.lane_concurrency, {"local": self.local_concurrency})
+        return Capacity(self.lane_concurrency, {"local": self.local_concurrency, "webhook": self.webhook_concurrency})
 
     @property
     def retries(self) -> RetryPolicy:

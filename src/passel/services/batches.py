@@ -54,7 +54,7 @@ async def create(deps: Deps, caller: Caller, planner: Planner[R], intake: Intake
         fresh = await writer.begin(planner.subject_id, key, intake.digest, max_concurrency)
         if fresh:
             await fill(writer, map(build, enumerate(intake.items())))
-            await writer.end(deps.capacity)
+            await writer.end(deps.capacity, deps.announcing)
             batch = await store.find_batch(c, batch_id)
         else:
             batch = await store.find_batch_by_key(c, caller.org_id, planner.kind, key or "")
@@ -148,7 +148,7 @@ async def cancel(deps: Deps, caller: Caller, kind: str, batch_id: str) -> Batch:
     ended = 0
     while ended < _CANCEL_AT_ONCE:
         async with deps.db.write() as c:
-            done = await cancelling.cancel_some(c, batch_id, 500, deps.now(), deps.capacity)
+            done = await cancelling.cancel_some(c, batch_id, 500, deps.now(), deps.capacity, deps.announcing)
         if not done:
             break
         ended += done

@@ -12,6 +12,7 @@ from passel.core.ids import IdSource, KeyId, OrgId
 from passel.core.limits import Limits
 from passel.services.vault import Vault
 from passel.store.admission import Capacity
+from passel.store.announcing import Announcing
 from passel.store.database import Database
 
 PLATFORM, ROUTING = "platform", "routing"
@@ -21,7 +22,8 @@ PLATFORM, ROUTING = "platform", "routing"
 @dataclass(frozen=True, slots=True)
 class Deps:
     """`key_providers` are the providers that the server has keys of, `models_dir` is where its local models lie. With
-    `strict_idempotency` a known key with another body is refused."""
+    `strict_idempotency` a known key with another body is refused. `webhook_overlap` in seconds is how long a rotated secret
+    signs beside the new one."""
 
     db: Database
     blobs: BlobStore
@@ -29,12 +31,14 @@ class Deps:
     ids: IdSource
     vault: Vault
     capacity: Capacity
+    announcing: Announcing
     limits: Limits = field(default_factory=Limits)
     allow_private_urls: bool = False
     hide_foreign: bool = False
     strict_idempotency: bool = False
     key_providers: frozenset[str] = frozenset()
     models_dir: Path | None = None
+    webhook_overlap: float = 0.0
     public_url: str | None = None
 
     def now(self) -> datetime:

@@ -8,10 +8,11 @@ from passel.core.ids import BatchId
 from passel.core.states import CANCELLED_ERROR, FAILED
 from passel.store import effects, ledgers
 from passel.store.admission import Capacity
+from passel.store.announcing import Announcing
 from passel.store.changes import Changes, settle
 from passel.store.database import ReadConnection, Row, WriteConnection
 from passel.store.leases import Lease, Place
-from passel.store.ledgers import Telling
+from passel.store.ledgers import Telling, Told
 
 
 async def request_cancel(c: WriteConnection, batch_id: str, now: datetime) -> None:
@@ -23,7 +24,7 @@ async def cancelling_batches(c: ReadConnection) -> list[BatchId]:
     return [row["id"] for row in await c.fetch("cancelling_batches")]
 
 
-async def cancel_some(c: WriteConnection, batch_id: str, limit: int, now: datetime, capacity: Capacity) -> int:
+async def cancel_some(c: WriteConnection, batch_id: str, limit: int, now: datetime, capacity: Capacity, announcing: Announcing) -> int:
     """End up to `limit` live messages of a batch, also those whose items are settled. Returns how many; 0 when none
     are left."""
     live = await c.fetch("live_messages", batch_id, limit)
@@ -31,13 +32,14 @@ async def cancel_some(c: WriteConnection, batch_id: str, limit: int, now: dateti
         await c.execute("end_cancellation", batch_id, now)
         return 0
     rows = await c.fetch("cancel_messages", [row["id"] for row in live], now, CANCELLED_ERROR)
-    changes = Changes(now)
-    await _tell(c, rows, changes)
+    changes = Changes(now, announcing)
+    told = await _tell(c, rows, changes)
     for row in rows:
         changes.move(_place(row), row["previous"], FAILED)
         changes.batches[row["batch_id"]].cancelled += row["settled"] is None
         if row["worker_id"] is not None:
             changes.evicted_from.add(row["worker_id"])
+    changes.announce(told)
     await settle(c, changes, capacity)
     return len(rows)
 
@@ -46,7 +48,7 @@ def _place(row: Row) -> Place:
     return Place(row["lane_id"], row["batch_id"], row["settled"] is not None)
 
 
-async def _tell(c: WriteConnection, rows: Sequence[Row], changes: Changes) -> None:
+async def _tell(c: WriteConnection, rows: Sequence[Row], changes: Changes) -> list[Told]:
     """The events of the cancelled messages, and what becomes of their sessions."""
     leases = {r["session_id"]: Lease(r["org_id"], r["session_id"], r["id"], r["attempt"], _place(r)) for r in rows}
     doubts = await effects.doubt(c, leases.values(), changes)
@@ -58,3 +60,4 @@ async def _tell(c: WriteConnection, rows: Sequence[Row], changes: Changes) -> No
     ]
     told = await ledgers.append(c, tellings, changes.now)
     changes.next_in_line += [session_id for session_id, one in told.items() if not one.idle]
+    return list(told.values())

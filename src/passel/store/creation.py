@@ -11,8 +11,9 @@ import orjson
 from passel.core import events
 from passel.core.ids import BatchId, LaneId, MessageId, OrgId, SessionId
 from passel.core.states import HELD, RUNNING
-from passel.store import admission
+from passel.store import admission, announcing
 from passel.store.admission import Capacity
+from passel.store.announcing import Announcing
 from passel.store.database import WriteConnection
 
 
@@ -89,17 +90,19 @@ class BatchWriter:
         self._failed += len(items) - len(created)
         self._added += len(fresh)
 
-    async def end(self, capacity: Capacity) -> bool:
+    async def end(self, capacity: Capacity, announced: Announcing) -> bool:
         """Make all of it visible with counts that add up, and admit what has room. False when the batch is being
-        cancelled: then nothing of this may stay."""
+        cancelled: then nothing of this may stay. A batch of which nothing is left to be done has ended with it."""
         lanes = sorted(self._held)
         await self._c.fetch("lock_lanes", lanes)
         await self._c.fetch("lock_batches", lanes, [self._batch_id])
-        sized = await self._c.fetchval(
+        finished = await self._c.fetchval(
             "size_batch", self._batch_id, self._held.total(), self._failed, self._added, self._replaced, self._uncancelled, self._now
         )
-        if sized is None:
+        if finished is None:
             return False
+        if finished:
+            await announcing.announce_batches(self._c, [self._batch_id], announced, self._now)
         if lanes:
             held = [self._held[lane] for lane in lanes]
             await self._c.execute("open_batch_lanes", self._org_id, self._batch_id, lanes, held)

@@ -44,7 +44,7 @@ with lanes as materialized (
         as d (id, queued, running, completed, failed, cancelled, active, calls, in_doubt, unpriced, input_tokens, output_tokens, cost_usd)
     join batches k on k.id = d.id
     where b.id = d.id
-    returning b.id, b.finished_at is not null and k.was is null as finished
+    returning b.id, b.kind, b.subject_id, b.finished_at is not null and k.was is null as finished
 ), in_batch_lanes as (
     -- a batch that holds something back anew starts at the lane's time: what it missed is past
     update batch_lane bl
@@ -54,4 +54,7 @@ with lanes as materialized (
     join lanes l on l.id = d.lane_id
     where bl.batch_id = d.batch_id and bl.lane_id = d.lane_id
 )
-select id from in_batches where finished
+select f.id, w.subject_id is not null as watched
+from in_batches f
+left join webhook w on w.subject_id = f.subject_id and w.kind = f.kind
+where f.finished

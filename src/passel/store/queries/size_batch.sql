@@ -10,4 +10,4 @@ set size = size + $4,
     finished_at = case when queued + $2 + running = 0 then $7::timestamptz end,
     finishes = finishes + case when queued + $2 + running = 0 and (state <> 'done' or $4 + $5 > 0) then 1 else 0 end
 where id = $1 and state <> 'cancelling'
-returning id
+returning finished_at is not null as finished
