@@ -59,19 +59,21 @@ class World:
         async with self.db.write() as c:
             return (await admission.ensure_lanes(c, self.org_id, [name], self.now))[name]
 
-    async def batch(self, size: int, *, lanes: Sequence[str] = (LANE,), cap: int | None = None, key: str | None = None) -> BatchId:
+    async def batch(
+        self, size: int, *, lanes: Sequence[str] = (LANE,), cap: int | None = None, key: str | None = None, subject: str = "agt_1"
+    ) -> BatchId:
         lane_ids = [(name, await self.lane(name)) for name in lanes]
         batch_id = self.ids.batch()
         async with self.db.write() as c:
             writer = BatchWriter(c, self.org_id, batch_id, self.kind, self.now)
-            assert await writer.begin("agt_1", key, "digest", cap)
-            await writer.add([self._item(n, *lane_ids[n % len(lane_ids)]) for n in range(size)])
+            assert await writer.begin(subject, key, "digest", cap)
+            await writer.add([self.item(n, *lane_ids[n % len(lane_ids)], subject) for n in range(size)])
             await writer.end(self.capacity, self.announcing)
         return batch_id
 
-    def _item(self, index: int, lane: str, lane_id: LaneId) -> NewItem:
+    def item(self, index: int, lane: str, lane_id: LaneId, subject: str = "agt_1") -> NewItem:
         request = agent_events.request([{"type": "text", "text": f"prompt {index}"}], {})
-        return NewItem(index, self.ids.session(), self.ids.message(), lane_id, lane, "agt_1", SPEC, {}, request, None)
+        return NewItem(index, self.ids.session(), self.ids.message(), lane_id, lane, subject, SPEC, {}, request, None)
 
     async def ready(self) -> list[MessageId]:
         """What workers could take, in the order in which they would."""

@@ -42,7 +42,7 @@ class Postman:
         except TimeoutError:
             return None, f"no complete answer within {self.timeout:g} s", None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return None, str(error) or type(error).__name__, None
+            return None, _words(error), None
 
 
 async def _read_some(response: aiohttp.ClientResponse) -> None:
@@ -53,6 +53,14 @@ async def _read_some(response: aiohttp.ClientResponse) -> None:
         if left < 0:
             response.close()
             return
+
+
+def _words(error: BaseException) -> str:
+    """The forbidden address where there is one: what wraps it does not repeat it."""
+    inner: BaseException | None = error
+    while inner is not None and not isinstance(inner, PrivateAddress):
+        inner = inner.__cause__ or inner.__context__
+    return str(inner or error) or type(error).__name__
 
 
 def _fault(status: int) -> str | None:
