@@ -3,6 +3,7 @@
 import asyncio
 import random
 import socket
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from passel.core.context import Step
 from passel.core.endings import Done, Fail
+from passel.core.errors import Unprocessable
 from passel.core.webhook.retry import PAUSES
 from passel.faces.dari.signatures import SIGNATURE, SIGNATURE_V2, verify
 from passel.services import webhooks
@@ -252,6 +254,23 @@ def test_a_name_that_leads_inside_at_delivery_only_is_not_followed(with_db: Any)
         assert got.got == []
 
     run(with_db, scenario, private=False, resolver=PlayedDns)
+
+
+def test_private_addresses_are_refused_when_configured(with_db: Any) -> None:
+    async def go(db: Database) -> None:
+        async with an_office(db) as office:
+            office.deps = replace(office.deps, allow_private_urls=False)
+            for url in ("https://127.0.0.1/", "https://localhost/x", "https://[::1]/", "https://2130706433/", "https://10.1.2.3/"):
+                with pytest.raises(Unprocessable, match="leads to a private address") as refused:
+                    await office.configure(url)
+                assert refused.value.errors[0].loc == "url"
+            with pytest.raises(Unprocessable, match="https://"):
+                await office.configure("http://example.com/")
+            with pytest.raises(Unprocessable, match="does not resolve"):
+                await office.configure("https://nowhere.invalid/")
+            assert await office.world.value("select count(*) from webhook") == 0
+
+    with_db(go)
 
 
 @pytest.mark.parametrize("overlap", [0, 600])

@@ -202,6 +202,11 @@ union all
 select 'finished twice', e.message_id from event e
 where e.type = 'assistant.message' and jsonb_array_length(e.data -> 'calls') = 0 group by e.message_id having count(*) > 1
 union all
+select 'a gap in deliveries', d.scope_id from delivery d group by d.scope_id having count(*) <> max(d.sequence)
+union all
+select 'a delivery without its message', d.id from delivery d
+where not exists (select from message m where m.id = d.message_id and m.session_id = d.id and m.throttled and m.number = 1)
+union all
 select 'an open effect of nobody', f.id from effect f join message m on m.id = f.message_id
 where f.state = 'started' and m.state in ('completed', 'failed', 'held')
 union all

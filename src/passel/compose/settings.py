@@ -37,6 +37,7 @@ def default_models_dir(given: dict[str, Any]) -> Path:
 # Variables of ours that are no settings of the server.
 _OTHER_VARIABLES = {
     "PASSEL_CONFIG", "PASSEL_URL", "PASSEL_PGBIN", "PASSEL_SUPERVISED", "PASSEL_TEST_DIR", "PASSEL_PG_ACCOUNT", "PASSEL_DATABASE_URL",
+    "PASSEL_WEBHOOK_SECRET",
 }  # fmt: skip
 _MISSPELT = 0.75  # how alike two names are, from 0 to 1, when one is the other misspelt
 _ALIKE = 0.5

@@ -187,13 +187,13 @@ async def redeliver_span(deps: Deps, subject_id: str, since: datetime, until: da
         raise Unprocessable("until must be later than since", field="until")
     async with deps.db.read() as c:
         webhook = await _require(c, subject_id)
-    until, count = until or deps.now(), 0
-    while count < _MOST_AGAIN:
+    until, count, looked = until or deps.now(), 0, 0
+    while looked < _MOST_AGAIN:
         async with deps.db.read() as c:
             page = await store.span_deliveries(c, subject_id, since, until, after, _STEP)
         if page:
-            await _redeliver(deps, webhook, page)
-            count, after = count + len(page), page[-1]
+            count += await _redeliver(deps, webhook, page)
+            looked, after = looked + len(page), page[-1]
         if len(page) < _STEP:
             return Again(count, None)
     return Again(count, after)
@@ -206,8 +206,9 @@ async def _require(c: store.ReadConnection, subject_id: str) -> Webhook:
     return webhook
 
 
-async def _redeliver(deps: Deps, webhook: Webhook, delivery_ids: Sequence[str]) -> None:
+async def _redeliver(deps: Deps, webhook: Webhook, delivery_ids: Sequence[str]) -> int:
     async with deps.db.write() as c:
         changes = Changes(deps.now(), deps.announcing)
-        await store.redeliver(c, [(one, deps.ids.message()) for one in delivery_ids], webhook.lane_id, changes)
+        count = await store.redeliver(c, [(one, deps.ids.message()) for one in delivery_ids], webhook.lane_id, changes)
         await settle(c, changes, deps.capacity)
+    return count

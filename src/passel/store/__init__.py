@@ -6,6 +6,8 @@ Lock order, for every transaction that writes (a test walks it):
 
 - A session's active message is locked before the session; a message that stands in line behind it changes only under
   the session's lock. An API call that adds a message locks the session alone.
+- A delivery's row is locked before the session that is told of its failure, and by nobody else. Rows of webhooks are written
+  by API calls alone; what announces reads them.
 - Workers choose `ready` and `suspect` messages, the waker messages that are due, and admission `held` ones, all with
   SKIP LOCKED: they wait for nobody, so they may come at any place of the order.
 - Ledgers are read after the commit: the attempt protects them, no lock needs to.

@@ -115,15 +115,18 @@ async def span_deliveries(c: ReadConnection, subject_id: str, since: datetime, u
     return [row["id"] for row in await c.fetch("span_deliveries", subject_id, since, until, after, limit)]
 
 
-async def redeliver(c: WriteConnection, again: Sequence[tuple[str, MessageId]], lane_id: LaneId, changes: Changes) -> None:
-    """Deliver again, with these new messages: what waits for its next try has it now, and what is under way goes on. The
-    caller settles `changes`."""
+async def redeliver(c: WriteConnection, again: Sequence[tuple[str, MessageId]], lane_id: LaneId, changes: Changes) -> int:
+    """Deliver again, with these new messages: what waits for its next try has it now, and what is being delivered just now
+    is not taken up. Returns how many were; the caller settles `changes`."""
     delayed = await c.fetch("lock_delayed", [delivery_id for delivery_id, _ in again])
     if delayed:
         await waking.wake(c, [(row["id"], row["state"]) for row in delayed], changes)
     running = events.session_state(RUNNING, events.IDLE).data
-    await c.fetch("redeliver", [delivery_id for delivery_id, _ in again], [message for _, message in again], lane_id, running, changes.now)
+    rows = await c.fetch(
+        "redeliver", [delivery_id for delivery_id, _ in again], [message for _, message in again], lane_id, running, changes.now
+    )
     _ = changes.lanes[lane_id]
+    return len(delayed) + len(rows)
 
 
 async def tell_of_failure(c: WriteConnection, delivery_id: str, draft: Draft, now: datetime) -> None:
