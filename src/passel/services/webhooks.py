@@ -173,12 +173,13 @@ async def redeliver(deps: Deps, subject_id: str, delivery_id: str) -> ReadDelive
     """Deliver one again, under its own id: now, if it waits for its next try, else with tries of its own."""
     async with deps.db.read() as c:
         webhook = await _require(c, subject_id)
-        if not await store.list_deliveries(c, subject_id, after=None, type=None, status=None, limit=1, id=delivery_id):
+        if await store.find_delivery(c, subject_id, delivery_id) is None:
             raise NotFound("this agent's webhook has no such delivery")
     await _redeliver(deps, webhook, [delivery_id])
     async with deps.db.snapshot() as c:
-        found = await store.list_deliveries(c, subject_id, after=None, type=None, status=None, limit=1, id=delivery_id)
-        return (await _with_tries(c, found))[0]
+        found = await store.find_delivery(c, subject_id, delivery_id)
+        assert found is not None
+        return (await _with_tries(c, [found]))[0]
 
 
 async def redeliver_span(deps: Deps, subject_id: str, since: datetime, until: datetime | None, after: str | None) -> Again:

@@ -98,10 +98,15 @@ async def find_deliveries(c: ReadConnection, delivery_ids: Sequence[str]) -> dic
 
 
 async def list_deliveries(
-    c: ReadConnection, subject_id: str, *, after: str | None, type: str | None, status: str | None, limit: int, id: str | None = None
+    c: ReadConnection, subject_id: str, *, after: str | None, type: str | None, status: str | None, limit: int
 ) -> list[Delivery]:
     """Newest first, from the one behind `after`."""
-    return [Delivery(**row) for row in await c.fetch("list_deliveries", subject_id, after, type, id, status, limit)]
+    return [Delivery(**row) for row in await c.fetch("list_deliveries", subject_id, after, type, status, limit)]
+
+
+async def find_delivery(c: ReadConnection, subject_id: str, delivery_id: str) -> Delivery | None:
+    row = await c.fetchrow("find_delivery", subject_id, delivery_id)
+    return Delivery(**row) if row else None
 
 
 async def list_tries(c: ReadConnection, delivery_ids: Sequence[str]) -> list[DeliveryTry]:

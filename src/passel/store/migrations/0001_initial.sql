@@ -344,3 +344,16 @@ create table delivery (
 );
 
 create index delivery_subject on delivery (subject_id, created_at, id);
+
+-- Where deliveries stand. One that was acknowledged stays so; else its last message says it.
+create view delivery_log as
+select d.org_id, d.id, d.subject_id, d.scope_id, d.sequence, d.type, d.event_seq, d.created_at,
+       case when f.state = 'completed' then f.result ->> 'outcome'
+            when l.state = 'completed' then l.result ->> 'outcome'
+            when l.state = 'failed' then 'failed'
+            else 'pending' end as status,
+       l.wake_at, l.error
+from delivery d
+join session s on s.id = d.id
+join message f on f.id = d.message_id
+join message l on l.id = s.last_message_id;
