@@ -4,17 +4,21 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+import httpx2
 import psutil
 import pytest
 
-from passel.faces.dari.signatures import SIGNATURE, verify
-from tests.support.installation import Installation, PlayedModel, item, scratch_dir, wait_for_batch, wait_until
+from passel.faces.dari.requests import ToolResultEvent
+from passel.faces.dari.signatures import SIGNATURE, sign, verify
+from tests.support.installation import Installation, PlayedModel, Program, item, scratch_dir, wait_for_batch, wait_until
 from tests.support.offices import ALL
 from tests.support.receiver import Receiver, Reply, receiver
 from tests.support.worlds import INVARIANTS
@@ -196,3 +200,35 @@ def test_a_delivery_that_is_refused_shows_in_the_session(passel: Installation, h
     [event] = wait_until(told)
     assert event["source"] == "system" and event["data"]["status_code"] == 410 and event["data"]["webhook_id"] == got.got[0].id
     assert event["message_id"] is None
+
+
+def test_the_example_verifies_and_answers(tmp_path: Path) -> None:
+    """`examples/webhook_receiver.py` against a played API, since its tool calls are what it is about."""
+    secret = "whsec_example"
+    with receiver() as api, socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        free.close()
+        environment = {
+            **os.environ,
+            "PASSEL_URL": api.url.removesuffix("/hook"),
+            "PASSEL_API_KEY": "dari_x",
+            "PASSEL_WEBHOOK_SECRET": secret,
+        }
+        example = Program([sys.executable, "examples/webhook_receiver.py"], environment | {"PORT": str(port)}, stderr_path=tmp_path / "err")
+        url = example.start("listening").split()[1]
+
+        def deliver(delivery_id: str, secret: str, **call: Any) -> int:
+            data = {"session_id": "sess_1", "message_id": "msg_1", "tool_call_id": delivery_id, "tool_name": "get_weather", **call}
+            raw = json.dumps({"id": delivery_id, "type": "tool.call_requested", "data": data}).encode()
+            headers = sign([secret, "whsec_older"], delivery_id, "tool.call_requested", raw, datetime.now(UTC))
+            return httpx2.post(url, content=raw, headers=headers).status_code
+
+        assert deliver("call_1", "whsec_forged", arguments={"city": "Bern"}) == 401
+        assert [deliver("call_1", secret, arguments={"city": "Bern"}) for _ in range(2)] == [204, 204]
+        [answer] = api.wait_for(1)
+        assert answer.path == "/v1/sessions/sess_1/events" and answer.headers["Authorization"] == "Bearer dari_x"
+        assert ToolResultEvent.model_validate_json(answer.raw).tool_call_id == "call_1" and answer.body["result"]["city"] == "Bern"
+        assert deliver("call_2", secret, arguments="no object") == 204
+        assert api.wait_for(2)[1].body["is_error"] is True
+        example.stop()

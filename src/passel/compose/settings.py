@@ -77,7 +77,8 @@ class Settings(BaseSettings):
     public_url: str | None = Field(None, description="How clients reach the API, for the URLs in its answers. Default: from each request.")
     workers: int = Field(1, ge=0, le=64, description="Worker processes that `passel serve` runs.")
     allow_private_urls: bool | None = Field(
-        None, description="Whether a manifest's base_url may lead to private addresses. Default: only while the API listens on loopback."
+        None,
+        description="Whether a manifest's base_url and a webhook may lead to private addresses. Default: only while the API listens on loopback.",
     )
     hide_foreign: bool = Field(False, description="Answer 404 instead of 403 for what belongs to another organisation.")
     strict_idempotency: bool = Field(
