@@ -2,39 +2,21 @@
 
 import asyncio
 import random
-import socket
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from aiohttp.abc import AbstractResolver, ResolveResult
 
 from passel.core.context import Step
 from passel.core.endings import Done, Fail
-from passel.core.errors import Unprocessable
-from passel.core.webhook.retry import PAUSES
+from passel.core.webhook.events import delivery_failed
 from passel.faces.dari.signatures import SIGNATURE, SIGNATURE_V2, verify
 from passel.services import webhooks
-from passel.store import cancelling
+from passel.store import attempts, cancelling
 from passel.store.creation import BatchWriter, FailedItem
 from passel.store.database import Database
-from tests.support.offices import AGENT, ALL, Office, an_office
+from tests.support.offices import AGENT, ALL, Office, an_office, in_an_office
 from tests.support.receiver import Receiver, Reply, receiver
-
-HOUR = 3600.0
-
-
-def run(with_db: Any, scenario: Any, **office: Any) -> None:
-    """A scenario in an office with a receiver that is told everything."""
-
-    async def go(db: Database) -> None:
-        with receiver() as got:
-            async with an_office(db, **office) as made:
-                await made.configure(got.url)
-                await scenario(made, got)
-
-    with_db(go)
 
 
 def test_all_six_types_arrive_signed(with_db: Any) -> None:
@@ -74,7 +56,7 @@ def test_all_six_types_arrive_signed(with_db: Any) -> None:
         assert failed["data"]["transcript_url"].endswith("/transcript")
         assert {read.delivery.status for read in await office.log()} == {"delivered"}
 
-    run(with_db, scenario)
+    in_an_office(with_db, scenario)
 
 
 def test_only_the_last_message_in_line_ends_a_session(with_db: Any) -> None:
@@ -89,7 +71,7 @@ def test_only_the_last_message_in_line_ends_a_session(with_db: Any) -> None:
         told = [(one.body["type"], one.body.get("sequence")) for one in got.got if "session_id" in one.body]
         assert told == [("session.completed", 1)]
 
-    run(with_db, scenario)
+    in_an_office(with_db, scenario)
 
 
 def test_a_batch_is_told_each_time_that_its_last_item_ends(with_db: Any) -> None:
@@ -124,153 +106,7 @@ def test_a_batch_is_told_each_time_that_its_last_item_ends(with_db: Any) -> None
         [one] = [one.body for one in got.got if one.body.get("batch_id") == cancelled]
         assert one["type"] == "batch.failed" and one["data"]["counts"]["failed"] == 3
 
-    run(with_db, scenario)
-
-
-def test_a_receiver_that_is_down_for_hours_is_told_when_it_is_up(with_db: Any) -> None:
-    async def scenario(office: Office, got: Receiver) -> None:
-        world, begun = office.world, office.world.now
-        got.close()
-        session_id, _ = await office.turn()
-        await office.deliver()
-        while world.now < begun + timedelta(hours=1):
-            world.tick(60)
-            await office.deliver()
-        waiting = next(read for read in await office.log() if read.delivery.type == "session.completed")
-        assert waiting.delivery.status == "pending" and 5 <= len(waiting.tries) <= 7 and waiting.tries[-1].data["status"] is None
-        assert waiting.delivery.wake_at is not None and world.now < waiting.delivery.wake_at < world.now + timedelta(hours=3)
-        got.open()
-        await office.until_nothing_waits(8)
-        arrived = {one.body["type"]: one.id for one in got.got}
-        assert arrived["session.completed"] == waiting.delivery.id and "batch.completed" in arrived
-        assert len(got.got) == 2 and {read.delivery.status for read in await office.log()} == {"delivered"}
-        assert await office.told(session_id, "webhook.delivery_failed") == []
-
-    run(with_db, scenario)
-
-
-def test_what_fails_for_good_is_tried_eight_times_and_the_session_is_told(with_db: Any) -> None:
-    async def scenario(office: Office, got: Receiver) -> None:
-        got.reply = lambda one: Reply(500, body=b"oh no")
-        begun = office.world.now
-        session_id, _ = await office.turn()
-        assert await office.until_nothing_waits() == 16  # of the session and of its batch
-        took = (office.world.now - begun).total_seconds()
-        assert 0.8 * sum(PAUSES) <= took <= 1.2 * sum(PAUSES)
-        bodies = [one.body for one in got.got if one.body["type"] == "session.completed"]
-        assert len(bodies) == 8 and all(body == bodies[0] for body in bodies)
-        [told] = await office.told(session_id, "webhook.delivery_failed")
-        assert told == {
-            "webhook_id": bodies[0]["id"], "event_type": "session.completed", "attempt": 8, "final": True, "status_code": 500,
-            "error": "HTTP 500",
-        }  # fmt: skip
-        read = await office.log(status="failed")
-        assert len(read) == 2 and [tried.data["error"] for tried in read[0].tries] == ["HTTP 500"] * 8
-        pauses = [(b.created_at - a.created_at).total_seconds() for a, b in zip(read[0].tries, read[0].tries[1:], strict=False)]
-        assert all(0.8 * p <= pause <= 1.2 * p + 1 for p, pause in zip(PAUSES, pauses, strict=True)), pauses
-
-    run(with_db, scenario)
-
-
-FAULTS: dict[str, tuple[Reply, str]] = {
-    "hang": (Reply(wait=30), "no complete answer within 0.5 s"),
-    "late": (Reply(wait=0.8), "no complete answer within 0.5 s"),
-    "drip": (Reply(drip=0.8), "no complete answer within 0.5 s"),
-    "redirect": (Reply(302, {"Location": "/elsewhere"}), "redirects are not followed"),
-    "permanent redirect": (Reply(308, {"Location": "/elsewhere"}), "redirects are not followed"),
-    "refusal": (Reply(401), "HTTP 401"),
-}
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-def test_an_answer_that_is_none_is_tried_again(with_db: Any, fault: str) -> None:
-    reply, said = FAULTS[fault]
-
-    async def scenario(office: Office, got: Receiver) -> None:
-        await office.configure(got.url, ["session.completed"])
-        got.reply = lambda one: reply
-        await office.turn()
-        await office.deliver()
-        [read] = await office.log()
-        assert read.delivery.status == "pending" and said in read.tries[0].data["error"]
-        got.reply = lambda one: Reply(204, body=b"")
-        await office.until_nothing_waits(1)
-        [read] = await office.log()
-        assert read.delivery.status == "delivered" and len(got.got) == 2 == len(read.tries)
-        assert {one.path for one in got.got} == {"/hook"} and got.got[0].raw == got.got[1].raw
-
-    run(with_db, scenario, timeout=0.5)
-
-
-def test_a_long_answer_is_read_no_further_than_it_matters(with_db: Any) -> None:
-    async def scenario(office: Office, got: Receiver) -> None:
-        got.reply = lambda one: Reply(200, {"Content-Encoding": "gzip"}, body=b"x" * 10_000_000)
-        await office.turn()
-        await office.deliver()
-        assert {read.delivery.status for read in await office.log()} == {"delivered"}
-
-    run(with_db, scenario)
-
-
-def test_410_ends_a_delivery_and_a_receiver_may_ask_for_time(with_db: Any) -> None:
-    async def scenario(office: Office, got: Receiver) -> None:
-        await office.configure(got.url, ["session.completed"])
-        got.reply = lambda one: Reply(410)
-        session_id, _ = await office.turn()
-        assert await office.until_nothing_waits() == 1
-        assert (await office.told(session_id, "webhook.delivery_failed"))[0]["status_code"] == 410
-        got.reply = lambda one: Reply(503, {"Retry-After": "7200"})
-        await office.turn()
-        await office.deliver()
-        [read, _] = await office.log()  # the webhook goes on
-        assert read.delivery.wake_at == office.world.now + timedelta(hours=2)
-        got.reply = lambda one: Reply(429, {"Retry-After": "9999999"})
-        office.world.now = read.delivery.wake_at
-        await office.deliver()
-        [read, _] = await office.log()
-        assert read.delivery.wake_at == office.world.now + timedelta(hours=24)
-
-    run(with_db, scenario)
-
-
-class PlayedDns(AbstractResolver):
-    """The far end of a name that moves inside once its webhook is configured."""
-
-    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> list[ResolveResult]:
-        return [ResolveResult(hostname=host, host="127.0.0.1", port=port, family=socket.AF_INET, proto=0, flags=0)]
-
-    async def close(self) -> None: ...
-
-
-def test_a_name_that_leads_inside_at_delivery_only_is_not_followed(with_db: Any) -> None:
-    async def scenario(office: Office, got: Receiver) -> None:
-        port = got.url.split(":")[2]
-        for url in (f"http://hooks.example.com:{port}", f"http://127.0.0.1:{port}", f"http://[::ffff:127.0.0.1]:{port}"):
-            await office.configure(url, ["session.completed"])
-            await office.turn()
-            await office.deliver()
-            [read, *_] = await office.log()
-            assert read.delivery.status == "pending" and "private address" in read.tries[0].data["error"]
-        assert got.got == []
-
-    run(with_db, scenario, private=False, resolver=PlayedDns)
-
-
-def test_private_addresses_are_refused_when_configured(with_db: Any) -> None:
-    async def go(db: Database) -> None:
-        async with an_office(db) as office:
-            office.deps = replace(office.deps, allow_private_urls=False)
-            for url in ("https://127.0.0.1/", "https://localhost/x", "https://[::1]/", "https://2130706433/", "https://10.1.2.3/"):
-                with pytest.raises(Unprocessable, match="leads to a private address") as refused:
-                    await office.configure(url)
-                assert refused.value.errors[0].loc == "url"
-            with pytest.raises(Unprocessable, match="https://"):
-                await office.configure("http://example.com/")
-            with pytest.raises(Unprocessable, match="does not resolve"):
-                await office.configure("https://nowhere.invalid/")
-            assert await office.world.value("select count(*) from webhook") == 0
-
-    with_db(go)
+    in_an_office(with_db, scenario)
 
 
 @pytest.mark.parametrize("overlap", [0, 600])
@@ -290,7 +126,7 @@ def test_a_rotated_secret_signs_at_once(with_db: Any, overlap: int) -> None:
         last = got.got[-1]
         assert verify(new, last.headers[SIGNATURE], last.raw) and "," not in last.headers[SIGNATURE]
 
-    run(with_db, scenario, overlap=overlap)
+    in_an_office(with_db, scenario, overlap=overlap)
 
 
 def test_sequences_have_no_gaps_and_the_watermark_never_falls(with_db: Any) -> None:
@@ -321,35 +157,7 @@ def test_sequences_have_no_gaps_and_the_watermark_never_falls(with_db: Any) -> N
             assert sorted(one.sequence for one in scoped) == list(range(1, 14)) and "pending" not in {one.status for one in scoped}
         assert "superseded" in {read.delivery.status for read in await office.log()}
 
-    run(with_db, scenario)
-
-
-def test_a_receiver_that_hangs_slows_no_other(with_db: Any) -> None:
-    """In each round the hanging one holds its own lane's places and no more, and the other is told everything at once."""
-
-    async def scenario(office: Office, got: Receiver) -> None:
-        world = office.world
-        order: list[str] = []
-        got.reply = lambda one: (order.append(one.path), Reply(wait=2 if one.path == "/dead" else 0))[1]
-        base = got.url.removesuffix("/hook")
-        await office.configure(f"{base}/dead", ["session.completed"])
-        await office.configure(f"{base}/alive", ["session.completed"], "agt_2")
-        for subject in (AGENT, "agt_2"):
-            await world.batch(12, subject=subject)
-            for claim in await world.claim(12):
-                await world.finish(claim.lease)
-        await office.deliver()
-        rounds = "select d.subject_id, m.state, count(*) as n from delivery d join message m on m.id = d.message_id group by 1, 2"
-        assert {(row["subject_id"], row["state"], row["n"]) for row in await world.rows(rounds)} == {
-            (AGENT, "delayed", 12),
-            ("agt_2", "completed", 12),
-        }
-        # those that hang stood before the others, and came two by two
-        assert order[:4].count("/dead") == 2 and order.index("/alive") < 4
-        last = max(at for at, path in enumerate(order) if path == "/alive")
-        assert order[last:].count("/dead") >= 1
-
-    run(with_db, scenario, timeout=0.3, width=2)
+    in_an_office(with_db, scenario)
 
 
 def test_deliveries_are_made_again_one_by_one_and_by_span(with_db: Any) -> None:
@@ -390,7 +198,7 @@ def test_deliveries_are_made_again_one_by_one_and_by_span(with_db: Any) -> None:
         [done, *_] = await office.log()
         assert done.delivery.status == "delivered" and [t.message_number for t in done.tries] == [1, 1]
 
-    run(with_db, scenario)
+    in_an_office(with_db, scenario)
 
 
 def test_a_deleted_webhook_drops_what_waits_and_says_so(with_db: Any) -> None:
@@ -412,7 +220,7 @@ def test_a_deleted_webhook_drops_what_waits_and_says_so(with_db: Any) -> None:
         sequences = [read.delivery.sequence for read in await office.log() if read.delivery.scope_id == session_id]
         assert sequences == [1]
 
-    run(with_db, scenario)
+    in_an_office(with_db, scenario)
 
 
 def test_a_pending_delivery_goes_where_the_webhook_leads_now(with_db: Any) -> None:
@@ -425,7 +233,7 @@ def test_a_pending_delivery_goes_where_the_webhook_leads_now(with_db: Any) -> No
         await office.until_nothing_waits(1)
         assert [one.path for one in got.got] == ["/hook", "/hook", "/moved", "/moved"]
 
-    run(with_db, scenario)
+    in_an_office(with_db, scenario)
 
 
 def test_a_call_that_was_answered_is_not_announced_again(with_db: Any) -> None:
@@ -442,7 +250,7 @@ def test_a_call_that_was_answered_is_not_announced_again(with_db: Any) -> None:
         assert read.delivery.status == "superseded" and len(got.got) == 1
         assert await office.told(lease.session_id, "webhook.delivery_failed") == []
 
-    run(with_db, scenario)
+    in_an_office(with_db, scenario)
 
 
 def test_a_worker_that_dies_after_telling_the_session_tells_it_once(with_db: Any) -> None:
@@ -452,15 +260,13 @@ def test_a_worker_that_dies_after_telling_the_session_tells_it_once(with_db: Any
         session_id, _ = await office.turn()
         desk = office.attempts.workloads["webhook"].desk  # type: ignore[attr-defined]
         [read] = await office.log()
-        from passel.core.webhook.events import delivery_failed
-
         for _ in range(2):
             await desk.tell_of_failure(read.delivery.id, delivery_failed(read.delivery.id, "session.completed", 1, 410, "HTTP 410"))
         await asyncio.gather(*(desk.tell_of_failure(read.delivery.id, delivery_failed("x", "y", 1, 410, "z")) for _ in range(4)))
         await office.deliver()
         assert len(await office.told(session_id, "webhook.delivery_failed")) == 1
 
-    run(with_db, scenario)
+    in_an_office(with_db, scenario)
 
 
 def test_without_a_webhook_nothing_is_written(with_db: Any) -> None:
@@ -484,11 +290,9 @@ def test_a_zombie_of_a_delivery_writes_nothing(with_db: Any) -> None:
     async def scenario(office: Office, got: Receiver) -> None:
         await office.configure(got.url, ["session.completed"])
         await office.turn()
-        from passel.store import attempts
-
         async with office.world.db.write() as c:
             [claim] = await attempts.claim(c, "webhook", 1, office.world.worker, office.world.now, office.world.capacity)
         await office.world.lose(claim.lease)
         assert not await office.world.step(claim.lease, Step(ending=Done({"outcome": "delivered"})), number=9)
 
-    run(with_db, scenario)
+    in_an_office(with_db, scenario)

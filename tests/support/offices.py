@@ -2,7 +2,7 @@
 the clock is the test's, and the agents are played by the test."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +33,7 @@ from passel.store.database import Database
 from passel.store.leases import Lease
 from passel.workloads.webhook.deliveries import WebhookWorkload
 from passel.workloads.webhook.postman import Postman
+from tests.support.receiver import Receiver, receiver
 from tests.support.worlds import World
 
 AGENT = "agt_1"
@@ -153,3 +154,15 @@ async def an_office(
         journal.stop()
         await writing
         await network.close()
+
+
+def in_an_office(with_db: Any, scenario: Callable[[Office, Receiver], Awaitable[None]], **office: Any) -> None:
+    """Run a scenario in an office with a receiver that is told everything."""
+
+    async def go(db: Database) -> None:
+        with receiver() as got:
+            async with an_office(db, **office) as made:
+                await made.configure(got.url)
+                await scenario(made, got)
+
+    with_db(go)
