@@ -61,6 +61,7 @@ bench: $(VENV)/ready ## Every benchmark, each with its baseline
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.statements
 	$(BIN)/python -m benchmarks.blocking
+	$(BIN)/python -m benchmarks.webhooks
 
 peers: $(VENV)/ready ## Passel beside LangGraph's dev server and Inspect AI, each in an environment of its own
 	$(BIN)/python -m benchmarks.peers

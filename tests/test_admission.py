@@ -91,7 +91,7 @@ def test_cancel_ends_what_is_alive_in_any_state(with_db: Any) -> None:
         more = True
         while more:
             async with db.write() as c:
-                more = await cancelling.cancel_some(c, batch_id, 3, world.now, world.capacity) > 0
+                more = await cancelling.cancel_some(c, batch_id, 3, world.now, world.capacity, world.announcing) > 0
             await world.check()
         async with db.read() as c:
             batch = await batches.find_batch(c, batch_id)
@@ -158,7 +158,7 @@ def test_flushes_that_share_lanes_and_batches_do_not_deadlock(with_db: Any) -> N
             more = True
             while more:
                 async with db.write() as c:
-                    more = await cancelling.cancel_some(c, cancelled, 7, world.now, world.capacity) > 0
+                    more = await cancelling.cancel_some(c, cancelled, 7, world.now, world.capacity, world.announcing) > 0
 
         while await world.value("select count(*) from message where state not in ('completed', 'failed')"):
             await asyncio.gather(worker(), worker(), worker(), feed(), cancel())
@@ -190,7 +190,7 @@ def test_a_cancellation_sees_an_admission_that_is_not_committed_yet(with_db: Any
             more = True
             while more:
                 async with db.write() as c:
-                    more = await cancelling.cancel_some(c, batch_id, 100, world.now, wider) > 0
+                    more = await cancelling.cancel_some(c, batch_id, 100, world.now, wider, world.announcing) > 0
 
         cancel = asyncio.create_task(canceller())
         feeding = asyncio.create_task(feeder())

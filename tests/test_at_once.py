@@ -70,14 +70,16 @@ class Crowd:
             while not done:
                 async with self.db.write() as c:
                     message = await sessions.find_message(c, message_id)
-                    done = message is None or await cancelling.cancel_message(c, message, self.world.now, self.world.capacity)
+                    done = message is None or await cancelling.cancel_message(
+                        c, message, self.world.now, self.world.capacity, self.world.announcing
+                    )
 
     async def cancel_session(self) -> None:
         for session_id in await self.some("select id from session"):
             done = False
             while not done:
                 async with self.db.write() as c:
-                    done = await cancelling.cancel_session(c, session_id, self.world.now, self.world.capacity)
+                    done = await cancelling.cancel_session(c, session_id, self.world.now, self.world.capacity, self.world.announcing)
 
     async def cancel_batch(self) -> None:
         for batch_id in await self.some("select id from batch where state = 'open'"):
@@ -86,7 +88,7 @@ class Crowd:
             more = 1
             while more:
                 async with self.db.write() as c:
-                    more = await cancelling.cancel_some(c, batch_id, 4, self.world.now, self.world.capacity)
+                    more = await cancelling.cancel_some(c, batch_id, 4, self.world.now, self.world.capacity, self.world.announcing)
 
     async def delete_sessions(self) -> None:
         old = await self.some("select id from session where batch_id is null", 3)
@@ -100,7 +102,7 @@ class Crowd:
                 more = await deleting.doom_batch(c, batch_id)
             while more:
                 async with self.db.write() as c:
-                    more = await deleting.delete_some(c, batch_id, 3, self.world.now, self.world.capacity)
+                    more = await deleting.delete_some(c, batch_id, 3, self.world.now, self.world.capacity, self.world.announcing)
         await self.world.batch(4, cap=3)
 
     async def sweep(self) -> None:

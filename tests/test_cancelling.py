@@ -120,14 +120,14 @@ def test_a_session_ends_all_that_it_has(with_db: Any) -> None:
         for _ in range(3):
             await world.direct_message(session_id)
         async with db.write() as c:
-            assert await cancelling.cancel_session(c, session_id, world.now, world.capacity)
+            assert await cancelling.cancel_session(c, session_id, world.now, world.capacity, world.announcing)
         await world.check()
         assert await world.value("select count(*) from message where cancelled and state = 'failed'") == 4
         idle = await world.rows("select seq from event where type = 'session.state' and data ->> 'state' = 'idle'")
         assert idle == await world.rows("select last_seq as seq from session")
         assert await world.value("select cancelled from batch") == 1 and await world.value("select state from batch") == "done"
         async with db.write() as c:
-            assert await cancelling.cancel_session(c, session_id, world.now, world.capacity)
+            assert await cancelling.cancel_session(c, session_id, world.now, world.capacity, world.announcing)
         assert await world.rows("select last_seq as seq from session") == idle
         again = await world.direct_message(session_id)
         assert await world.ready() == [again]
@@ -152,7 +152,7 @@ def test_a_cancellation_and_a_completion_at_once_are_one_end(with_db: Any) -> No
                 async with db.write() as c:
                     message = await sessions.find_message(c, message_id)
                     assert message is not None
-                    args = (world.now, world.capacity)
+                    args = (world.now, world.capacity, world.announcing)
                     done = await (
                         cancelling.cancel_session(c, session_id, *args) if whole else cancelling.cancel_message(c, message, *args)
                     )

@@ -33,8 +33,8 @@ from passel.core.text import clean, require_storable
 from passel.models import failures
 from passel.models.directory import CallSettings, ModelDirectory
 from passel.models.limiter import AdaptiveLimit, Closed
-from passel.models.network import is_private
 from passel.models.prices import price
+from passel.network import is_private, retry_after
 from passel.services.vault import Vault
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
@@ -193,9 +193,9 @@ def test_statuses_mean_what_providers_mean_by_them() -> None:
         500: Fault.BROKEN, 502: Fault.BROKEN, 503: Fault.OVERLOADED, 529: Fault.OVERLOADED,
     }  # fmt: skip
     assert failures.of_status(429, {"error": {"code": "insufficient_quota"}}, {}).fault is Fault.REFUSED
-    waits = [failures.retry_after({"Retry-After": value}) for value in ("3", "1.5", "-4", "99999", "soon", "Sat, 21 Nov 2020 00:00:00 GMT")]
+    waits = [retry_after({"Retry-After": value}, 600) for value in ("3", "1.5", "-4", "99999", "soon", "Sat, 21 Nov 2020 00:00:00 GMT")]
     assert waits == [3, 1.5, None, 600, None, 0]
-    assert failures.retry_after({"retry-after-ms": "250"}) == 0.25
+    assert retry_after({"retry-after-ms": "250"}, 600) == 0.25
 
 
 def test_the_limit_falls_with_overloads_and_recovers() -> None:

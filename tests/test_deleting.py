@@ -98,7 +98,7 @@ def test_a_deletion_is_finished_by_whoever_comes_next(with_db: Any) -> None:
         before = await left(world)
         async with db.write() as c:
             assert await deleting.doom_batch(c, batch_id)
-            await deleting.delete_some(c, batch_id, 10, world.now, world.capacity)
+            await deleting.delete_some(c, batch_id, 10, world.now, world.capacity, world.announcing)
         assert await world.value("select count(*) from item where batch_id = $1", batch_id) == 15
         await world.check()
         busy = await world.value("select session_id from item where batch_id = $1 limit 1", batch_id)
@@ -106,7 +106,7 @@ def test_a_deletion_is_finished_by_whoever_comes_next(with_db: Any) -> None:
             assert await sessions.find_session(c, busy) is None
         await world.direct_message(busy)  # of one who had looked before the batch was doomed
         [claim] = await world.claim()
-        await Deleter(db, lambda: world.now, world.capacity).tick()
+        await Deleter(db, lambda: world.now, world.capacity, world.announcing).tick()
         await world.check()
         assert not await world.finish(claim.lease)
         async with db.read() as c:
@@ -139,12 +139,12 @@ def test_a_batch_that_grows_is_not_deleted_under_it(with_db: Any) -> None:
                     await writer.add([FailedItem(0, "again", {}, replaces=1), FailedItem(1, "more", {})])
                     if not grows_first:
                         assert await doom(batch_id)
-                    assert await writer.end(world.capacity) == grows_first
+                    assert await writer.end(world.capacity, world.announcing) == grows_first
                     dooming = asyncio.create_task(doom(batch_id))
                     if not grows_first:
                         raise Conflict("nothing of this may stay")
             assert await dooming == grows_first  # it has ended again, and goes with what was added
-            await Deleter(db, lambda: world.now, world.capacity).tick()
+            await Deleter(db, lambda: world.now, world.capacity, world.announcing).tick()
             assert not await left(world)
 
     with_db(scenario)
@@ -182,7 +182,7 @@ def test_a_deletion_and_a_message_at_once(with_db: Any) -> None:
 
 
 def deps_of(world: World) -> Deps:
-    return Deps(world.db, BlobStore("memory:///"), lambda: world.now, world.ids, Vault(b"k" * 32), world.capacity)
+    return Deps(world.db, BlobStore("memory:///"), lambda: world.now, world.ids, Vault(b"k" * 32), world.capacity, world.announcing)
 
 
 def test_what_ended_long_ago_goes_where_the_operator_says_so(with_db: Any) -> None:
@@ -190,7 +190,7 @@ def test_what_ended_long_ago_goes_where_the_operator_says_so(with_db: Any) -> No
         world = await World(db).start()
         deps = deps_of(world)
         sweeper = Sweeper(db, [OldSessions(deps, timedelta(days=30)), OldBatches(deps, timedelta(days=90))])
-        deleter = Deleter(db, deps.clock, world.capacity)
+        deleter = Deleter(db, deps.clock, world.capacity, world.announcing)
         batch_id = await world.batch(1)
         for claim in await world.claim():
             await world.finish(claim.lease)
@@ -295,7 +295,7 @@ def test_a_file_stays_with_the_last_that_names_it(with_db: Any, tmp_path: Path) 
             writer = BatchWriter(c, caller.org_id, batch_id, "agent", world.now)
             await writer.begin("agt_1", None, "digest", None)
             await writer.add([FailedItem(0, "no such option", {}, file_ids=(file,))])
-            await writer.end(world.capacity)
+            await writer.end(world.capacity, world.announcing)
         for holder in (session_id, batch_id, other):
             place.now += 2 * DAY
             await place.sweeper.tick()

@@ -7,15 +7,20 @@ from typing import Any
 
 import pytest
 
+from passel.core.agent.announcements import ANNOUNCED
 from passel.core.context import Step
 from passel.core.endings import Done, Fail, Retry, Wait
-from passel.store import attempts, cancelling, files, waking
+from passel.core.webhook.events import delivery_failed
+from passel.store import admission, attempts, cancelling, files, waking, webhooks
 from passel.store.admission import Capacity
+from passel.store.changes import Changes, settle
 from passel.store.database import Database
 from passel.store.leases import Lease
+from passel.store.webhooks import Webhook
 from tests.support.worlds import World
 
 LANES = ("model/a", "local/m")
+SUBJECT = "agt_1"
 
 
 class History:
@@ -83,8 +88,6 @@ class History:
         async with self.world.db.write() as c:
             await waking.wake_due(c, 3, self.world.now, self.world.capacity)
         async with self.world.db.write() as c:
-            from passel.store.changes import Changes, settle
-
             rows = await c.raw.fetch("select id from message where state = 'waiting' limit 1")
             changes = Changes(self.world.now)
             await waking.wake(c, await waking.lock_waiting(c, [row["id"] for row in rows]), changes)
@@ -140,7 +143,7 @@ class History:
         async with self.world.db.write() as c:
             await cancelling.request_cancel(c, victim, self.world.now)
         async with self.world.db.write() as c:
-            await cancelling.cancel_some(c, victim, 5, self.world.now, self.world.capacity)
+            await cancelling.cancel_some(c, victim, 5, self.world.now, self.world.capacity, self.world.announcing)
         await self._drop_what_was_lost()
 
     async def cancel_message(self) -> None:
@@ -151,8 +154,9 @@ class History:
 
     async def cancel_session(self) -> None:
         rows = await self.world.rows("select id from session order by lined desc, id limit 10")
-        async with self.world.db.write() as c:
-            assert await cancelling.cancel_session(c, self.rng.choice(rows)["id"], self.world.now, self.world.capacity)
+        world = self.world
+        async with world.db.write() as c:
+            assert await cancelling.cancel_session(c, self.rng.choice(rows)["id"], world.now, world.capacity, world.announcing)
         await self._drop_what_was_lost()
 
     async def _drop_what_was_lost(self) -> None:
@@ -171,10 +175,55 @@ class History:
             assert not await self.world.finish(zombie, number=10_000)
 
 
+class HookedHistory(History):
+    """One in which a webhook hears of everything, and its deliveries are worked on, made again and told of."""
+
+    def __init__(self, world: World, rng: random.Random) -> None:
+        super().__init__(world, rng)
+        self.actions += [(20, self.claim_deliveries), (5, self.redeliver), (3, self.tell_of_failure), (1, self.replace_webhook)]
+
+    async def run(self, steps: int) -> None:
+        await self.replace_webhook()
+        await super().run(steps)
+
+    async def replace_webhook(self) -> None:
+        world, lane = self.world, f"webhook/{SUBJECT}"
+        async with world.db.write() as c:
+            await webhooks.delete_webhook(c, SUBJECT, world.now)
+            lanes = await admission.ensure_lanes(c, world.org_id, [lane], world.now)
+            types = sorted(ANNOUNCED.types)
+            new = Webhook(
+                world.org_id, SUBJECT, world.ids.new("hook"), "agent", lanes[lane], "", types, b"", None, None, world.now, world.now
+            )
+            assert await webhooks.put_webhook(c, new)
+
+    async def claim_deliveries(self) -> None:
+        async with self.world.db.write() as c:
+            limit = self.rng.randint(1, 4)
+            self.taken(await attempts.claim(c, "webhook", limit, self.world.worker, self.world.now, self.world.capacity))
+
+    async def some_deliveries(self) -> list[str]:
+        rows = await self.world.rows("select id from delivery order by id")
+        return self.rng.sample([row["id"] for row in rows], min(len(rows), self.rng.randint(1, 4)))
+
+    async def redeliver(self) -> None:
+        chosen = await self.some_deliveries()
+        lane_id = await self.world.value("select lane_id from webhook")
+        async with self.world.db.write() as c:
+            changes = Changes(self.world.now)
+            await webhooks.redeliver(c, [(one, self.world.ids.message()) for one in chosen], lane_id, changes)
+            await settle(c, changes, self.world.capacity)
+
+    async def tell_of_failure(self) -> None:
+        for one in await self.some_deliveries():
+            async with self.world.db.write() as c:
+                await webhooks.tell_of_failure(c, one, delivery_failed(one, "session.failed", 1, None, "played"), self.world.now)
+
+
 def scenario(seed: int, steps: int) -> Callable[[Database], Awaitable[None]]:
     async def run(db: Database) -> None:
-        world = await World(db, Capacity(5, {"local": 2})).start()
-        await History(world, random.Random(seed)).run(steps)
+        world = await World(db, Capacity(5, {"local": 2, "webhook": 3})).start()
+        await (HookedHistory if seed % 2 else History)(world, random.Random(seed)).run(steps)
 
     return run
 
@@ -193,7 +242,8 @@ def test_ten_thousand_random_histories(with_db: Any, block: int) -> None:
         for seed in range(1000 + block * 500, 1500 + block * 500):
             async with db.write() as c:
                 await c.raw.execute(
-                    "truncate organisation, worker, session, message, event, effect, batch_lane, item, item_try, file, file_use cascade"
+                    "truncate organisation, worker, session, message, event, effect, batch_lane, batch_event, item, item_try, file, file_use, "
+                    "webhook, delivery cascade"
                 )
             await scenario(seed, 25)(db)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from passel.core.context import Context, Step, Workload
+from passel.core.context import Context, Step, Task, Workload
 from passel.core.costs import Usage
 from passel.core.effects import Effect, Outcome
 from passel.core.endings import Done
@@ -35,7 +35,7 @@ class Bench:
 
     def __init__(self, world: World, db: Database) -> None:
         self.world, self.db = world, db
-        self.journal = Journal(db, lambda: world.now, world.capacity)
+        self.journal = Journal(db, lambda: world.now, world.capacity, world.announcing)
         self._task = asyncio.create_task(self.journal.run())
 
     def attempts(self, workload: Workload) -> Attempts:
@@ -226,5 +226,24 @@ def test_a_fault_behind_an_intent_is_borne_no_longer_than_any_other(with_db: Any
             async with bench.world.db.write() as c:
                 await waking.wake_due(c, 10, bench.world.now, bench.world.capacity)
         assert tries == 3 and "3 tries" in await bench.world.value("select error from message")
+
+    bench(with_db, run)
+
+
+def test_a_message_cancelled_before_its_ledger_was_read_is_not_worked_on(with_db: Any) -> None:
+    """The claim is committed, the ledger is read after it: in between anything may end the message."""
+    worked: list[Task] = []
+
+    async def workload(context: Context) -> Step:
+        worked.append(context.task)
+        return Step(ending=Done())
+
+    async def run(bench: Bench) -> None:
+        [claim] = await bench.world.claim(1)
+        await bench.world.cancel_message(claim.lease.message_id)
+        async with bench.db.read() as c:
+            ledgers = await store.read_ledgers(c, [claim.lease.session_id])
+        await bench.attempts(workload).run(claim, ledgers[claim.lease.session_id])
+        assert worked == []
 
     bench(with_db, run)

@@ -9,7 +9,7 @@ from passel.store.admission import Capacity
 from passel.store.database import Database, WriteConnection
 from passel.store.queries import SQL
 from tests.support.worlds import World
-from tests.test_histories import History
+from tests.test_histories import HookedHistory
 
 FILE, MESSAGE, SESSION, NEXT, LANE, BATCH, BATCH_LANE = range(7)
 
@@ -24,12 +24,15 @@ LOCKS = {
     "lock_waiting": MESSAGE,
     "lock_active": MESSAGE,
     "lock_ended_messages": MESSAGE,
+    "lock_delayed": MESSAGE,
     "claim_messages": SESSION,  # the messages were chosen with SKIP LOCKED
     "lock_session": SESSION,
     "lock_idle_sessions": SESSION,
     "hold_session": SESSION,
     "append_events": SESSION,
     "extend_session": SESSION,
+    "redeliver": SESSION,
+    "tell_of_failure": SESSION,  # and before it the delivery, which nobody else waits for
     "promote_messages": NEXT,
     "hold_lanes": LANE,
     "lock_lanes": LANE,
@@ -71,8 +74,8 @@ def test_every_transaction_takes_its_locks_in_order(with_db: Any) -> None:
     async def scenario(db: Database) -> None:
         watched = Watched(db._pool, db._url, db._name)
         watched.seen = []
-        world = await World(watched, Capacity(5, {"local": 2})).start()
-        await History(world, random.Random(7)).run(300)
+        world = await World(watched, Capacity(5, {"local": 2, "webhook": 3})).start()
+        await HookedHistory(world, random.Random(7)).run(300)
         for transaction in watched.seen:
             ranks = [LOCKS[name] for name in transaction if name in LOCKS]
             # a wait that was missed is woken at once: its message is locked by its own end

@@ -21,6 +21,7 @@ from passel.services.files import UnusedFiles
 from passel.services.vault import Vault
 from passel.store import files as store
 from passel.store.admission import Capacity
+from passel.store.announcing import Announcing
 from passel.store.database import Database, WriteConnection
 from tests.support.installation import Installation, item, played_model, scratch_dir, wait_until
 
@@ -33,8 +34,15 @@ class Place:
     def __init__(self, db: Database, directory: Path) -> None:
         self.now = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
         self.blobs = directory / "blobs"
+        ids = IdSource(lambda: 1_700_000_000_000)
         self.deps = Deps(
-            db, BlobStore(f"file://{self.blobs}"), lambda: self.now, IdSource(lambda: 1_700_000_000_000), Vault(b"k" * 32), Capacity(10, {})
+            db,
+            BlobStore(f"file://{self.blobs}"),
+            lambda: self.now,
+            ids,
+            Vault(b"k" * 32),
+            Capacity(10, {}),
+            Announcing(ids),
         )
         self.sweeper = Sweeper(db, [StaleSnapshots(self.deps), UnusedFiles(self.deps, DAY)])
 

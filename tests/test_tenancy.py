@@ -20,6 +20,8 @@ def stranger(passel: Installation) -> str:
 
 
 BODIES: dict[str, Any] = {
+    "/v1/agents/{agent_id}/webhook": {"webhook_url": "http://127.0.0.1:9/"},
+    "/v1/agents/{agent_id}/webhook/redeliver": {"since": "2026-11-24T18:00:00Z"},
     "/v1/agents/{agent_id}/versions": {"source_snapshot_id": "SNAPSHOT"},
     "/v1/agents/{agent_id}/sessions": {},
     "/v1/agents/{agent_id}/messages": {"type": "user.message", "content": [{"type": "text", "text": "hi"}]},
@@ -49,6 +51,7 @@ def test_every_route_keeps_strangers_out(passel: Installation, agent: str, stran
         "key_id": client.get("/v1/organizations/current/api-keys")["api_keys"][0]["id"],
         "name": "MINE",
         "index": "0",
+        "delivery_id": "whk_1",
     }
     document = passel.http().get("/openapi.json").json()
     walked = 0

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from passel.core.agent import events as agent_events
+from passel.core.agent.announcements import ANNOUNCED
 from passel.core.batch_log import BatchEntry
 from passel.core.context import Step
 from passel.core.costs import Usage
@@ -28,6 +29,7 @@ from passel.store import (
     workers,
 )
 from passel.store.admission import Capacity
+from passel.store.announcing import Announcing
 from passel.store.creation import BatchWriter, NewItem
 from passel.store.database import Database, ReadConnection
 from passel.store.leases import Claim, Lease
@@ -50,6 +52,10 @@ class World:
     worker: WorkerId = field(default_factory=lambda: WorkerId(0))
     numbers: dict[tuple[str, int], int] = field(default_factory=dict)
 
+    @property
+    def announcing(self) -> Announcing:
+        return Announcing(self.ids, {"agent": ANNOUNCED})
+
     async def start(self) -> "World":
         async with self.db.write() as c:
             await accounts.insert_organisation(c, accounts.Organisation(self.org_id, "One", "one", self.now))
@@ -67,19 +73,21 @@ class World:
         async with self.db.write() as c:
             return (await admission.ensure_lanes(c, self.org_id, [name], self.now))[name]
 
-    async def batch(self, size: int, *, lanes: Sequence[str] = (LANE,), cap: int | None = None, key: str | None = None) -> BatchId:
+    async def batch(
+        self, size: int, *, lanes: Sequence[str] = (LANE,), cap: int | None = None, key: str | None = None, subject: str = "agt_1"
+    ) -> BatchId:
         lane_ids = [(name, await self.lane(name)) for name in lanes]
         batch_id = self.ids.batch()
         async with self.db.write() as c:
             writer = BatchWriter(c, self.org_id, batch_id, self.kind, self.now)
-            assert await writer.begin("agt_1", key, "digest", cap)
-            await writer.add([self._item(n, *lane_ids[n % len(lane_ids)]) for n in range(size)])
-            await writer.end(self.capacity)
+            assert await writer.begin(subject, key, "digest", cap)
+            await writer.add([self.item(n, *lane_ids[n % len(lane_ids)], subject) for n in range(size)])
+            await writer.end(self.capacity, self.announcing)
         return batch_id
 
-    def _item(self, index: int, lane: str, lane_id: LaneId) -> NewItem:
+    def item(self, index: int, lane: str, lane_id: LaneId, subject: str = "agt_1") -> NewItem:
         request = agent_events.request([{"type": "text", "text": f"prompt {index}"}], {})
-        return NewItem(index, self.ids.session(), self.ids.message(), lane_id, lane, "agt_1", SPEC, {}, request, None)
+        return NewItem(index, self.ids.session(), self.ids.message(), lane_id, lane, subject, SPEC, {}, request, None)
 
     async def ready(self) -> list[MessageId]:
         """What workers could take, in the order in which they would."""
@@ -111,7 +119,7 @@ class World:
     async def write(self, *writes: StepWrite) -> set[MessageId]:
         """The messages whose writes hold."""
         async with self.db.write() as c:
-            return set(await steps.apply(c, writes, self.now, self.capacity))
+            return set(await steps.apply(c, writes, self.now, self.capacity, self.announcing))
 
     async def step(self, lease: Lease, step: Step, **how: Any) -> bool:
         return lease.message_id in await self.write(self.write_of(lease, step, **how))
@@ -188,14 +196,14 @@ class World:
         while more:
             await self.check()
             async with self.db.write() as c:
-                more = await deleting.delete_some(c, batch_id, at_once, self.now, self.capacity)
+                more = await deleting.delete_some(c, batch_id, at_once, self.now, self.capacity, self.announcing)
         return doomed
 
     async def cancel_message(self, message_id: str) -> None:
         """With nobody else at work, the first asking is answered."""
         async with self.db.write() as c:
             message = await sessions.find_message(c, message_id)
-            assert message is not None and await cancelling.cancel_message(c, message, self.now, self.capacity)
+            assert message is not None and await cancelling.cancel_message(c, message, self.now, self.capacity, self.announcing)
 
     async def feed(self) -> None:
         async with self.db.write() as c:
@@ -272,8 +280,9 @@ union all
 select 'line differs', s.id from session s
 where s.lined <> (select count(*) from message m where m.session_id = s.id and m.state = 'lined')
 union all
-select 'idle or not', s.id from session s join event e on e.session_id = s.id and e.seq = s.last_seq
-where (s.active_message_id is null) <> (e.type = 'session.state' and e.data ->> 'state' = 'idle')
+select 'idle or not', s.id from session s cross join lateral (
+    select e.data ->> 'state' as state from event e where e.session_id = s.id and e.type = 'session.state' order by e.seq desc limit 1) e
+where (s.active_message_id is null) <> (e.state = 'idle')
 union all
 select 'nobody''s', o.session_id from (
     select session_id from event union select session_id from message union select session_id from effect
@@ -298,6 +307,11 @@ group by e.message_id having count(*) > 1
 union all
 select 'finished twice', e.message_id from event e
 where e.type = 'assistant.message' and jsonb_array_length(e.data -> 'calls') = 0 group by e.message_id having count(*) > 1
+union all
+select 'a gap in deliveries', d.scope_id from delivery d group by d.scope_id having count(*) <> max(d.sequence)
+union all
+select 'a delivery without its message', d.id from delivery d
+where not exists (select from message m where m.id = d.message_id and m.session_id = d.id and m.throttled and m.number = 1)
 union all
 select 'an open effect of nobody', f.id from effect f join message m on m.id = f.message_id
 where f.state = 'started' and m.state in ('completed', 'failed', 'held')

@@ -25,6 +25,7 @@ _MODULES = {
     "batch": "batches",
     "session": "sessions",
     "files": "files",
+    "webhooks": "webhooks",
     "keys": "accounts",
     "credentials": "accounts",
     "models": "models",

@@ -7,7 +7,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 from passel.compose.settings import Settings
+from passel.core.agent.announcements import ANNOUNCED
 from passel.core.agent.planner import Rules
+from passel.core.announcements import Vocabulary
 from passel.core.context import Workload
 from passel.services.deps import Deps
 
@@ -19,11 +21,13 @@ def _always() -> str | None:
 @dataclass(frozen=True, slots=True)
 class Kind:
     """`open` makes the workload for as long as a worker runs. `places` is how many messages of the kind one worker
-    runs at once. `missing` says what this machine lacks to do the work; None when it can."""
+    runs at once. `missing` says what this machine lacks to do the work; None when it can.
+    `announces` says what of its work webhooks may be told."""
 
     open: Callable[[Settings, Deps], AbstractAsyncContextManager[Workload]]
     places: Callable[[Settings], int]
     missing: Callable[[], str | None] = _always
+    announces: Vocabulary | None = None
 
 
 @asynccontextmanager
@@ -45,9 +49,31 @@ async def _agents(settings: Settings, deps: Deps) -> AsyncGenerator[Workload]:
         await models.close()
 
 
+@asynccontextmanager
+async def _webhooks(settings: Settings, deps: Deps) -> AsyncGenerator[Workload]:
+    from passel.faces.dari.webhooks import DariForm, describe_batch
+    from passel.network import Network
+    from passel.services.deliveries import DeliveryDesk
+    from passel.workloads.webhook.deliveries import WebhookWorkload
+    from passel.workloads.webhook.postman import Postman
+
+    network = Network(allow_private_urls=settings.private_urls_allowed, decompress=False)
+    postman = Postman(network, settings.webhook_timeout, allow_http=settings.private_urls_allowed)
+    try:
+        yield WebhookWorkload(DeliveryDesk(deps, {"agent": describe_batch}), {"agent": DariForm()}, postman)
+    finally:
+        await network.close()
+
+
 KINDS: Mapping[str, Kind] = {
-    "agent": Kind(_agents, places=lambda settings: settings.concurrency),
+    "agent": Kind(_agents, places=lambda settings: settings.concurrency, announces=ANNOUNCED),
+    "webhook": Kind(_webhooks, places=lambda settings: settings.webhook_places),
 }
+
+
+def announced(kinds: Mapping[str, Kind]) -> dict[str, Vocabulary]:
+    """What each kind announces, of those that do."""
+    return {name: kind.announces for name, kind in kinds.items() if kind.announces is not None}
 
 
 def chosen(kinds: Mapping[str, Kind], names: list[str]) -> dict[str, Kind]:

@@ -9,11 +9,13 @@ from pathlib import Path
 
 from passel.blobs import BlobStore
 from passel.compose import clock
+from passel.compose.kinds import KINDS, announced
 from passel.compose.settings import Settings
 from passel.core.errors import Invalid
 from passel.core.ids import IdSource
 from passel.services.deps import Deps
 from passel.services.vault import Vault
+from passel.store.announcing import Announcing
 from passel.store.database import Database
 from passel.store.postgres import EmbeddedPostgres
 
@@ -49,19 +51,22 @@ def open_vault(settings: Settings) -> Vault:
 
 async def open_deps(settings: Settings, *, name: str, connections: int) -> Deps:
     prepare_data_dir(settings)
+    ids = IdSource(clock.milliseconds)
     return Deps(
         db=await Database.open(database_url(settings), name=name, connections=connections),
         blobs=BlobStore(settings.blobs),
         clock=clock.now,
-        ids=IdSource(clock.milliseconds),
+        ids=ids,
         vault=open_vault(settings),
         capacity=settings.capacity,
+        announcing=Announcing(ids, announced(KINDS)),
         limits=settings.limits,
         allow_private_urls=settings.private_urls_allowed,
         hide_foreign=settings.hide_foreign,
         strict_idempotency=settings.strict_idempotency,
         key_providers=frozenset(settings.server_keys),
         models_dir=settings.models_dir,
+        webhook_overlap=settings.webhook_secret_overlap,
         public_url=settings.public_url,
     )
 

@@ -37,6 +37,7 @@ def default_models_dir(given: dict[str, Any]) -> Path:
 # Variables of ours that are no settings of the server.
 _OTHER_VARIABLES = {
     "PASSEL_CONFIG", "PASSEL_URL", "PASSEL_PGBIN", "PASSEL_SUPERVISED", "PASSEL_TEST_DIR", "PASSEL_PG_ACCOUNT", "PASSEL_DATABASE_URL",
+    "PASSEL_WEBHOOK_SECRET",
 }  # fmt: skip
 _MISSPELT = 0.75  # how alike two names are, from 0 to 1, when one is the other misspelt
 _ALIKE = 0.5
@@ -76,7 +77,8 @@ class Settings(BaseSettings):
     public_url: str | None = Field(None, description="How clients reach the API, for the URLs in its answers. Default: from each request.")
     workers: int = Field(1, ge=0, le=64, description="Worker processes that `passel serve` runs.")
     allow_private_urls: bool | None = Field(
-        None, description="Whether a manifest's base_url may lead to private addresses. Default: only while the API listens on loopback."
+        None,
+        description="Whether a manifest's base_url and a webhook may lead to private addresses. Default: only while the API listens on loopback.",
     )
     hide_foreign: bool = Field(False, description="Answer 404 instead of 403 for what belongs to another organisation.")
     strict_idempotency: bool = Field(
@@ -129,6 +131,13 @@ class Settings(BaseSettings):
         ge=0.1,
         description="Seconds of silence after which an event stream sends a sign of life, and looks whether its key is still good.",
     )
+
+    webhook_timeout: float = Field(10, gt=0, le=300, description="Seconds in which a receiver of webhooks must have answered.")
+    webhook_concurrency: int = Field(
+        32, ge=1, description="Deliveries under way at once to one webhook: a receiver that is down or slow holds up no other."
+    )
+    webhook_places: int = Field(1000, ge=2, le=20000, description="Deliveries that one worker makes at once, to all webhooks.")
+    webhook_secret_overlap: float = Field(0, ge=0, description="Seconds for which a rotated secret of a webhook signs beside the new one.")
 
     max_body_mib: int = Field(64, ge=1, description="Largest JSON body of a batch.")
     max_batch_items: int = Field(10_000, ge=1, description="Most items of a batch sent as JSON.")
@@ -192,7 +201,7 @@ class Settings(BaseSettings):
 
     @property
     def capacity(self) -> Capacity:
-        return Capacity(self.lane_concurrency, {"local": self.local_concurrency})
+        return Capacity(self.lane_concurrency, {"local": self.local_concurrency, "webhook": self.webhook_concurrency})
 
     @property
     def retries(self) -> RetryPolicy:

@@ -76,7 +76,7 @@ async def run_worker(
 
 
 def _attempts(settings: Settings, deps: Deps, workloads: Mapping[str, Workload]) -> Attempts:
-    journal = Journal(deps.db, deps.clock, deps.capacity)
+    journal = Journal(deps.db, deps.clock, deps.capacity, deps.announcing)
     faults = FaultPolicy(settings.fault_patience)
     return Attempts(journal, deps.clock, deps.ids, workloads, settings.max_attempts, faults)
 
@@ -130,8 +130,8 @@ class _Assembly:
         duties: list[Duty] = [
             Feeder(db, clock, capacity),
             Waker(db, clock, capacity),
-            Canceller(db, clock, capacity),
-            Deleter(db, clock, capacity),
+            Canceller(db, clock, capacity, self._deps.announcing),
+            Deleter(db, clock, capacity, self._deps.announcing),
             Auditor(db, clock, capacity),
             Reaper(db, clock, capacity, self._presence, takeover_after),
             self._evictor,

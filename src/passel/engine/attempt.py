@@ -11,9 +11,10 @@ from passel.core.clock import Clock
 from passel.core.context import Step, Task, Workload
 from passel.core.endings import Fail
 from passel.core.errors import LeaseLost, NotReady
-from passel.core.events import Event
+from passel.core.events import MESSAGE_STATE, Event
 from passel.core.faults import FaultPolicy, after_fault
 from passel.core.ids import EffectId, IdSource, MessageId
+from passel.core.states import ENDED
 from passel.core.text import clean
 from passel.engine.journal import Journal
 from passel.store.leases import Claim, Lease
@@ -133,6 +134,8 @@ class Attempts:
             error = f"given up: {claim.lost} attempts at this message, with nothing beside it, ended with their worker"
             await attempt.write(Step(ending=Fail(error)))
             return
+        if _has_ended(ledger, claim.lease.message_id):  # cancelled after the claim and before its ledger was read
+            raise LeaseLost(claim.lease.message_id)
         step = await self._last_step(attempt)
         try:
             await attempt.write(step)
@@ -158,3 +161,8 @@ class Attempts:
             return Step(
                 ending=after_fault(attempt.ledger, attempt.task.message_id, clean(reason)[:_LONGEST_ERROR], self.clock(), self.faults)
             )
+
+
+def _has_ended(ledger: Sequence[Event], message_id: MessageId) -> bool:
+    last = next((e for e in reversed(ledger) if e.type == MESSAGE_STATE and e.message_id == message_id), None)
+    return last is not None and last.data["state"] in ENDED

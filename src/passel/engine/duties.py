@@ -13,6 +13,7 @@ from passel.engine.attempt import Attempts
 from passel.engine.duty import Duty
 from passel.store import admission, attempts, cancelling, deleting, waking, workers
 from passel.store.admission import Capacity
+from passel.store.announcing import Announcing
 from passel.store.database import Database, WriteConnection
 
 log = structlog.get_logger()
@@ -59,9 +60,9 @@ class Canceller(Duty):
 
     interval = 1.0
 
-    def __init__(self, db: Database, clock: Clock, capacity: Capacity) -> None:
+    def __init__(self, db: Database, clock: Clock, capacity: Capacity, announcing: Announcing) -> None:
         super().__init__()
-        self._db, self._clock, self._capacity = db, clock, capacity
+        self._db, self._clock, self._capacity, self._announcing = db, clock, capacity, announcing
 
     async def tick(self) -> None:
         async with self._db.read() as c:
@@ -71,7 +72,7 @@ class Canceller(Duty):
             while more and not self.stopping:
                 async with self._db.write() as c:
                     alone = await c.fetchval("try_duty_lock", _CANCELLER)
-                    more = alone and await cancelling.cancel_some(c, batch_id, _AT_ONCE, self._clock(), self._capacity)
+                    more = alone and await cancelling.cancel_some(c, batch_id, _AT_ONCE, self._clock(), self._capacity, self._announcing)
 
 
 class Deleter(Duty):
@@ -79,9 +80,9 @@ class Deleter(Duty):
 
     interval = 1.0
 
-    def __init__(self, db: Database, clock: Clock, capacity: Capacity) -> None:
+    def __init__(self, db: Database, clock: Clock, capacity: Capacity, announcing: Announcing) -> None:
         super().__init__()
-        self._db, self._clock, self._capacity = db, clock, capacity
+        self._db, self._clock, self._capacity, self._announcing = db, clock, capacity, announcing
 
     async def tick(self) -> None:
         async with self._db.read() as c:
@@ -91,7 +92,7 @@ class Deleter(Duty):
             while more and not self.stopping:
                 async with self._db.write() as c:
                     alone = await c.fetchval("try_duty_lock", _DELETER)
-                    more = alone and await deleting.delete_some(c, batch_id, _AT_ONCE, self._clock(), self._capacity)
+                    more = alone and await deleting.delete_some(c, batch_id, _AT_ONCE, self._clock(), self._capacity, self._announcing)
 
 
 class Evictor(Duty):

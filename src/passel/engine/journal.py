@@ -24,6 +24,7 @@ from passel.core.events import Event
 from passel.core.ids import MessageId
 from passel.store import sessions, steps
 from passel.store.admission import Capacity
+from passel.store.announcing import Announcing
 from passel.store.database import Database, is_passing, patiently, pause_before_retry
 from passel.store.steps import StepWrite
 
@@ -60,8 +61,8 @@ class _Entry:
 class Journal:
     """Makes the writes of one worker."""
 
-    def __init__(self, db: Database, clock: Clock, capacity: Capacity) -> None:
-        self._db, self._clock, self._capacity = db, clock, capacity
+    def __init__(self, db: Database, clock: Clock, capacity: Capacity, announcing: Announcing) -> None:
+        self._db, self._clock, self._capacity, self._announcing = db, clock, capacity, announcing
         self._waiting: list[_Entry] = []
         self._in_flight: set[MessageId] = set()
         self._wake = asyncio.Event()
@@ -162,7 +163,7 @@ class Journal:
 
     async def _commit(self, group: Sequence[_Entry]) -> steps.Written:
         async with self._db.write() as c:
-            return await steps.apply(c, [entry.write for entry in group], self._clock(), self._capacity)
+            return await steps.apply(c, [entry.write for entry in group], self._clock(), self._capacity, self._announcing)
 
     async def _flush_one_by_one(self, group: Sequence[_Entry], error: Exception) -> None:
         if len(group) == 1:

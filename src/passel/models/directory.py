@@ -11,8 +11,8 @@ from passel.core.llm.options import ANTHROPIC, LOCAL, LlmOption, fingerprint
 from passel.core.llm.retry import Fault, ModelFailure
 from passel.models import failures, wire
 from passel.models.limiter import AdaptiveLimit
-from passel.models.network import Network, PrivateAddress
 from passel.models.questions import Answer, Question
+from passel.network import Network, PrivateAddress
 
 _KEPT = 1000  # clients and limits of so many provider keys are remembered
 

@@ -2,14 +2,12 @@
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import aiohttp
 
 from passel.core.llm.retry import Fault, ModelFailure
-from passel.models.network import PrivateAddress
+from passel.network import PrivateAddress, retry_after
 
 _MAX_MESSAGE = 2000
 _MAX_RETRY_AFTER = 600.0
@@ -22,9 +20,9 @@ def of_status(status: int, said: object, headers: Mapping[str, str] | None) -> M
     text = said if isinstance(said, str) else json.dumps(said, default=str, ensure_ascii=False)
     message = f"HTTP {status}: {_words(said) or text}"[:_MAX_MESSAGE]
     if status in (429, 503, 529) and "insufficient_quota" not in text:
-        return ModelFailure(Fault.OVERLOADED, message, status, retry_after(headers or {}))
+        return ModelFailure(Fault.OVERLOADED, message, status, retry_after(headers or {}, _MAX_RETRY_AFTER))
     if status >= 500 or status in (408, 409, 425):
-        return ModelFailure(Fault.BROKEN, message, status, retry_after(headers or {}))
+        return ModelFailure(Fault.BROKEN, message, status, retry_after(headers or {}, _MAX_RETRY_AFTER))
     return ModelFailure(Fault.REFUSED, message, status)
 
 
@@ -79,23 +77,3 @@ def causes(error: BaseException) -> list[BaseException]:
         chain.append(current)
         current = current.__cause__ or current.__context__
     return chain
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds from `retry-after-ms` or `Retry-After` (RFC 9110, 10.2.3), at most ten minutes."""
-    lowered = {name.lower(): value for name, value in headers.items()}
-    try:
-        if "retry-after-ms" in lowered:
-            return _bounded(float(lowered["retry-after-ms"]) / 1000)
-        if "retry-after" not in lowered:
-            return None
-        value = lowered["retry-after"].strip()
-        if value.replace(".", "", 1).isdigit():
-            return _bounded(float(value))
-        return _bounded((parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
-        return None
-
-
-def _bounded(seconds: float) -> float:
-    return max(0.0, min(_MAX_RETRY_AFTER, seconds))

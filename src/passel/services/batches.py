@@ -58,7 +58,7 @@ async def create(deps: Deps, caller: Caller, planner: Planner[R], intake: Intake
         fresh = await writer.begin(planner.subject_id, key, intake.digest, max_concurrency)
         if fresh:
             await fill(writer, map(build, enumerate(intake.items())))
-            await writer.end(deps.capacity)
+            await writer.end(deps.capacity, deps.announcing)
             batch = await store.find_batch(c, batch_id)
         else:
             batch = await store.find_batch_by_key(c, caller.org_id, planner.kind, key or "")
@@ -155,7 +155,7 @@ async def cancel(deps: Deps, caller: Caller, kind: str, batch_id: str) -> Batch:
     ended = 0
     while ended < _CANCEL_AT_ONCE:
         async with deps.db.write() as c:
-            done = await cancelling.cancel_some(c, batch_id, 500, deps.now(), deps.capacity)
+            done = await cancelling.cancel_some(c, batch_id, 500, deps.now(), deps.capacity, deps.announcing)
         if not done:
             break
         ended += done
@@ -172,5 +172,5 @@ async def delete(deps: Deps, caller: Caller, kind: str, batch_id: str) -> None:
             raise Conflict("this batch, or a message that was sent to a session of it, has not ended: cancel it first, or wait")
     for _ in range(_DELETE_STEPS):
         async with deps.db.write() as c:
-            if not await deleting.delete_some(c, batch.id, _DELETE_AT_ONCE, deps.now(), deps.capacity):
+            if not await deleting.delete_some(c, batch.id, _DELETE_AT_ONCE, deps.now(), deps.capacity, deps.announcing):
                 return

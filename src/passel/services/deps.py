@@ -12,6 +12,7 @@ from passel.core.ids import IdSource, KeyId, OrgId
 from passel.core.limits import Limits
 from passel.services.vault import Vault
 from passel.store.admission import Capacity
+from passel.store.announcing import Announcing
 from passel.store.database import Database
 
 PLATFORM, ROUTING = "platform", "routing"
@@ -23,7 +24,8 @@ class Deps:
     """`key_providers` are the providers that the server has keys of, `models_dir` is where its local models lie. With
     `strict_idempotency` a known key with another body is refused. With `hide_foreign` what is another organisation's is
     `NotFound` instead of `Forbidden`. `allow_private_urls` lets manifests name model files of the server and addresses
-    of its own network. `public_url` is how clients reach the server; None where each request tells."""
+    of its own network. `public_url` is how clients reach the server; None where each request tells. `webhook_overlap` in
+    seconds is how long a rotated secret signs beside the new one."""
 
     db: Database
     blobs: BlobStore
@@ -31,12 +33,14 @@ class Deps:
     ids: IdSource
     vault: Vault
     capacity: Capacity
+    announcing: Announcing
     limits: Limits = field(default_factory=Limits)
     allow_private_urls: bool = False
     hide_foreign: bool = False
     strict_idempotency: bool = False
     key_providers: frozenset[str] = frozenset()
     models_dir: Path | None = None
+    webhook_overlap: float = 0.0
     public_url: str | None = None
 
     def now(self) -> datetime:

@@ -164,7 +164,7 @@ async def _growing(deps: Deps, caller: Caller, kind: str, batch_id: str) -> Asyn
 
 
 async def _close(deps: Deps, writer: BatchWriter) -> None:
-    if not await writer.end(deps.capacity):
+    if not await writer.end(deps.capacity, deps.announcing):
         raise Conflict("this batch was cancelled or deleted meanwhile: nothing was tried again")
 
 

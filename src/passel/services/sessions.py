@@ -106,7 +106,7 @@ async def cancel_message(deps: Deps, caller: Caller, kind: str, message_id: str)
     while not done:
         async with deps.db.write() as c:
             message = await own_message(deps, caller, c, kind, message_id)
-            done = await cancelling.cancel_message(c, message, deps.now(), deps.capacity)
+            done = await cancelling.cancel_message(c, message, deps.now(), deps.capacity, deps.announcing)
 
 
 async def cancel(deps: Deps, caller: Caller, kind: str, session_id: str) -> Session:
@@ -115,7 +115,7 @@ async def cancel(deps: Deps, caller: Caller, kind: str, session_id: str) -> Sess
     while not done:
         async with deps.db.write() as c:
             await own(deps, caller, c, kind, session_id)
-            done = await cancelling.cancel_session(c, session_id, deps.now(), deps.capacity)
+            done = await cancelling.cancel_session(c, session_id, deps.now(), deps.capacity, deps.announcing)
     return await get_session(deps, caller, kind, session_id)
 
 

@@ -10,6 +10,8 @@ Lock order, for every transaction that writes (a test walks it):
 - A file that is about to be named is held with a shared lock, so those who name it do not wait for each other; a session
   that is forked is held in the same way, and goes on meanwhile.
 - Only idle sessions are deleted: their messages have ended, so they are locked before them like any other.
+- A delivery's row is locked before the session that is told of its failure, and by nobody else. Rows of webhooks are written
+  by API calls alone; what announces reads them.
 - Workers choose `ready` and `suspect` messages, the waker messages that are due, and admission `held` ones, all with
   SKIP LOCKED: they wait for nobody, so they may come at any place of the order.
 - Ledgers are read after the commit: the attempt protects them, no lock needs to.

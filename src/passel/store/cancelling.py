@@ -15,10 +15,11 @@ from passel.core.ids import BatchId, MessageId, OrgId, SessionId
 from passel.core.states import CANCELLED_ERROR, FAILED, LINED
 from passel.store import effects, ledgers, sessions
 from passel.store.admission import Capacity
+from passel.store.announcing import Announcing
 from passel.store.changes import Changes, settle
 from passel.store.database import ReadConnection, Row, WriteConnection
 from passel.store.leases import Lease, place_of
-from passel.store.ledgers import Telling
+from passel.store.ledgers import Telling, Told
 from passel.store.sessions import Message
 
 
@@ -33,22 +34,22 @@ async def cancelling_batches(c: ReadConnection) -> list[BatchId]:
     return [row["id"] for row in await c.fetch("cancelling_batches")]
 
 
-async def cancel_some(c: WriteConnection, batch_id: str, limit: int, now: datetime, capacity: Capacity) -> int:
+async def cancel_some(c: WriteConnection, batch_id: str, limit: int, now: datetime, capacity: Capacity, announcing: Announcing) -> int:
     """End up to `limit` live messages of a batch, also those whose items are settled. Returns how many; 0 when none
     are left."""
     live = await c.fetch("live_messages", batch_id, limit)
     if not live:
         await c.execute("end_cancellation", batch_id, now)
         return 0
-    changes = Changes(now)
+    changes = Changes(now, announcing)
     ended = await _end_active(c, [row["id"] for row in live], changes)
     await settle(c, changes, capacity)
     return ended
 
 
-async def cancel_message(c: WriteConnection, message: Message, now: datetime, capacity: Capacity) -> bool:
+async def cancel_message(c: WriteConnection, message: Message, now: datetime, capacity: Capacity, announcing: Announcing) -> bool:
     """End a message wherever it stands, unless it has ended. False: nothing was done, ask again."""
-    changes = Changes(now)
+    changes = Changes(now, announcing)
     if await c.fetch("lock_active", [message.id]):
         await _end_active(c, [message.id], changes)
     elif await sessions.lock_session(c, message.session_id) is not None:
@@ -60,7 +61,7 @@ async def cancel_message(c: WriteConnection, message: Message, now: datetime, ca
     return True
 
 
-async def cancel_session(c: WriteConnection, session_id: str, now: datetime, capacity: Capacity) -> bool:
+async def cancel_session(c: WriteConnection, session_id: str, now: datetime, capacity: Capacity, announcing: Announcing) -> bool:
     """End the active message of a session and all behind it. False: nothing was done, ask again."""
     active = await c.fetchval("find_active", session_id)
     locked = await c.fetch("lock_active", [active]) if active is not None else []
@@ -69,7 +70,7 @@ async def cancel_session(c: WriteConnection, session_id: str, now: datetime, cap
         return True
     if not locked or session.active_message_id != active:
         return False
-    changes = Changes(now)
+    changes = Changes(now, announcing)
     if session.lined:
         lined = [row["id"] for row in await c.fetch("list_lined", session_id)]
         await _end_lined(c, session.org_id, session.id, lined, changes)
@@ -81,13 +82,14 @@ async def cancel_session(c: WriteConnection, session_id: str, now: datetime, cap
 async def _end_active(c: WriteConnection, message_ids: Sequence[MessageId], changes: Changes) -> int:
     """Of messages whose locks are held, at most one a session."""
     rows = await c.fetch("cancel_messages", message_ids, changes.now, CANCELLED_ERROR)
-    await _tell(c, rows, changes)
+    told = await _tell(c, rows, changes)
     for row in rows:
         changes.move(place_of(row), row["previous"], FAILED, CANCELLED_ERROR)
         if row["batch_id"] is not None:
             changes.batches[row["batch_id"]].cancelled += row["outcome"] is None
         if row["worker_id"] is not None:
             changes.evicted_from.add(row["worker_id"])
+    changes.announce(told)
     return len(rows)
 
 
@@ -108,7 +110,7 @@ async def _end_lined(c: WriteConnection, org_id: OrgId, session_id: SessionId, m
     )
 
 
-async def _tell(c: WriteConnection, rows: Sequence[Row], changes: Changes) -> None:
+async def _tell(c: WriteConnection, rows: Sequence[Row], changes: Changes) -> list[Told]:
     """The events of the cancelled messages, and what becomes of their sessions."""
     leases = {r["session_id"]: Lease(r["org_id"], r["session_id"], r["id"], r["attempt"], r["number"], place_of(r)) for r in rows}
     doubts = await effects.doubt(c, leases.values(), changes)
@@ -122,3 +124,4 @@ async def _tell(c: WriteConnection, rows: Sequence[Row], changes: Changes) -> No
     ]
     told = await ledgers.append(c, tellings, changes.now)
     changes.next_in_line += [session_id for session_id, one in told.items() if not one.idle]
+    return list(told.values())

@@ -1,12 +1,12 @@
 """What a transaction changes beside the rows it names: counters of batches and lanes, who is next in line, who is
-woken.
+woken, and what webhooks are told.
 
 Every transition of a message goes through `Changes.move`, and every transaction that made one ends with `settle`: one
-place that counts, admits, promotes the next message in line, and tells workers and readers.
+place that counts, admits, promotes the next message in line, and tells workers, readers and webhooks.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -18,10 +18,12 @@ from passel.core.costs import Usage
 from passel.core.effects import DONE, IN_DOUBT, UNSENT
 from passel.core.ids import BatchId, LaneId, SessionId
 from passel.core.states import HELD, OCCUPYING, PARKED, READY, phase
-from passel.store import admission
+from passel.store import admission, announcing
 from passel.store.admission import Capacity
+from passel.store.announcing import Announcing, Delivery
 from passel.store.database import Row, WriteConnection
 from passel.store.leases import Place
+from passel.store.ledgers import Told
 
 
 @dataclass(slots=True)
@@ -72,12 +74,14 @@ class Changes:
     """Collected while a transaction goes on, written by `settle` at its end."""
 
     now: datetime
+    announcing: Announcing | None = None
     batches: dict[BatchId, BatchDelta] = field(default_factory=lambda: defaultdict[BatchId, BatchDelta](BatchDelta))
     lanes: dict[LaneId, LaneDelta] = field(default_factory=lambda: defaultdict[LaneId, LaneDelta](LaneDelta))
     held: dict[tuple[BatchId, LaneId], int] = field(default_factory=lambda: defaultdict[tuple[BatchId, LaneId], int](int))
     next_in_line: list[SessionId] = field(default_factory=list[SessionId])
     ready_kinds: set[str] = field(default_factory=set[str])
     evicted_from: set[int] = field(default_factory=set[int])
+    deliveries: list[Delivery] = field(default_factory=list[Delivery])
 
     def move(self, place: Place, previous: str, state: str, error: str | None = None) -> None:
         """A message of this place goes from one state to another."""
@@ -110,12 +114,24 @@ class Changes:
         if state != HELD:
             self.ready_kinds.add(kind)
 
+    def announce(self, told: Iterable[Told]) -> None:
+        """Ledgers were told this: what of it is news goes to webhooks. The lane of one that wants to hear of batches is
+        locked with the others, since a batch may turn out to have ended with it."""
+        for one in told:
+            if one.watch is None or self.announcing is None:
+                continue
+            self.deliveries += (news := self.announcing.of_session(one.watch, one.events, one.idle))
+            if news or (self.batches and self.announcing.wants_batches(one.watch)):
+                _ = self.lanes[one.watch.lane_id]  # an entry that changes nothing is locked and admitted into all the same
+
 
 async def settle(c: WriteConnection, changes: Changes, capacity: Capacity) -> list[BatchId]:
     """The statements that every changing transaction ends with, in the lock order. Returns the batches whose last item
     has ended with it."""
     if changes.next_in_line:
         await _promote(c, changes)
+    if changes.announcing is not None and changes.deliveries:
+        await announcing.insert_deliveries(c, changes.deliveries, changes.announcing.ids, changes.now)
     lanes = sorted({*changes.lanes, *(lane for _, lane in changes.held)})
     if lanes:
         await _count_lanes(c, changes, lanes)
@@ -154,4 +170,7 @@ async def _count_batches(c: WriteConnection, changes: Changes, lanes: Sequence[L
         lanes,
         changes.now,
     )
+    watched = [row["id"] for row in rows if row["watched"]]
+    if watched and changes.announcing is not None:
+        await announcing.announce_batches(c, watched, changes.announcing, changes.now)
     return [row["id"] for row in rows]

@@ -12,8 +12,9 @@ from passel.core import events
 from passel.core.batch_log import Transition
 from passel.core.ids import BatchId, LaneId, MessageId, OrgId, SessionId
 from passel.core.states import FAILED, HELD, QUEUED, RUNNING, Counts, aggregate
-from passel.store import admission, files
+from passel.store import admission, announcing, files
 from passel.store.admission import Capacity
+from passel.store.announcing import Announcing
 from passel.store.database import WriteConnection
 
 
@@ -118,9 +119,9 @@ class BatchWriter:
         self._failed += len(items) - len(created)
         self._added += len(fresh)
 
-    async def end(self, capacity: Capacity) -> bool:
+    async def end(self, capacity: Capacity, announced: Announcing) -> bool:
         """Make all of it visible with counts that add up, and admit what has room. False when the batch is being
-        cancelled: then nothing of this may stay."""
+        cancelled: then nothing of this may stay. A batch of which nothing is left to be done has ended with it."""
         lanes = sorted(self._held)
         await self._c.fetch("lock_lanes", lanes)
         await self._c.fetch("lock_batches", lanes, [self._batch_id])
@@ -131,7 +132,10 @@ class BatchWriter:
         )  # fmt: skip
         if sized is None:
             return False
-        await self._tell(Counts(*list(sized.values())[1:]), sized["last_event"], first=first, last=last)
+        after = Counts(*list(sized.values())[1:])
+        await self._tell(after, sized["last_event"], first=first, last=last)
+        if not after.unfinished:
+            await announcing.announce_batches(self._c, [self._batch_id], announced, self._now)
         if lanes:
             held = [self._held[lane] for lane in lanes]
             await self._c.execute("open_batch_lanes", self._org_id, self._batch_id, lanes, held)

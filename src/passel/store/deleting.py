@@ -14,6 +14,7 @@ from datetime import datetime
 from passel.core.ids import BatchId, SessionId
 from passel.store import cancelling, files
 from passel.store.admission import Capacity
+from passel.store.announcing import Announcing
 from passel.store.database import ReadConnection, Row, WriteConnection
 
 
@@ -49,7 +50,7 @@ async def deleting_batches(c: ReadConnection) -> list[BatchId]:
     return [row["id"] for row in await c.fetch("deleting_batches")]
 
 
-async def delete_some(c: WriteConnection, batch_id: BatchId, limit: int, now: datetime, capacity: Capacity) -> bool:
+async def delete_some(c: WriteConnection, batch_id: BatchId, limit: int, now: datetime, capacity: Capacity, announcing: Announcing) -> bool:
     """Delete up to `limit` tries of a doomed batch with their sessions, and with the last of them the batch. False when
     nothing is left."""
     tries = await c.fetch("doomed_tries", batch_id, limit)
@@ -59,7 +60,7 @@ async def delete_some(c: WriteConnection, batch_id: BatchId, limit: int, now: da
         return False
     busy = next((row["session_id"] for row in tries if row["busy"]), None)
     if busy is not None:
-        await cancelling.cancel_session(c, busy, now, capacity)
+        await cancelling.cancel_session(c, busy, now, capacity, announcing)
     else:
         await _delete_tries(c, batch_id, tries, now)
     return True

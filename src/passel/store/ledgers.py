@@ -10,6 +10,7 @@ from passel.core import events
 from passel.core.events import Draft, Event
 from passel.core.ids import MessageId, OrgId, SessionId
 from passel.core.states import RUNNING
+from passel.store.announcing import Watch
 from passel.store.database import WriteConnection
 from passel.store.leases import Lease
 
@@ -29,11 +30,13 @@ class Telling(NamedTuple):
 
 
 class Told(NamedTuple):
-    """`events` are those of the message; an `idle` session was told that too, and has no message in line."""
+    """`events` are those of the message; an `idle` session was told that too, and has no message in line. `watch` is the
+    webhook of its subject, if there is one."""
 
     events: tuple[Event, ...]
     last_seq: int
     idle: bool
+    watch: Watch | None = None
 
 
 async def append(c: WriteConnection, tellings: Sequence[Telling], now: datetime) -> dict[SessionId, Told]:
@@ -55,7 +58,9 @@ async def append(c: WriteConnection, tellings: Sequence[Telling], now: datetime)
         now,
     )
     by_session = {t.session_id: t for t in tellings}
-    return {row["id"]: Told(_numbered(by_session[row["id"]], row["last"], now), row["last"], row["idle"]) for row in rows}
+    return {
+        row["id"]: Told(_numbered(by_session[row["id"]], row["last"], now), row["last"], row["idle"], Watch.of_row(row)) for row in rows
+    }
 
 
 def _numbered(telling: Telling, last: int, now: datetime) -> tuple[Event, ...]:

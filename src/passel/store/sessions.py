@@ -139,9 +139,9 @@ async def list_sessions(
     return [Session(**row) for row in rows]
 
 
-async def list_subject_sessions(c: ReadConnection, subject_id: str, before: str | None, limit: int | None) -> list[Session]:
+async def list_subject_sessions(c: ReadConnection, kind: str, subject_id: str, before: str | None, limit: int | None) -> list[Session]:
     """Newest first; `before` is the last id of the page before, `limit` None means all."""
-    return [Session(**row) for row in await c.fetch("list_subject_sessions", subject_id, before, limit)]
+    return [Session(**row) for row in await c.fetch("list_subject_sessions", subject_id, before, limit, kind)]
 
 
 async def insert_session(c: WriteConnection, new: NewSession) -> None:

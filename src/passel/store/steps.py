@@ -18,6 +18,7 @@ from passel.core.ids import MessageId
 from passel.core.states import ENDED, RUNNING, phase
 from passel.store import effects, ledgers, waking
 from passel.store.admission import Capacity
+from passel.store.announcing import Announcing
 from passel.store.changes import Changes, settle
 from passel.store.database import WriteConnection
 from passel.store.leases import Lease
@@ -50,12 +51,12 @@ class StepWrite(NamedTuple):
 Written = dict[MessageId, tuple[Event, ...] | None]
 
 
-async def apply(c: WriteConnection, writes: Sequence[StepWrite], now: datetime, capacity: Capacity) -> Written:
+async def apply(c: WriteConnection, writes: Sequence[StepWrite], now: datetime, capacity: Capacity, announcing: Announcing) -> Written:
     """Make writes, at most one a message. Returns the events of those that hold; what is missing has lost its lease.
 
     Of a write that was made before the events are None: whoever needs their numbers reads the ledger.
     """
-    changes = Changes(now)
+    changes = Changes(now, announcing)
     settled = await _advance(c, writes, now)
     fresh = [w for w in writes if w.lease.message_id in settled]
     ended = [(w.lease, outcome) for w in fresh for outcome in w.step.ended]
@@ -116,9 +117,10 @@ async def _append(c: WriteConnection, writes: Sequence[StepWrite], doubts: Mappi
     """Tell the ledgers, and turn sessions idle or to their next message where one has ended."""
     tellings = [Telling.of(w.lease, _drafts(w, doubts.get(w.lease.message_id, ())), ended=w.state in ENDED) for w in writes]
     told = await ledgers.append(c, [telling for telling in tellings if telling.drafts], changes.now)
+    changes.announce(told.values())
     written: Written = {}
     for write in writes:
-        events, last, idle = told.get(write.lease.session_id, _NOTHING)
+        events, last, idle, _ = told.get(write.lease.session_id, _NOTHING)
         written[write.lease.message_id] = events
         if write.state in ENDED:
             if not idle:

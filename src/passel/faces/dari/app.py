@@ -6,7 +6,7 @@ from fastapi import FastAPI
 
 from passel.core.limits import Limits
 from passel.faces.dari.requests import BatchRequest, EventsRequest, ToolResultEvent, UserMessageEvent
-from passel.faces.dari.routes import agents, batches, files, messages, missing, organisations, sessions, snapshots, streams
+from passel.faces.dari.routes import agents, batches, files, messages, missing, organisations, sessions, snapshots, streams, webhooks
 
 ERROR = {
     "type": "object",
@@ -35,7 +35,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 
 
 def mount(app: FastAPI) -> None:
-    rooms = (snapshots, agents, sessions, messages, batches, streams, files, organisations, missing)
+    rooms = (snapshots, agents, webhooks, sessions, messages, batches, streams, files, organisations, missing)
     for room in rooms:
         app.include_router(room.routes, responses=RESPONSES)
     app.state.face_routes = [route for room in rooms for route in room.routes.routes]

@@ -3,6 +3,7 @@
 message.requested -> user.message                    message.state -> message.status_changed
 assistant.message -> assistant.message_completed     session.state -> session.status_changed
 effect.in_doubt   -> model.call_in_doubt (ours)      model.call_failed is ours, and stays
+webhook.delivery_failed stays
 """
 
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from passel.core.agent.ledger import text_blocks
 from passel.core.events import EFFECT_IN_DOUBT, MESSAGE_REQUESTED, MESSAGE_STATE, SESSION_STATE, Event
 from passel.core.llm.events import CALL_FAILED
 from passel.core.states import COMPLETED, FAILED, RUNNING, WAITING
+from passel.core.webhook.events import DELIVERY_FAILED
 from passel.faces.kit.json import timestamp
 
 Body = dict[str, Any]
@@ -146,6 +148,7 @@ _TRANSLATIONS: dict[str, tuple[Callable[[Event], tuple[str, Body]], str]] = {
     SESSION_STATE: (_session_state, "system"),
     EFFECT_IN_DOUBT: (_in_doubt, "system"),
     CALL_FAILED: (_call_failed, "system"),
+    DELIVERY_FAILED: (_as_it_is, "system"),
     agent.ASSISTANT_MESSAGE: (_assistant_message, "agent"),
     agent.TOOL_REQUESTED: (_tool_requested, "agent"),
     agent.TOOL_SUBMITTED: (_tool_submitted, "user"),

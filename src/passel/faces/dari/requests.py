@@ -2,10 +2,11 @@
 
 import json
 import re
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
 
 from passel.core.errors import Unprocessable
 from passel.core.text import require_storable
@@ -50,7 +51,19 @@ def _written(value: Any) -> str:
     return text
 
 
+def _moment(value: Any) -> datetime:
+    """ISO 8601; without an offset it is UTC."""
+    if not isinstance(value, str):
+        raise ValueError("must be a moment in ISO 8601, such as 2026-11-24T18:00:00Z")
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError as error:
+        raise ValueError("must be a moment in ISO 8601, such as 2026-11-24T18:00:00Z") from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
 String = Annotated[str, AfterValidator(_storable)]
+Moment = Annotated[datetime, BeforeValidator(_moment)]
 Id = Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(_storable)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_storable)]
 Key = Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(_storable)]
@@ -244,3 +257,16 @@ class OrganisationRequest(StrictRequest):
 
 class DeviceRequest(Request):
     device_name: Name = "cli"
+
+
+class WebhookRequest(StrictRequest):
+    """Unknown fields are errors: a mistyped `event_types` would subscribe to something else."""
+
+    webhook_url: String
+    event_types: Annotated[list[String], Field(max_length=100)] | None = None
+
+
+class RedeliverRequest(StrictRequest):
+    since: Moment
+    until: Moment | None = None
+    after: Id | None = None

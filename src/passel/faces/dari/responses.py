@@ -17,6 +17,7 @@ from passel.services.agents.sessions import ReadMessage, Transcript
 from passel.services.batches import Batch, Item, Result
 from passel.services.files import File
 from passel.services.sessions import Bill, Message, Sent, Session
+from passel.services.webhooks import DeliveryTry, ReadDelivery, Webhook
 
 Body = dict[str, Any]
 
@@ -340,6 +341,48 @@ def credential(credential: Credential) -> Body:
         "name": credential.name,
         "created_at": timestamp(credential.created_at),
         "updated_at": timestamp(credential.updated_at),
+    }
+
+
+def webhook(webhook: Webhook | None, secret: str | None) -> Body:
+    if webhook is None:
+        return {"webhook_url": None, "signing_enabled": False, "event_types": [], "signing_secret": None}
+    return {
+        "webhook_url": webhook.url,
+        "signing_enabled": True,
+        "event_types": list(webhook.event_types),
+        "signing_secret": secret,
+        "created_at": timestamp(webhook.created_at),
+        "updated_at": timestamp(webhook.updated_at),
+    }
+
+
+def delivery(read: ReadDelivery, agent_id: str) -> Body:
+    made = read.delivery
+    of_session = made.event_seq is not None
+    return {
+        "id": made.id,
+        "type": made.type,
+        "status": made.status,
+        "agent_id": agent_id,
+        "session_id": made.scope_id if of_session else None,
+        "batch_id": None if of_session else made.scope_id,
+        "event_id": f"{made.scope_id}:evt_{made.event_seq}" if of_session else None,
+        "sequence": made.sequence,
+        "error": made.error if made.status == "failed" else None,
+        "next_try_at": timestamp(made.wake_at),
+        "created_at": timestamp(made.created_at),
+        "tries": [_delivery_try(one) for one in read.tries],
+    }
+
+
+def _delivery_try(tried: DeliveryTry) -> Body:
+    return {
+        "at": timestamp(tried.created_at),
+        "redelivery": tried.message_number - 1,
+        "status_code": tried.data["status"],
+        "error": tried.data["error"],
+        "milliseconds": tried.data["milliseconds"],
     }
 
 

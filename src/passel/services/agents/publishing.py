@@ -2,10 +2,8 @@
 
 import asyncio
 import hashlib
-import ipaddress
 import re
 import secrets
-import socket
 from collections.abc import AsyncIterable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,6 +19,7 @@ from passel.core.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge,
 from passel.core.llm.options import LOCAL
 from passel.core.text import require_storable
 from passel.models.local import is_path
+from passel.network import leads_inside
 from passel.services.agents.bundles import BundleFile, unpack
 from passel.services.agents.warnings import publish_warnings
 from passel.services.deps import Caller, Deps, require_own
@@ -180,21 +179,11 @@ async def _check_urls(deps: Deps, spec: AgentSpec) -> None:
                 f"{where}.model names a file of the server; set PASSEL_ALLOW_PRIVATE_URLS=1 on the server to allow it",
                 field=f"{where}.model",
             )
-        if option.base_url and await asyncio.to_thread(_leads_inside, urlsplit(option.base_url).hostname or ""):
+        if option.base_url and await leads_inside(urlsplit(option.base_url).hostname or ""):
             raise Invalid(
                 f"{where}.base_url leads to a private address; the server allows that only while it listens on loopback or with PASSEL_ALLOW_PRIVATE_URLS=1",
                 field=f"{where}.base_url",
             )
-
-
-def _leads_inside(host: str) -> bool:
-    """Whether a host is, or resolves to, a private address. A name that does not resolve now is checked at each
-    call."""
-    try:
-        found = {entry[4][0] for entry in socket.getaddrinfo(host, None)}
-    except (OSError, UnicodeError):
-        return False
-    return any(not ipaddress.ip_address(str(address).split("%")[0]).is_global for address in found)
 
 
 async def publish(deps: Deps, caller: Caller, snapshot_id: str, agent_id: str | None) -> Published:

@@ -173,7 +173,7 @@ async def list_agent_sessions(deps: Deps, caller: Caller, agent_id: str, before:
     async with deps.db.read() as c:
         agent = await agent_store.find_agent(c, agent_id)
         require_own(deps, caller, agent and agent.org_id, "agent")
-        return await store.list_subject_sessions(c, agent_id, before, limit)
+        return await store.list_subject_sessions(c, KIND, agent_id, before, limit)
 
 
 async def get_message(deps: Deps, caller: Caller, message_id: str) -> ReadMessage:

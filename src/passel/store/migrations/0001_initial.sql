@@ -145,13 +145,15 @@ create table session (
 ) with (fillfactor = 75);
 
 create index session_org on session (org_id, kind, id);
-create index session_subject on session (subject_id, id) where subject_id is not null;
+create index session_subject on session (subject_id, kind, id) where subject_id is not null;
 create index session_single on session (created_at) where batch_id is null;
 create index session_metadata on session using gin (metadata jsonb_path_ops) where metadata <> '{}'::jsonb;
 
--- A message is its own job: `ready` rows are the queue. `attempt` is the fence and `step` the last write of that
--- attempt; `tries` counts attempts as people do: one that only goes on after a wait (`resuming`) is no new one. `suspicion` rises with each worker that died with the message in its hands (reap_messages.sql), `lost` counts
--- those that had nothing else in theirs. `outcome` is that of the item, once it is settled.
+-- A message is its own job: `ready` rows are the queue. `attempt` is the fence and `step` the last write of that attempt;
+-- `tries` counts attempts as people do: one that only goes on after a wait (`resuming`) is no new one. `suspicion` rises with
+-- each worker that died with the message in its hands (reap_messages.sql), `lost` counts those that had nothing else in
+-- theirs. `outcome` is that of the item, once it is settled. `throttled` messages wait for a place in their lane although they
+-- are of no batch.
 create table message (
     org_id text not null,
     id text primary key,
@@ -178,6 +180,7 @@ create table message (
     reason text,
     outcome text check (outcome in ('completed', 'failed')),
     cancelled boolean not null default false,
+    throttled boolean not null default false,
     result jsonb,
     error text,
     created_at timestamptz not null,
@@ -190,6 +193,7 @@ create index message_running on message (worker_id) where state = 'running';
 create index message_parked on message (wake_at) where state in ('waiting', 'delayed');
 create index message_lined on message (session_id, number) where state = 'lined';
 create index message_held on message (batch_id, lane_id, item_index) where state = 'held';
+create index message_throttled on message (lane_id, id) where state = 'held' and throttled;
 
 create table event (
     org_id text not null,
@@ -355,3 +359,55 @@ create table idempotency_key (
 );
 
 create index idempotency_key_session on idempotency_key (session_id);
+
+-- Where what happens in the sessions of one subject (an agent) is announced. `kind` is that of these sessions, `sealed`
+-- the secret that signs, `previous` the one before it, which signs too until `previous_until`.
+create table webhook (
+    org_id text not null references organisation,
+    subject_id text primary key,
+    id text not null,
+    kind text not null,
+    lane_id bigint not null,
+    url text not null,
+    event_types text[] not null,
+    sealed bytea not null,
+    previous bytea,
+    previous_until timestamptz,
+    created_at timestamptz not null,
+    updated_at timestamptz not null
+);
+
+create index webhook_lane on webhook (lane_id);
+
+-- What a webhook is told: a session of the kind `webhook` (`id`), whose first message (`message_id`) delivers it and whose
+-- later ones deliver it again. It ends with the webhook that it was written for (`webhook_id`). `scope_id` is the session or the batch that it happened in, `sequence` counts from 1 there,
+-- `event_seq` is the event that it tells of. `told_seq` is the event that told the session of its failure.
+create table delivery (
+    org_id text not null,
+    id text primary key,
+    message_id text not null,
+    subject_id text not null,
+    webhook_id text not null,
+    scope_id text not null,
+    sequence int not null,
+    type text not null,
+    event_seq int,
+    told_seq int,
+    created_at timestamptz not null,
+    unique (scope_id, sequence)
+);
+
+create index delivery_subject on delivery (subject_id, created_at, id);
+
+-- Where deliveries stand. One that was acknowledged stays so; else its last message says it.
+create view delivery_log as
+select d.org_id, d.id, d.subject_id, d.scope_id, d.sequence, d.type, d.event_seq, d.created_at,
+       case when f.state = 'completed' then f.result ->> 'outcome'
+            when l.state = 'completed' then l.result ->> 'outcome'
+            when l.state = 'failed' then 'failed'
+            else 'pending' end as status,
+       l.wake_at, l.error
+from delivery d
+join session s on s.id = d.id
+join message f on f.id = d.message_id
+join message l on l.id = s.last_message_id;

@@ -1,6 +1,7 @@
 -- Fill the room of lanes, under their locks. Batches of a lane take turns: each has a pass that counts what it has
 -- been given, a new one starts at the lane's virtual time, and the lowest passes go first. So a batch of three
--- gets its share beside a batch of a million (start-time fair queueing). Wakes the workers of what became ready.
+-- gets its share beside a batch of a million (start-time fair queueing). What is throttled and of no batch stands in its
+-- lane in the order of its ids; no lane has both. Wakes the workers of what became ready.
 with room as (
     select l.id as lane_id,
            greatest(coalesce(l.capacity, w.capacity, $4::int) - l.active, 0) as room
@@ -50,6 +51,16 @@ with room as (
     update message m set state = case when m.suspicion > 1 then 'suspect' else 'ready' end, ready_at = $5 from chosen c
     where m.id = c.id and m.state = 'held'
     returning m.batch_id, m.lane_id, m.kind, c.pass
+), alone as (
+    select m.id
+    from room r
+    cross join lateral (
+        select id from message where lane_id = r.lane_id and state = 'held' and throttled order by id limit r.room for update skip locked
+    ) m
+), admitted_alone as (
+    update message m set state = case when m.suspicion > 1 then 'suspect' else 'ready' end, ready_at = $5 from alone a
+    where m.id = a.id and m.state = 'held'
+    returning m.lane_id, m.kind, null::bigint as pass
 ), moved as (
     update batch_lane bl set held = bl.held - g.n, pass = g.pass
     from (select batch_id, lane_id, count(*)::int as n, max(pass) as pass from admitted group by 1, 2) g
@@ -60,7 +71,13 @@ with room as (
     where b.id = g.batch_id and b.max_concurrency is not null
 ), filled as (
     update lane l set active = l.active + g.n, vtime = greatest(l.vtime, g.pass)
-    from (select lane_id, count(*)::int as n, max(pass) as pass from admitted group by 1) g
+    from (
+        select lane_id, count(*)::int as n, coalesce(max(pass), 0) as pass
+        from (select lane_id, pass from admitted union all select lane_id, pass from admitted_alone) a
+        group by 1
+    ) g
     where l.id = g.lane_id
 )
-select kind, count(*)::int as n, pg_notify('passel_ready', kind) from admitted group by kind
+select kind, count(*)::int as n, pg_notify('passel_ready', kind)
+from (select kind from admitted union all select kind from admitted_alone) a
+group by kind

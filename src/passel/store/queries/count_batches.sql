@@ -42,7 +42,7 @@ with batches as materialized (
               told, changes)
     join batches k on k.id = d.id
     where b.id = d.id
-    returning b.org_id, b.id, b.finished_at is not null and k.was is null as finished, b.last_event, d.told, d.changes,
+    returning b.org_id, b.id, b.kind, b.subject_id, b.finished_at is not null and k.was is null as finished, b.last_event, d.told, d.changes,
               b.queued, b.running, b.completed, b.failed, k.status as was
 ), told as (
     insert into batch_event (org_id, batch_id, last_seq, changes, queued, running, completed, failed, status, created_at)
@@ -63,4 +63,8 @@ with batches as materialized (
     join lane l on l.id = d.lane_id
     where bl.batch_id = d.batch_id and bl.lane_id = d.lane_id
 )
-select id from in_batches, (select count(*) from woken) w where finished
+select f.id, w.subject_id is not null as watched
+from in_batches f
+left join webhook w on w.subject_id = f.subject_id and w.kind = f.kind
+cross join (select count(*) from woken) rung
+where f.finished

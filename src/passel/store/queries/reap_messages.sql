@@ -1,11 +1,12 @@
 -- What dead workers had in their hands. How much each message is suspected of having killed its worker:
---   1  it only waited for the outside: it goes on at once with everybody
+--   1  it only waited for the outside: it goes on at once with everybody. Its open effect says so; throttled messages
+--      (deliveries) do nothing else and have none
 --   2  it was being worked on, or died with a worker a second time: it runs in a small group apart
 --   3  it died in such a group, or thereafter: it runs alone, and a worker that dies with nothing else in its hands
 --      is its doing
 with taken as (
     select m.id,
-           case when exists (
+           case when m.throttled or exists (
                select from effect e where e.session_id = m.session_id and e.message_id = m.id and e.state = 'started'
            ) then m.suspicion + 1 else greatest(m.suspicion + 1, 2) end as suspicion,
            m.suspicion >= 3 and not exists (

@@ -12,8 +12,6 @@ _NO_LOGIN = "this server has no login: make an API key with `passel keys create`
 _NOT_YET: dict[str, tuple[list[str], str]] = {
     "/v1/sessions/{session_id}/workspace.zip": (["GET"], "workspaces"),
     "/v1/sessions/{session_id}/files": (["GET", "POST", "PUT"], "the session files of March 2026, nor the workspaces that followed them"),
-    "/v1/agents/{agent_id}/webhook": (["GET", "PUT", "DELETE"], "webhooks"),
-    "/v1/agents/{agent_id}/webhook/rotate-secret": (["POST"], "webhooks"),
     "/v1/organizations/{org_id}/storage-bindings": (["GET", "POST"], "storage bindings"),
     "/v1/organizations/{org_id}/members": (["GET"], "members"),
     "/v1/organizations/{org_id}/invitations": (["POST"], "members"),

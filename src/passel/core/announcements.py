@@ -1,0 +1,29 @@
+"""What of a kind's work is announced to webhooks: each kind registers a `Vocabulary`, and the store asks it in the
+transaction in which something happens. Pure."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from passel.core.events import Event
+from passel.core.states import Counts
+
+
+class News(NamedTuple):
+    """Something to announce: its type, and the number of the event that says it."""
+
+    type: str
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """`of_session` is given what one write told a session's ledger, and whether the session turned idle with it;
+    `of_batch` the counts of a batch whose last item has ended. `is_over` says, of an event that is news and of the events
+    behind it, whether nobody needs to hear of it any more. `types` are all types that there are."""
+
+    types: frozenset[str]
+    batch_types: frozenset[str]
+    of_session: Callable[[Sequence[Event], bool], list[News]]
+    of_batch: Callable[[Counts], str]
+    is_over: Callable[[Event, Sequence[Event]], bool]
