@@ -9,4 +9,4 @@ with untold as (
 )
 insert into event (org_id, session_id, seq, message_id, type, data, created_at)
 select org_id, id, last_seq, null, $2, $3::jsonb, $4 from numbered
-returning seq
+returning seq, pg_notify('passel_told', session_id)
