@@ -54,7 +54,7 @@ class Site:
             deps = await open_deps(Settings(data_dir=self.passel.data_dir), name="test", connections=4)
             try:
                 async with deps.db.read() as c:
-                    org = await c.fetchval("first_organisation")
+                    org = await c.raw.fetchval("select id from organisation order by id limit 1")
                 return await call(deps, Caller(OrgId(org), KeyId("test")))
             finally:
                 await deps.db.close()

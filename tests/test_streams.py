@@ -198,7 +198,7 @@ class Follower(threading.Thread):
 
 def test_followers_miss_nothing_when_api_and_database_restart(model: PlayedModel) -> None:
     with scratch_dir() as data:
-        passel = Installation(data, 1, {"PASSEL_LANE_CONCURRENCY": "50"}).start()
+        passel = Installation(data, 1, {"PASSEL_LANE_CONCURRENCY": "50", "PASSEL_STREAM_HEARTBEAT": "0.2"}).start()
         try:
             agent = passel.deploy(model.url, ["wait-0.3"])
             batch_id = batch_of(passel, agent, [f"item {n}" for n in range(400)], max_concurrency=20)
@@ -211,11 +211,14 @@ def test_followers_miss_nothing_when_api_and_database_restart(model: PlayedModel
             [api] = passel.children("api")
             api.kill()
             wait_until(lambda: any(follower.breaks for follower in followers))
-            time.sleep(1)
+            seen = len(followers[-1].numbers)
+            wait_until(lambda: len(followers[-1].numbers) > seen)
+            breaks = followers[-1].breaks
             EmbeddedPostgres(passel.data_dir / "postgres").postmaster().kill()
             for follower in followers:
                 follower.join(60)
                 assert follower.numbers == list(range(1, len(follower.numbers) + 1)) and len(follower.numbers) in (6, 803)
+            assert followers[-1].breaks == breaks, "an outage of the database ends no stream"
         finally:
             passel.stop()
 

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ LOOK_UP = {
     "output_schema": {"type": "object", "properties": {"meaning": {"type": "string"}}, "required": ["meaning"]},
 }
 SHORT = {"name": "short", "description": "Must be answered soon.", "input_schema": {"type": "object"}, "timeout_seconds": 1}
+FREE = {"name": "free", "description": "Takes and gives anything.", "input_schema": {"type": "object"}}
 
 
 def call(word: Any, name: str = "look_up", **fields: Any) -> dict[str, Any]:
@@ -27,7 +29,7 @@ def call(word: Any, name: str = "look_up", **fields: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def tool_agent(passel: Installation, model: PlayedModel) -> str:
-    return passel.deploy(model.url, ["script"], "with-tools", tools=[LOOK_UP, SHORT])
+    return passel.deploy(model.url, ["script"], "with-tools", tools=[LOOK_UP, SHORT, FREE])
 
 
 class Turn:
@@ -137,6 +139,32 @@ def test_a_call_is_answered_once(begin: Callable[..., Turn], passel: Installatio
     turn.until("completed")
     assert http.post(path, json=turn.answer(call_id, {"meaning": "a bird"})).status_code == 202
     assert len(turn.events("tool.result_submitted", "tool.call_completed")) == 2
+
+
+def test_of_answers_at_once_one_wins(begin: Callable[..., Turn], passel: Installation) -> None:
+    turn = begin({"calls": [call("owl", name="free")]}, "{results}")
+    turn.until("waiting_for_tool")
+    http, path, call_id = passel.http(), f"/v1/sessions/{turn.session_id}/events", turn.calls()[0]["tool_call_id"]
+    with ThreadPoolExecutor(8) as pool:
+        results = [True, 1, {"a": 1, "b": 2}, {"b": 2, "a": 1}, {"a": 1, "b": 2}, "x", None, [1]]
+        answers = list(pool.map(lambda result: http.post(path, json=turn.answer(call_id, result)), results))
+    [submitted] = turn.events("tool.result_submitted")
+    won = json.dumps(submitted["data"]["result"], sort_keys=True)
+    for result, answer in zip(results, answers, strict=True):
+        assert answer.status_code == (202 if json.dumps(result, sort_keys=True) == won else 409), answer.text
+    turn.until("completed")
+
+
+def test_a_result_of_many_megabytes_is_refused_and_the_call_still_waits(begin: Callable[..., Turn], passel: Installation) -> None:
+    turn = begin({"calls": [call("owl")]}, "{results}")
+    turn.until("waiting_for_tool")
+    http, path, call_id = passel.http(), f"/v1/sessions/{turn.session_id}/events", turn.calls()[0]["tool_call_id"]
+    assert http.post(path, json=turn.answer(call_id, {"meaning": "x" * 50_000_000})).status_code == 413
+    deep = json.dumps(turn.answer(call_id, "DEEP")).replace('"DEEP"', "[" * 20_000 + "]" * 20_000)
+    assert http.post(path, content=deep, headers={"Content-Type": "application/json"}).status_code == 422
+    assert turn.message()["status"] == "waiting_for_tool"
+    turn.submit(call_id, {"meaning": "a bird"})
+    turn.until("completed")
 
 
 def test_an_error_is_told_to_the_model_and_no_schema_is_asked(begin: Callable[..., Turn]) -> None:

@@ -45,9 +45,9 @@ def entries(
     for transition in transitions:
         counts[transition.previous] += 1
         counts[transition.state] -= 1
-    seq = last_seq - len(transitions) - (status is not None)
+    first = last_seq - len(transitions) - (status is not None) + 1
     made: list[BatchEntry] = []
-    for seq, transition in enumerate(transitions, seq + 1):  # noqa: B020
+    for seq, transition in enumerate(transitions, first):
         counts[transition.previous] -= 1
         counts[transition.state] += 1
         made.append(BatchEntry(batch_id, seq, transition, None, Counts(**counts), created_at))

@@ -8,13 +8,13 @@ from typing import Any, Protocol
 import structlog
 
 from passel.core.clock import Clock
-from passel.core.ids import MessageId, WorkerId
+from passel.core.ids import BatchId, MessageId, WorkerId
 from passel.engine.attempt import Attempts
 from passel.engine.duty import Duty
 from passel.store import admission, attempts, cancelling, deleting, waking, workers
 from passel.store.admission import Capacity
 from passel.store.announcing import Announcing
-from passel.store.database import Database, WriteConnection
+from passel.store.database import Database, ReadConnection, WriteConnection
 
 log = structlog.get_logger()
 
@@ -55,44 +55,56 @@ class Waker(Duty):
                 more = alone and await waking.wake_due(c, _AT_ONCE, self._clock(), self._capacity) == _AT_ONCE
 
 
-class Canceller(Duty):
-    """Finishes cancellations that the request itself left to be done, in steps that hold locks for a moment only."""
+class _OfBatches(Duty):
+    """Goes on with what requests have left to be done of batches, in steps that hold locks for a moment only."""
 
     interval = 1.0
+    lock: int
 
     def __init__(self, db: Database, clock: Clock, capacity: Capacity, announcing: Announcing) -> None:
         super().__init__()
         self._db, self._clock, self._capacity, self._announcing = db, clock, capacity, announcing
 
+    async def left(self, c: ReadConnection) -> list[BatchId]:
+        """The batches that something is left to be done of."""
+        raise NotImplementedError
+
+    async def step(self, c: WriteConnection, batch_id: BatchId) -> bool:
+        """Whether there may be more."""
+        raise NotImplementedError
+
     async def tick(self) -> None:
         async with self._db.read() as c:
-            left = await cancelling.cancelling_batches(c)
+            left = await self.left(c)
         for batch_id in left:
             more = True
             while more and not self.stopping:
                 async with self._db.write() as c:
-                    alone = await c.fetchval("try_duty_lock", _CANCELLER)
-                    more = alone and await cancelling.cancel_some(c, batch_id, _AT_ONCE, self._clock(), self._capacity, self._announcing)
+                    more = await c.fetchval("try_duty_lock", self.lock) and await self.step(c, batch_id)
 
 
-class Deleter(Duty):
-    """Removes what is left of batches that are deleted, in steps that hold locks for a moment only."""
+class Canceller(_OfBatches):
+    """Finishes cancellations."""
 
-    interval = 1.0
+    lock = _CANCELLER
 
-    def __init__(self, db: Database, clock: Clock, capacity: Capacity, announcing: Announcing) -> None:
-        super().__init__()
-        self._db, self._clock, self._capacity, self._announcing = db, clock, capacity, announcing
+    async def left(self, c: ReadConnection) -> list[BatchId]:
+        return await cancelling.cancelling_batches(c)
 
-    async def tick(self) -> None:
-        async with self._db.read() as c:
-            left = await deleting.deleting_batches(c)
-        for batch_id in left:
-            more = True
-            while more and not self.stopping:
-                async with self._db.write() as c:
-                    alone = await c.fetchval("try_duty_lock", _DELETER)
-                    more = alone and await deleting.delete_some(c, batch_id, _AT_ONCE, self._clock(), self._capacity, self._announcing)
+    async def step(self, c: WriteConnection, batch_id: BatchId) -> bool:
+        return await cancelling.cancel_some(c, batch_id, _AT_ONCE, self._clock(), self._capacity, self._announcing) > 0
+
+
+class Deleter(_OfBatches):
+    """Removes what is left of batches that are deleted."""
+
+    lock = _DELETER
+
+    async def left(self, c: ReadConnection) -> list[BatchId]:
+        return await deleting.deleting_batches(c)
+
+    async def step(self, c: WriteConnection, batch_id: BatchId) -> bool:
+        return await deleting.delete_some(c, batch_id, _AT_ONCE, self._clock(), self._capacity, self._announcing)
 
 
 class Evictor(Duty):

@@ -70,12 +70,6 @@ async def create_organisation(deps: Deps, name: str, owner_id: OrgId | None = No
     return org
 
 
-async def list_organisations(deps: Deps) -> list[Organisation]:
-    """All of the server, oldest first."""
-    async with deps.db.read() as c:
-        return await store.list_organisations(c)
-
-
 async def find_organisation(deps: Deps, id_or_slug: str | None) -> Organisation:
     """By id or slug; without one, the only organisation that no other owns. Raises `NotFound`, and `Conflict` where it
     must be named."""

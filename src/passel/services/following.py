@@ -7,7 +7,7 @@ that it has seen. So nothing is lost or told twice, whatever becomes of notices,
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from passel.core.batch_log import BatchEntry
@@ -29,6 +29,7 @@ class Numbered(Protocol):
 
 
 T = TypeVar("T", bound=Numbered)
+A = TypeVar("A")
 
 
 class Ring:
@@ -152,7 +153,7 @@ async def read_entries(db: Database, followers: Sequence[tuple[str, int]]) -> li
         return await batches.list_new_entries(c, followers)
 
 
-async def follow(bell: Bell, tail: Tail[T], id: str, after: int, heartbeat: float) -> AsyncIterator[list[T]]:
+async def follow(bell: Bell, tail: Tail[T], id: str, after: int, heartbeat: float) -> AsyncGenerator[list[T]]:
     """Pages of what stands behind number `after`, then of what is told, as it is committed. An empty page after each
     `heartbeat` seconds without anything. Ends when the process does."""
     with bell.listening(id) as ring:
@@ -174,11 +175,15 @@ class Following:
         self._events: Tail[Event] = Tail(db, read_events)
         self._batches: Tail[BatchEntry] = Tail(db, read_entries)
 
-    def session(self, session_id: SessionId, after: int) -> AsyncIterator[list[Event]]:
+    def session(self, session_id: SessionId, after: int) -> AsyncGenerator[list[Event]]:
         return follow(self.bell, self._events, session_id, after, self.heartbeat)
 
-    def batch(self, batch_id: BatchId, after: int) -> AsyncIterator[list[BatchEntry]]:
+    def batch(self, batch_id: BatchId, after: int) -> AsyncGenerator[list[BatchEntry]]:
         return follow(self.bell, self._batches, batch_id, after, self.heartbeat)
+
+    async def outlast(self, ask: Callable[[], Awaitable[A]]) -> A:
+        """Ask again for as long as the database is away."""
+        return await patiently(ask)
 
     async def more_of_batch(self, batch_id: BatchId, after: int) -> bool:
         """Whether anything stands behind that number by now."""

@@ -46,11 +46,6 @@ class Credential:
     updated_at: datetime
 
 
-async def first_organisation(c: ReadConnection) -> OrgId | None:
-    """That of the oldest key that is not revoked."""
-    return await c.fetchval("first_organisation")
-
-
 async def insert_organisation(c: WriteConnection, org: Organisation) -> None:
     await c.execute("insert_organisation", org.id, org.name, org.slug, org.created_at, org.owner_id)
 

@@ -152,11 +152,6 @@ async def find_version(c: ReadConnection, version_id: str) -> Version | None:
     return _version(row) if row else None
 
 
-async def find_versions(c: ReadConnection, version_ids: Sequence[str]) -> dict[str, Version]:
-    """By id; those that are not there are left out."""
-    return {row["id"]: _version(row) for row in await c.fetch("find_versions", version_ids)}
-
-
 async def list_versions(c: ReadConnection, agent_id: str) -> list[Version]:
     """Oldest first."""
     return [_version(row) for row in await c.fetch("list_versions", agent_id)]

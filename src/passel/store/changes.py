@@ -125,9 +125,8 @@ class Changes:
                 _ = self.lanes[one.watch.lane_id]  # an entry that changes nothing is locked and admitted into all the same
 
 
-async def settle(c: WriteConnection, changes: Changes, capacity: Capacity) -> list[BatchId]:
-    """The statements that every changing transaction ends with, in the lock order. Returns the batches whose last item
-    has ended with it."""
+async def settle(c: WriteConnection, changes: Changes, capacity: Capacity) -> None:
+    """The statements that every changing transaction ends with, in the lock order."""
     if changes.next_in_line:
         await _promote(c, changes)
     if changes.announcing is not None and changes.deliveries:
@@ -135,14 +134,14 @@ async def settle(c: WriteConnection, changes: Changes, capacity: Capacity) -> li
     lanes = sorted({*changes.lanes, *(lane for _, lane in changes.held)})
     if lanes:
         await _count_lanes(c, changes, lanes)
-    finished = await _count_batches(c, changes, lanes) if lanes or changes.batches else []
+    if lanes or changes.batches:
+        await _count_batches(c, changes, lanes)
     if lanes:
         await admission.admit(c, lanes, capacity, changes.now, locked=True)
     if changes.ready_kinds:
         await c.fetch("notify", admission.READY_CHANNEL, sorted(changes.ready_kinds))
     if changes.evicted_from:
         await c.fetch("notify", admission.EVICT_CHANNEL, [str(worker) for worker in changes.evicted_from])
-    return finished
 
 
 async def _promote(c: WriteConnection, changes: Changes) -> None:
@@ -156,7 +155,7 @@ async def _count_lanes(c: WriteConnection, changes: Changes, lanes: Sequence[Lan
     await c.execute("count_lanes", lanes, [d.active for d in deltas], [d.parked for d in deltas], changes.now)
 
 
-async def _count_batches(c: WriteConnection, changes: Changes, lanes: Sequence[LaneId]) -> list[BatchId]:
+async def _count_batches(c: WriteConnection, changes: Changes, lanes: Sequence[LaneId]) -> None:
     deltas, held = list(changes.batches.values()), list(changes.held)
     rows: list[Row] = await c.fetch(
         "count_batches",
@@ -170,7 +169,5 @@ async def _count_batches(c: WriteConnection, changes: Changes, lanes: Sequence[L
         lanes,
         changes.now,
     )
-    watched = [row["id"] for row in rows if row["watched"]]
-    if watched and changes.announcing is not None:
-        await announcing.announce_batches(c, watched, changes.announcing, changes.now)
-    return [row["id"] for row in rows]
+    if rows and changes.announcing is not None:
+        await announcing.announce_batches(c, [row["id"] for row in rows], changes.announcing, changes.now)

@@ -5,7 +5,7 @@ A connection that takes nothing for a while is cut; its client comes back with `
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 import orjson
@@ -29,7 +29,7 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, pages: AsyncIterator[list[bytes]], may_go_on: Callable[[], Awaitable[bool]], heartbeat: float) -> None:
+    def __init__(self, pages: AsyncGenerator[list[bytes]], may_go_on: Callable[[], Awaitable[bool]], heartbeat: float) -> None:
         super().__init__(None, headers=_HEADERS)
         del self.headers["content-length"]
         self._pages, self._may_go_on, self._heartbeat = pages, may_go_on, heartbeat
@@ -45,7 +45,7 @@ class EventStream(Response):
             leaving.cancel()
             streaming.cancel()
             await asyncio.wait((streaming, leaving))
-            await self._pages.aclose()  # type: ignore[attr-defined]  # pyright: ignore
+            await self._pages.aclose()
 
     async def _stream(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})

@@ -4,13 +4,15 @@ A call is answered once. The answer is durable before it is acknowledged, and th
 was the last that was missing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from passel.core.agent import events as ev
 from passel.core.agent.spec import SessionSpec
-from passel.core.agent.tools import EXTERNAL
+from passel.core.agent.tools import EXTERNAL, ToolSpec
 from passel.core.errors import Conflict, NotFound, Unprocessable
 from passel.core.events import Draft, Event
 from passel.core.states import ENDED, WAITING
@@ -24,7 +26,7 @@ from passel.store import sessions as store
 from passel.store.changes import Changes, settle
 from passel.store.database import WriteConnection
 from passel.store.ledgers import Telling
-from passel.store.sessions import Message, Session
+from passel.store.sessions import Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +44,26 @@ async def submit(deps: Deps, caller: Caller, session_id: str, answer: ToolAnswer
     does not have, `Conflict` for one that is settled in another way, `Unprocessable` for a result that breaks the tool's
     schema: then the call still waits."""
     once = sessions.once(deps, session_id, key, answer.message_id, answer.call_id, answer.result, answer.is_error)
+    tools = await _tools(deps, caller, session_id)
     sent: Sent | None = None
     while sent is None:
         async with deps.db.write() as c:
-            sent = await _submit(deps, caller, c, session_id, answer, once)
+            sent = await _submit(deps, caller, c, session_id, answer, tools, once)
     return sent
 
 
-async def _submit(deps: Deps, caller: Caller, c: WriteConnection, session_id: str, answer: ToolAnswer, once: Once | None) -> Sent | None:
+async def _tools(deps: Deps, caller: Caller, session_id: str) -> Mapping[str, ToolSpec]:
+    """Of the session's version, which never changes: it is read before anything is locked."""
+    async with deps.db.read() as c:
+        session = await sessions.own(deps, caller, c, KIND, session_id)
+        version = await agent_store.find_version(c, SessionSpec.from_json(session.spec).version_id)
+    assert version is not None, "sessions keep their version"
+    return version.spec.tools
+
+
+async def _submit(
+    deps: Deps, caller: Caller, c: WriteConnection, session_id: str, answer: ToolAnswer, tools: Mapping[str, ToolSpec], once: Once | None
+) -> Sent | None:
     """None when the message began to wait in between, so that its lock is missing: then all of it is tried again."""
     session = await sessions.own(deps, caller, c, KIND, session_id)
     waiting = await waking.lock_waiting(c, [answer.message_id])
@@ -65,7 +79,7 @@ async def _submit(deps: Deps, caller: Caller, c: WriteConnection, session_id: st
     name = _open_call(told, message, answer)
     if message.state == WAITING and not waiting:
         return None
-    await _require_schema(c, session, name, answer)
+    _require_schema(tools[name], answer)
     drafts = [ev.tool_submitted(answer.call_id, answer.result, is_error=answer.is_error), _settled(name, answer)]
     changes = Changes(deps.now())
     appended = await ledgers.append(c, [Telling(message.org_id, message.session_id, message.id, drafts)], deps.now())
@@ -85,7 +99,8 @@ def _answered_before(told: Sequence[Event], answer: ToolAnswer) -> Event | None:
     before = next((e for e in told if e.type == ev.TOOL_SUBMITTED and e.data["id"] == answer.call_id), None)
     if before is None:
         return None
-    if before.data["result"] != answer.result or before.data["is_error"] != answer.is_error:
+    told = (before.data["result"], before.data["is_error"])
+    if _written(*told) != _written(answer.result, answer.is_error):
         raise Conflict(f"{answer.call_id} was answered before, with another result")
     return before
 
@@ -107,14 +122,15 @@ def _others_wait(told: Sequence[Event], call_id: str) -> bool:
     return any(e.data["id"] not in settled for e in told if e.type == ev.TOOL_REQUESTED)
 
 
-async def _require_schema(c: WriteConnection, session: Session, name: str, answer: ToolAnswer) -> None:
-    if answer.is_error:
-        return
-    version = await agent_store.find_version(c, SessionSpec.from_json(session.spec).version_id)
-    assert version is not None, "sessions keep their version"
-    problem = version.spec.tools[name].output_problem(answer.result)
+def _written(result: Any, is_error: bool) -> bytes:
+    """To compare as JSON: in Python 1 is True."""
+    return orjson.dumps([result, is_error], option=orjson.OPT_SORT_KEYS)
+
+
+def _require_schema(tool: ToolSpec, answer: ToolAnswer) -> None:
+    problem = None if answer.is_error else tool.output_problem(answer.result)
     if problem is not None:
-        raise Unprocessable(f"result breaks the output schema of {name}: {problem}. The call still waits", field="result")
+        raise Unprocessable(f"result breaks the output schema of {tool.name}: {problem}. The call still waits", field="result")
 
 
 def _settled(name: str, answer: ToolAnswer) -> Draft:

@@ -2,7 +2,8 @@
 -- of it ($14, $15), and what batches hold back in lanes ($16-$18). Also locks the batches with a cap of their own that
 -- admission into the lanes $19 may count: a statement of its own, since these are known for sure under the lanes' locks
 -- only. A batch whose last item has ended is done, unless it is being cancelled: then that goes on until nothing of it is
--- alive. Places are counted only where a cap asks for them, since only capped batches are locked by admission.
+-- alive. Returns the batches whose end a webhook
+-- is to be told. Places are counted only where a cap asks for them, since only capped batches are locked by admission.
 with batches as materialized (
     select id, finished_at as was, batch_status(queued, running, completed, failed) as status
     from batch
@@ -63,8 +64,8 @@ with batches as materialized (
     join lane l on l.id = d.lane_id
     where bl.batch_id = d.batch_id and bl.lane_id = d.lane_id
 )
-select f.id, w.subject_id is not null as watched
+select f.id
 from in_batches f
-left join webhook w on w.subject_id = f.subject_id and w.kind = f.kind
+join webhook w on w.subject_id = f.subject_id and w.kind = f.kind
 cross join (select count(*) from woken) rung
 where f.finished

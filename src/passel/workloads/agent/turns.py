@@ -28,6 +28,7 @@ from passel.models.limiter import Closed
 from passel.models.questions import Answer, AskedTool
 from passel.workloads.agent.prompts import TooMuchAttached, build_question
 from passel.workloads.agent.tools import await_results, request_tools
+from passel.workloads.loop import until_ended
 
 _SHORT_PAUSE = timedelta(seconds=2)
 """Up to here a worker keeps its place while it waits; for more it gives it back."""
@@ -45,11 +46,7 @@ class AgentWorkload:
         session = SessionSpec.from_json(context.task.spec)
         spec = await self.specs.spec(session.version_id)
         turn = _Turn(self, context, spec, spec.option(session.llm_id), session.llm_id)
-        while True:
-            step = await turn.next()
-            if step.ending is not None:
-                return step
-            await context.write(step)
+        return await until_ended(context, turn.next)
 
 
 @dataclass(frozen=True, slots=True)

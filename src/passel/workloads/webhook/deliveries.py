@@ -17,6 +17,7 @@ from passel.core.webhook import events
 from passel.core.webhook.events import Answer
 from passel.core.webhook.letters import Desk, Form, Letter, Undeliverable
 from passel.core.webhook.retry import Delivered, GiveUp, Post, next_step, next_try, tries_of
+from passel.workloads.loop import until_ended
 from passel.workloads.webhook.postman import Postman
 
 DELIVERED, SUPERSEDED = "delivered", "superseded"
@@ -31,12 +32,7 @@ class WebhookWorkload:
     postman: Postman
 
     async def __call__(self, context: Context) -> Step:
-        delivery = _Delivery(self, context)
-        while True:
-            step = await delivery.next()
-            if step.ending is not None:
-                return step
-            await context.write(step)
+        return await until_ended(context, _Delivery(self, context).next)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Streams: what a session tells, from any event on, and then as it happens (section 4.3 of the `dari` contract)."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Request
@@ -46,7 +47,7 @@ async def session_stream(
     async def open_still() -> bool:
         return (await sessions.get_session(deps, caller, KIND, session_id)).status in ("idle", "running")
 
-    return EventStream(_events(following, session, start), _allowed(request, authenticator, open_still), following.heartbeat)
+    return EventStream(_events(following, session, start), _allowed(request, authenticator, following, open_still), following.heartbeat)
 
 
 @routes.get("/session-batches/{batch_id}/stream", response_class=Response, responses={**_SSE})
@@ -71,7 +72,9 @@ async def batch_stream(
         return True
 
     return EventStream(
-        _entries(following, batch.id, start, until_ended=not follow), _allowed(request, authenticator, there_still), following.heartbeat
+        _entries(following, batch.id, start, until_ended=not follow),
+        _allowed(request, authenticator, following, there_still),
+        following.heartbeat,
     )
 
 
@@ -83,13 +86,15 @@ def _start(id: str, last: int, last_event_id: str | None, after: str | None) -> 
     return start
 
 
-def _allowed(request: Request, authenticator: Authenticator, open_still: Callable[[], Awaitable[bool]]) -> Callable[[], Awaitable[bool]]:
+def _allowed(
+    request: Request, authenticator: Authenticator, following: Following, open_still: Callable[[], Awaitable[bool]]
+) -> Callable[[], Awaitable[bool]]:
     """Whether a stream may go on: its key is good, and what it follows is there."""
 
     async def may_go_on() -> bool:
         try:
             await authenticator.identify(request.headers.get("authorization", ""))
-            return await open_still()
+            return await following.outlast(open_still)
         except Unavailable:
             return True  # an outage of the database ends no stream
         except PasselError:
@@ -98,15 +103,17 @@ def _allowed(request: Request, authenticator: Authenticator, open_still: Callabl
     return may_go_on
 
 
-async def _entries(following: Following, batch_id: BatchId, after: int, *, until_ended: bool) -> AsyncIterator[list[bytes]]:
-    async for page in following.batch(batch_id, after):
-        told = [responses.batch_entry(entry) for entry in page]
-        yield [frame(body["id"], body["type"], body) for body in told]
-        if until_ended and page and page[-1].status in _ENDED and not await following.more_of_batch(batch_id, page[-1].seq):
-            return
+async def _entries(following: Following, batch_id: BatchId, after: int, *, until_ended: bool) -> AsyncGenerator[list[bytes]]:
+    async with aclosing(following.batch(batch_id, after)) as pages:
+        async for page in pages:
+            told = [responses.batch_entry(entry) for entry in page]
+            yield [frame(body["id"], body["type"], body) for body in told]
+            if until_ended and page and page[-1].status in _ENDED and not await following.more_of_batch(batch_id, page[-1].seq):
+                return
 
 
-async def _events(following: Following, session: Session, after: int) -> AsyncIterator[list[bytes]]:
-    async for page in following.session(session.id, after):
-        told = [responses.event(event, session.subject_id or "") for event in page]
-        yield [frame(body["id"], body["type"], body) for body in told]
+async def _events(following: Following, session: Session, after: int) -> AsyncGenerator[list[bytes]]:
+    async with aclosing(following.session(session.id, after)) as pages:
+        async for page in pages:
+            told = [responses.event(event, session.subject_id or "") for event in page]
+            yield [frame(body["id"], body["type"], body) for body in told]

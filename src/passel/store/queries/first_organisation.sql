@@ -1,1 +1,0 @@
-select org_id from api_key where revoked_at is null order by created_at limit 1
