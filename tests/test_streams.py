@@ -17,12 +17,14 @@ from tests.support.installation import KEY, Installation, PlayedModel, scratch_d
 
 
 def frames(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
-    """Events of a stream: `id`, `event`, and `data` parsed; comments as {"comment"}."""
+    """Events of a stream: `id`, `event`, and `data` parsed; comments as {"comment"}, and an id without an event too."""
     event: dict[str, Any] = {}
     for line in lines:
         if not line:
             if "data" in event:
                 yield event
+            elif "id" in event:
+                yield event | {"comment": "mark"}
             event = {}
         elif line.startswith(":"):
             yield {"comment": line[1:].strip()}

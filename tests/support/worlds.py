@@ -323,4 +323,16 @@ from (select * from batch where state <> 'deleting') b cross join lateral (
            count(*) filter (where f.state = 'in_doubt') as in_doubt
     from effect f join message m on m.id = f.message_id where m.batch_id = b.id and f.state <> 'started') c
 where (b.calls, b.input_tokens, b.output_tokens, b.in_doubt, b.cost_usd) is distinct from (c.calls, c.input, c.output, c.in_doubt, c.cost)
+union all
+select 'the organisation''s ledger differs', w.id
+from (
+    select x.id, x.first, x.last, lag(x.last, 1, 0) over (partition by x.id order by o.n, x.nth) as before
+    from org_event o cross join lateral unnest(o.ids, o.firsts, o.lasts) with ordinality as x (id, first, last, nth)
+) w
+where w.first <> w.before + 1 and w.id not like 'whk%'
+union all
+select 'not in the organisation''s ledger', l.id
+from (select id, last_seq from session where kind <> 'webhook' union all select id, last_event from batch where state <> 'deleting') l
+where l.last_seq <> coalesce((
+    select max(x.last) from org_event o cross join lateral unnest(o.ids, o.lasts) as x (id, last) where x.id = l.id), 0)
 """

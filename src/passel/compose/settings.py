@@ -154,6 +154,9 @@ class Settings(BaseSettings):
     batch_retention_days: float | None = Field(
         None, gt=0, le=36500, description="Days after its end after which a batch is deleted with its sessions. Default: never."
     )
+    firehose_days: float = Field(
+        7, gt=0, le=36500, description="Days for which the stream of all events can be followed from a place in the past. The events stay."
+    )
     max_json_mib: int = Field(4, ge=1, description="Largest JSON body of all other calls.")
     max_item_mib: int = Field(16, ge=1, description="Largest item of a batch.")
     max_unpacked_mib: int = Field(500, ge=1, description="Largest source bundle, unpacked.")

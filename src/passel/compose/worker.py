@@ -28,7 +28,7 @@ from passel.engine.worker import Worker
 from passel.services.agents.sweeping import StaleSnapshots
 from passel.services.deps import Deps
 from passel.services.files import UnusedFiles
-from passel.services.retention import OldBatches, OldSessions
+from passel.services.retention import OldBatches, OldOrder, OldSessions
 from passel.store.database import Database, is_passing, pause_before_retry
 from passel.store.schema import current_revision, newest_revision
 
@@ -144,7 +144,11 @@ class _Assembly:
 
     def _sweeps(self) -> list[Sweep]:
         deps, settings = self._deps, self._settings
-        sweeps: list[Sweep] = [StaleSnapshots(deps), UnusedFiles(deps, timedelta(hours=settings.unused_file_hours))]
+        sweeps: list[Sweep] = [
+            StaleSnapshots(deps),
+            UnusedFiles(deps, timedelta(hours=settings.unused_file_hours)),
+            OldOrder(deps, timedelta(days=settings.firehose_days)),
+        ]
         if settings.session_retention_days is not None:
             sweeps.append(OldSessions(deps, timedelta(days=settings.session_retention_days)))
         if settings.batch_retention_days is not None:

@@ -75,7 +75,7 @@ class Bell:
 
     @contextlib.contextmanager
     def listening(self, id: str) -> Generator[Ring]:
-        """A ring for what concerns a session or a batch. What was told before is not heard."""
+        """A ring for what concerns a session, a batch or an organisation. What was told before is not heard."""
         ring = Ring()
         self._rings[id].add(ring)
         try:

@@ -1,4 +1,5 @@
-"""What is kept for a while only: sessions and batches of whatever kind that ended long ago, where the operator says so."""
+"""What is kept for a while only: sessions and batches of whatever kind that ended long ago, where the operator says so, and
+the order in which all that happens is told."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +7,7 @@ from datetime import timedelta
 
 from passel.core.ids import BatchId, SessionId
 from passel.services.deps import Deps
-from passel.store import deleting
+from passel.store import deleting, org_ledger
 from passel.store.database import WriteConnection
 
 
@@ -38,4 +39,18 @@ class OldBatches:
         return await deleting.doom_old_batches(c, self.deps.now() - self.keep, limit)
 
     async def remove(self, doomed: Sequence[BatchId]) -> None:
+        return
+
+
+@dataclass(frozen=True, slots=True)
+class OldOrder:
+    """Sweeps what the firehose is read by, of events longer ago than `keep`. The events themselves stay."""
+
+    deps: Deps
+    keep: timedelta
+
+    async def doom(self, c: WriteConnection, limit: int) -> range:
+        return range(await org_ledger.forget(c, self.deps.now() - self.keep, limit))
+
+    async def remove(self, doomed: Sequence[int]) -> None:
         return

@@ -12,7 +12,7 @@ from passel.core import events
 from passel.core.batch_log import Transition
 from passel.core.ids import BatchId, LaneId, MessageId, OrgId, SessionId
 from passel.core.states import FAILED, HELD, QUEUED, RUNNING, Counts, aggregate
-from passel.store import admission, announcing, files
+from passel.store import admission, announcing, files, org_ledger
 from passel.store.admission import Capacity
 from passel.store.announcing import Announcing
 from passel.store.database import WriteConnection
@@ -85,6 +85,7 @@ class BatchWriter:
         self._held = Counter[LaneId]()
         self._failed = self._added = self._replaced = self._uncancelled = 0
         self._transitions: list[Transition] = []
+        self._created: list[str] = []  # ids of sessions with commas between them, for there may be a million
         self._grows = False
         self._became_running = orjson.dumps(events.session_state(RUNNING, events.IDLE).data)
 
@@ -116,6 +117,9 @@ class BatchWriter:
         for item in items:
             self._transitions += _transitions(item)
         self._held.update(item.lane_id for item in created)
+        self._created += (
+            ",".join(item.session_id for item in created[n : n + _TOLD_AT_ONCE]) for n in range(0, len(created), _TOLD_AT_ONCE)
+        )
         self._failed += len(items) - len(created)
         self._added += len(fresh)
 
@@ -133,6 +137,8 @@ class BatchWriter:
         if sized is None:
             return False
         after = Counts(*list(sized.values())[1:])
+        if self._created:
+            await org_ledger.insert_sessions(self._c, self._org_id, self._created, 2, self._now)
         await self._tell(after, sized["last_event"], first=first, last=last)
         if not after.unfinished:
             await announcing.announce_batches(self._c, [self._batch_id], announced, self._now)
@@ -161,7 +167,9 @@ class BatchWriter:
         if last:
             rows.append((last_seq, b"[]", *_in_order(counts), aggregate(after)))
         if rows:
-            await self._c.fetch("insert_batch_events", self._org_id, self._batch_id, *map(list, zip(*rows, strict=True)), self._now)
+            columns = map(list, zip(*rows, strict=True))
+            begins = last_seq - len(self._transitions) - last - first + 1
+            await self._c.fetch("insert_batch_events", self._org_id, self._batch_id, *columns, self._now, begins)
 
     async def _use_files(self, items: Sequence[NewItem | FailedItem]) -> None:
         used = [(self._org_id, file_id, item.session_id) for item in items if isinstance(item, NewItem) for file_id in item.file_ids]

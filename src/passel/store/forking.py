@@ -8,6 +8,7 @@ import orjson
 
 from passel.core.events import Event
 from passel.core.ids import MessageId, OrgId, SessionId
+from passel.store import org_ledger
 from passel.store.database import ReadConnection, WriteConnection
 from passel.store.sessions import NewSession
 
@@ -55,3 +56,5 @@ async def insert_fork(
     )  # fmt: skip
     await c.execute("copy_messages", new.id, list(copies), list(copies.values()))
     await c.copy("event", _EVENT_COLUMNS, [(*event[:5], orjson.dumps(event.data), event.created_at) for event in history])
+    if history:
+        await org_ledger.insert_sessions(c, new.org_id, [new.id], len(history), new.created_at)

@@ -13,7 +13,7 @@ from passel.store.queries import SQL
 log = structlog.get_logger()
 
 TOLD_CHANNEL = "passel_told"
-"""Ids of sessions and batches whose ledgers have grown, with commas between them."""
+"""Ids of sessions and batches whose ledgers have grown, and of their organisations, with commas between them."""
 
 _ALIVE_SECONDS = 10.0
 

@@ -14,6 +14,7 @@ from passel.core.agent import events as agent
 from passel.core.agent.ledger import text_blocks
 from passel.core.events import EFFECT_IN_DOUBT, MESSAGE_REQUESTED, MESSAGE_STATE, SESSION_STATE, Event
 from passel.core.llm.events import CALL_FAILED
+from passel.core.org_ledger import BATCH, ITEM
 from passel.core.states import COMPLETED, FAILED, RUNNING, WAITING
 from passel.core.webhook.events import DELIVERY_FAILED
 from passel.faces.kit.json import timestamp
@@ -38,8 +39,7 @@ def event_id(session_id: str, seq: int) -> str:
 
 
 def event(event: Event, agent_id: str) -> Body:
-    translate, source = _TRANSLATIONS.get(event.type, (_as_it_is, "system"))
-    kind, data = translate(event)
+    kind, source, translate = _TRANSLATIONS.get(event.type, (event.type, "system", _as_it_is))
     return {
         "id": event_id(event.session_id, event.seq),
         "session_id": event.session_id,
@@ -48,7 +48,7 @@ def event(event: Event, agent_id: str) -> Body:
         "type": kind,
         "source": source,
         "actor": _actor(source, event, agent_id),
-        "data": data,
+        "data": translate(event),
         "created_at": timestamp(event.created_at),
     }
 
@@ -63,22 +63,20 @@ def _actor(source: str, event: Event, agent_id: str) -> Body:
     return {"type": "system", "id": "dari"}
 
 
-def _user_message(event: Event) -> tuple[str, Body]:
-    data = {"content": event.data["content"], "metadata": event.data["metadata"], "message_id": event.message_id}
-    return "user.message", data
+def _user_message(event: Event) -> Body:
+    return {"content": event.data["content"], "metadata": event.data["metadata"], "message_id": event.message_id}
 
 
-def _assistant_message(event: Event) -> tuple[str, Body]:
-    data: Body = {
+def _assistant_message(event: Event) -> Body:
+    return {
         "message_id": event.message_id,
         "content": list(text_blocks(event.data["text"])),
         "stop_reason": event.data["stop_reason"],
         "call": event.data["call"],
     }
-    return "assistant.message_completed", data
 
 
-def _message_state(event: Event) -> tuple[str, Body]:
+def _message_state(event: Event) -> Body:
     told = event.data
     data: Body = {
         "message_id": event.message_id,
@@ -89,44 +87,44 @@ def _message_state(event: Event) -> tuple[str, Body]:
     }
     if "reason" in told:
         data["waiting"] = {"reason": told["reason"], "until": told["until"]}
-    return "message.status_changed", data
+    return data
 
 
-def _session_state(event: Event) -> tuple[str, Body]:
-    return "session.status_changed", {"status": event.data["state"], "previous_status": event.data["previous"]}
+def _session_state(event: Event) -> Body:
+    return {"status": event.data["state"], "previous_status": event.data["previous"]}
 
 
-def _call_failed(event: Event) -> tuple[str, Body]:
+def _call_failed(event: Event) -> Body:
     call = event.data["call"] | {"fault": event.data["fault"]}
-    return CALL_FAILED, {"message_id": event.message_id, "call": call, "error": event.data["error"]}
+    return {"message_id": event.message_id, "call": call, "error": event.data["error"]}
 
 
-def _in_doubt(event: Event) -> tuple[str, Body]:
+def _in_doubt(event: Event) -> Body:
     effect = event.data["effect"]
     provider, _, model = effect["name"].partition(":")
     call = {"id": effect["id"], "attempt": effect["attempt"], "number": effect["number"], "provider": provider, "model": model}
-    return "model.call_in_doubt", {"message_id": event.message_id, "call": call | {"request_hash": effect["request_hash"]}}
+    return {"message_id": event.message_id, "call": call | {"request_hash": effect["request_hash"]}}
 
 
-def _tool_requested(event: Event) -> tuple[str, Body]:
+def _tool_requested(event: Event) -> Body:
     asked = event.data
     data = _tool(event) | {"arguments": asked["arguments"], "execution": asked["execution"], "model_call_id": asked["call_id"]}
     if asked["deadline"] is not None:
         data["deadline"] = timestamp(datetime.fromisoformat(asked["deadline"]))
-    return "tool.call_requested", data
+    return data
 
 
-def _tool_submitted(event: Event) -> tuple[str, Body]:
+def _tool_submitted(event: Event) -> Body:
     data = {"message_id": event.message_id, "tool_call_id": event.data["id"]}
-    return "tool.result_submitted", data | {"result": event.data["result"], "is_error": event.data["is_error"]}
+    return data | {"result": event.data["result"], "is_error": event.data["is_error"]}
 
 
-def _tool_completed(event: Event) -> tuple[str, Body]:
-    return "tool.call_completed", _tool(event) | {"result": event.data["result"], "is_error": False}
+def _tool_completed(event: Event) -> Body:
+    return _tool(event) | {"result": event.data["result"], "is_error": False}
 
 
-def _tool_failed(event: Event) -> tuple[str, Body]:
-    return "tool.call_failed", _tool(event) | {
+def _tool_failed(event: Event) -> Body:
+    return _tool(event) | {
         "result": event.data["result"],
         "is_error": True,
         "error": event.data["error"],
@@ -138,20 +136,23 @@ def _tool(event: Event) -> Body:
     return {"message_id": event.message_id, "tool_call_id": event.data["id"], "tool_name": event.data["name"]}
 
 
-def _as_it_is(event: Event) -> tuple[str, Body]:
-    return event.type, event.data
+def _as_it_is(event: Event) -> Body:
+    return event.data
 
 
-_TRANSLATIONS: dict[str, tuple[Callable[[Event], tuple[str, Body]], str]] = {
-    MESSAGE_REQUESTED: (_user_message, "user"),
-    MESSAGE_STATE: (_message_state, "system"),
-    SESSION_STATE: (_session_state, "system"),
-    EFFECT_IN_DOUBT: (_in_doubt, "system"),
-    CALL_FAILED: (_call_failed, "system"),
-    DELIVERY_FAILED: (_as_it_is, "system"),
-    agent.ASSISTANT_MESSAGE: (_assistant_message, "agent"),
-    agent.TOOL_REQUESTED: (_tool_requested, "agent"),
-    agent.TOOL_SUBMITTED: (_tool_submitted, "user"),
-    agent.TOOL_COMPLETED: (_tool_completed, "tool"),
-    agent.TOOL_FAILED: (_tool_failed, "tool"),
+_TRANSLATIONS: dict[str, tuple[str, str, Callable[[Event], Body]]] = {
+    MESSAGE_REQUESTED: ("user.message", "user", _user_message),
+    MESSAGE_STATE: ("message.status_changed", "system", _message_state),
+    SESSION_STATE: ("session.status_changed", "system", _session_state),
+    EFFECT_IN_DOUBT: ("model.call_in_doubt", "system", _in_doubt),
+    CALL_FAILED: (CALL_FAILED, "system", _call_failed),
+    DELIVERY_FAILED: (DELIVERY_FAILED, "system", _as_it_is),
+    agent.ASSISTANT_MESSAGE: ("assistant.message_completed", "agent", _assistant_message),
+    agent.TOOL_REQUESTED: ("tool.call_requested", "agent", _tool_requested),
+    agent.TOOL_SUBMITTED: ("tool.result_submitted", "user", _tool_submitted),
+    agent.TOOL_COMPLETED: ("tool.call_completed", "tool", _tool_completed),
+    agent.TOOL_FAILED: ("tool.call_failed", "tool", _tool_failed),
 }
+BATCH_CHANGED, ITEM_CHANGED = "batch.status_changed", "item.status_changed"
+LEDGER_TYPES = {wire: type for type, (wire, *_) in _TRANSLATIONS.items()} | {BATCH_CHANGED: BATCH, ITEM_CHANGED: ITEM}
+"""How the ledger calls the events of each type of this wire format."""

@@ -9,7 +9,8 @@ from passel.core.agent.ledger import Call, Text, TimelineItem, result_text, text
 from passel.core.agent.spec import SessionSpec
 from passel.core.batch_log import BatchEntry
 from passel.core.costs import decimal_string
-from passel.faces.dari.events import event, event_id, item_status, message_status
+from passel.core.org_ledger import OrgEntry
+from passel.faces.dari.events import BATCH_CHANGED, ITEM_CHANGED, event, event_id, item_status, message_status
 from passel.faces.kit.json import timestamp
 from passel.services.accounts import ApiKey, Credential, Organisation
 from passel.services.agents.publishing import Agent, Published, Snapshot, Version
@@ -228,10 +229,10 @@ def batch_entry(entry: BatchEntry) -> Body:
     }
     body: Body = {"id": f"{entry.batch_id}:evt_{entry.seq}", "batch_id": entry.batch_id, "sequence_number": entry.seq}
     if (told := entry.transition) is None:
-        body |= {"type": "batch.status_changed", "status": entry.status}
+        body |= {"type": BATCH_CHANGED, "status": entry.status}
     else:
         body |= {
-            "type": "item.status_changed",
+            "type": ITEM_CHANGED,
             "index": told.item_index,
             "session_id": told.session_id,
             "status": told.state,
@@ -240,6 +241,14 @@ def batch_entry(entry: BatchEntry) -> Body:
             "error": told.error,
         }
     return body | {"counts": counts, "created_at": timestamp(entry.created_at)}
+
+
+def org_entry(entry: OrgEntry) -> Body:
+    """An event of the organisation's stream: as its session's or batch's own stream has it, and what that is."""
+    if isinstance(entry.told, BatchEntry):
+        return batch_entry(entry.told) | {"kind": entry.kind, "agent_id": entry.subject_id}
+    about = {"kind": entry.kind, "agent_id": entry.subject_id, "batch_id": entry.batch_id, "metadata": entry.metadata}
+    return event(entry.told, entry.subject_id or "") | about
 
 
 def batch(batch: Batch) -> Body:

@@ -6,6 +6,7 @@ from fastapi import Depends, Request
 
 from passel.faces.kit.auth import Authenticator
 from passel.services.deps import Caller, Deps
+from passel.services.firehose import Firehose
 from passel.services.following import Following
 
 
@@ -26,9 +27,14 @@ def _current_following(request: Request) -> Following:
     return request.app.state.following
 
 
+def _current_firehose(request: Request) -> Firehose:
+    return request.app.state.firehose
+
+
 DepsIn = Annotated[Deps, Depends(_current_deps)]
 CallerIn = Annotated[Caller, Depends(_current_caller)]
 FollowingIn = Annotated[Following, Depends(_current_following)]
+FirehoseIn = Annotated[Firehose, Depends(_current_firehose)]
 AuthenticatorIn = Annotated[Authenticator, Depends(_current_authenticator)]
 
 

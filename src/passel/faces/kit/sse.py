@@ -23,6 +23,11 @@ def frame(id: str, event: str, data: Any) -> bytes:
     return b"id: %b\nevent: %b\ndata: %b\n\n" % (id.encode(), event.encode(), orjson.dumps(data))
 
 
+def mark(id: str) -> bytes:
+    """How far a stream has come without an event: clients keep the id for their return, and see nothing."""
+    return b"id: %b\n\n" % id.encode()
+
+
 class EventStream(Response):
     """`pages` gives frames; an empty page is a sign of life. Between them `may_go_on` is asked, at most every `heartbeat`
     seconds: whether the client may still see this."""

@@ -191,6 +191,7 @@ create index message_ready on message (kind, priority, ready_at, id) where state
 create index message_suspect on message (kind, id) where state = 'suspect';
 create index message_running on message (worker_id) where state = 'running';
 create index message_parked on message (wake_at) where state in ('waiting', 'delayed');
+create index message_waiting on message (org_id, kind, id) where state = 'waiting';
 create index message_lined on message (session_id, number) where state = 'lined';
 create index message_held on message (batch_id, lane_id, item_index) where state = 'held';
 create index message_throttled on message (lane_id, id) where state = 'held' and throttled;
@@ -306,6 +307,22 @@ create table batch_event (
     created_at timestamptz not null,
     primary key (batch_id, last_seq)
 );
+
+-- The ledger of an organisation, which says in what order its ledgers grew: a row for each statement that told any of them
+-- something. `ids` are sessions, or batches, and of each the numbers from `firsts` to `lasts` are new. `n` is drawn under the
+-- locks of all of them, by a transaction that may still be under way when later numbers are committed
+-- (passel.store.org_ledger). Kept for a while only.
+create table org_event (
+    org_id text not null,
+    n bigint generated always as identity primary key,
+    of_batches boolean not null default false,
+    ids text[] not null,
+    firsts int[] not null,
+    lasts int[] not null,
+    created_at timestamptz not null
+);
+
+create index org_event_org on org_event (org_id, n);
 
 -- What a batch still holds back in one lane, and how far it has come there.
 create table batch_lane (

@@ -1,4 +1,4 @@
--- Append to ledgers, wake their followers, and give out the numbers under the sessions' rows. A message that ends with none
+-- Append to ledgers, those of the organisations too, wake their followers, and give out the numbers under the sessions' rows. A message that ends with none
 -- in line behind it turns the session idle, which is one more event ($9, of the session itself); one that is put off or
 -- waits stays the active one. A webhook that watches the session's subject is told of in the answer.
 with numbered as (
@@ -16,9 +16,17 @@ with numbered as (
 ), idle as (
     insert into event (org_id, session_id, seq, message_id, type, data, created_at)
     select org_id, id, last_seq, null, 'session.state', $9::jsonb, $10 from numbered where idle
+), listed as (
+    insert into org_event (org_id, ids, firsts, lasts, created_at)
+    select n.org_id, array_agg(n.id), array_agg(n.last_seq - n.idle::int - a.events + 1), array_agg(n.last_seq), $10
+    from numbered n
+    join unnest($1::text[], $3::int[]) as a (id, events) using (id)
+    group by n.org_id
 ), woken as (
     -- a payload has room for 8,000 bytes
-    select pg_notify('passel_told', string_agg(id, ',')) from (select id, row_number() over () / 150 as part from numbered) n group by part
+    select pg_notify('passel_told', string_agg(id, ','))
+    from (select id, row_number() over () / 150 as part from (select id from numbered union all select distinct org_id from numbered) i) n
+    group by part
 )
 select n.id, n.last_seq - n.idle::int as last, n.idle, n.kind, n.subject_id, w.id as webhook_id, w.lane_id, w.event_types
 from numbered n

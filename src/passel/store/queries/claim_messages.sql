@@ -19,9 +19,15 @@ with alive as (
     insert into event (org_id, session_id, seq, message_id, type, data, created_at)
     select org_id, session_id, last_seq, message_id, $3, $4::jsonb || jsonb_build_object('attempt', number), $5
     from numbered
+), listed as (
+    insert into org_event (org_id, ids, firsts, lasts, created_at)
+    select org_id, array_agg(session_id), array_agg(last_seq), array_agg(last_seq), $5 from numbered group by org_id
 ), woken as (
-    select pg_notify('passel_told', string_agg(session_id, ','))
-    from (select session_id, row_number() over () / 150 as part from numbered) n
+    select pg_notify('passel_told', string_agg(id, ','))
+    from (
+        select id, row_number() over () / 150 as part
+        from (select session_id as id from numbered union all select distinct org_id from numbered) i
+    ) n
     group by part
 )
 select org_id, session_id, kind, subject_id, spec, secrets, message_id, attempt, number, lost, lane_id, batch_id, item_index, item_try, outcome

@@ -51,9 +51,20 @@ with batches as materialized (
            nullif(batch_status(queued, running, completed, failed), was), $20
     from in_batches
     where told > 0
+), listed as (
+    -- the status has a number of its own
+    insert into org_event (org_id, of_batches, ids, firsts, lasts, created_at)
+    select org_id, true, array_agg(id), array_agg(last_event - told - (batch_status(queued, running, completed, failed) <> was)::int + 1),
+           array_agg(last_event), $20
+    from in_batches
+    where told > 0
+    group by org_id
 ), woken as (
     select pg_notify('passel_told', string_agg(id, ','))
-    from (select id, row_number() over () / 150 as part from in_batches where told > 0) n
+    from (
+        select id, row_number() over () / 150 as part
+        from (select id from in_batches where told > 0 union all select distinct org_id from in_batches where told > 0) i
+    ) n
     group by part
 ), in_batch_lanes as (
     -- a batch that holds something back anew starts at the lane's time: what it missed is past

@@ -12,6 +12,7 @@ from passel.faces.dari.events import event_id
 from passel.faces.dari.requests import ForkFields, SessionFields
 from passel.faces.kit.context import CallerIn, DepsIn
 from passel.faces.kit.json import json_response
+from passel.faces.kit.metadata import asked_metadata
 from passel.faces.kit.paging import UNPAGED, After, Limit, OptionalLimit
 from passel.services import sessions
 from passel.services.agents import forking
@@ -50,12 +51,9 @@ async def list_sessions(
 ) -> Response:
     """Newest first. `metadata.<key>=<value>` parameters must all match exactly. Without a limit 100, or up to 10,000
     where metadata is asked for, since clients read that without paging."""
-    wanted = {(k.removeprefix("metadata."), v) for k, v in request.query_params.multi_items() if k.startswith("metadata.")}
-    metadata = dict(wanted)
-    if len(metadata) < len(wanted):
-        return _page([], 1)  # nothing has two values under one key
-    for key, value in metadata.items():
-        require_storable(key + value, "metadata")
+    metadata = asked_metadata(request)
+    if metadata is None:
+        return _page([], 1)
     for value in (agent_id, after):
         require_storable(value or "", "query")
     most = limit or (UNPAGED if metadata else 100)

@@ -1,0 +1,95 @@
+"""The firehose: everything that is told in an organisation, in one order, as it happens (`passel.core.org_ledger`)."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+from passel.core.errors import Invalid, NotFound
+from passel.core.ids import OrgId
+from passel.core.org_ledger import Place, Wanted
+from passel.services.following import Bell
+from passel.store import org_ledger
+from passel.store.database import Database, patiently
+from passel.store.org_ledger import Page, Settled
+
+_SOON, _LATER = 0.005, 0.25
+"""After so many seconds it is looked again for what may be settled without a further word: at first, and at most."""
+
+
+class Firehose:
+    """What a process needs for those who follow whole organisations."""
+
+    def __init__(self, db: Database, bell: Bell, heartbeat: float) -> None:
+        self._db, self._bell, self._heartbeat = db, bell, heartbeat
+        self._settled = Settled()
+        self._looking: asyncio.Task[int] | None = None
+
+    async def start(self, asked: Place | None) -> Place:
+        """The place from which a stream begins: what was asked for, or else what is new from now on. Raises `Invalid` for
+        one that does not exist yet, and `NotFound` for one that is not kept any more."""
+        upto = await self._look()
+        if asked is None:
+            return Place(upto + 1)
+        if asked.n > upto + 1:
+            upto = await self._look()  # somebody saw it in another process
+        if asked.n > upto + 1:
+            raise Invalid(f"there is no such place yet: the last one is {upto + 1}.0", field="Last-Event-ID or after")
+        async with self._db.read() as c:
+            first = await org_ledger.first_number(c)
+        kept = first if first is not None else upto + 1
+        if Place(0) < asked < Place(kept):
+            raise NotFound("events from that place on are not kept any more: begin with after=0, and look up what else you need")
+        return asked
+
+    async def follow(self, org_id: OrgId, place: Place, wanted: Wanted) -> AsyncGenerator[Page]:
+        """Pages of what is wanted behind a place, then of what is told, as it is committed. A page without entries says how
+        far all was looked at: at the beginning, and then after each `heartbeat` seconds without anything. Ends when the
+        process does."""
+        with self._bell.listening(org_id) as ring:
+            pause = _SOON
+            yield Page([], place, more=False)
+            quiet_until = asyncio.get_running_loop().time() + self._heartbeat
+            while not self._bell.closed:
+                upto = await self._look()
+                page = await self._read(org_id, place, upto, wanted)
+                place = page.place
+                now = asyncio.get_running_loop().time()
+                if page.entries or now >= quiet_until:
+                    quiet_until = now + self._heartbeat
+                    yield page
+                if page.more:
+                    continue
+                rest = max(0.0, quiet_until - now)
+                rang = await ring.wait(min(rest, pause) if self._settled.waits else rest)
+                pause = _SOON if rang else min(2 * pause, _LATER)
+
+    async def _look(self) -> int:
+        """One look for all who ask meanwhile. Waits out outages of the database, and until anything is known."""
+        if self._looking is None:
+            task = self._looking = asyncio.create_task(self._until_known())
+            task.add_done_callback(self._looked)
+        return await asyncio.shield(self._looking)
+
+    def _looked(self, task: "asyncio.Task[int]") -> None:
+        self._looking = None
+        if not task.cancelled():
+            task.exception()  # seen, also when nobody waits any more
+
+    async def _until_known(self) -> int:
+        pause = _SOON
+        while True:
+            upto = await patiently(self._look_once)
+            if upto is not None:
+                return upto
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LATER)
+
+    async def _look_once(self) -> int | None:
+        async with self._db.read() as c:
+            return await self._settled.look(c)
+
+    async def _read(self, org_id: OrgId, place: Place, upto: int, wanted: Wanted) -> Page:
+        async def read() -> Page:
+            async with self._db.read() as c:
+                return await org_ledger.read_page(c, org_id, place, upto, wanted)
+
+        return await patiently(read)

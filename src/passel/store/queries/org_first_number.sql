@@ -1,0 +1,1 @@
+select n from org_event order by n limit 1
