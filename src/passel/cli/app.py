@@ -24,6 +24,8 @@ _MODULES = {
     "agents": "agents",
     "batch": "batches",
     "session": "sessions",
+    "events": "events",
+    "tools": "tools",
     "files": "files",
     "webhooks": "webhooks",
     "keys": "accounts",

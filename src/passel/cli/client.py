@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import orjson
 import typer
@@ -25,6 +25,13 @@ Key = Annotated[str, typer.Option("--api-key", envvar="PASSEL_API_KEY", help="An
 
 class Away(CommandError):
     """No answer, for now: the server is not there, breaks off, or says 503. The same call may work later."""
+
+
+class StreamEvent(NamedTuple):
+    """What a stream tells. One without `data` is a sign of life; its `id`, if it has one, says how far the stream has come."""
+
+    id: str | None
+    data: Any
 
 
 class Client:
@@ -100,16 +107,17 @@ class Client:
             yield (orjson.loads(line) for line in _lines(response.iter_bytes()))
 
     @contextmanager
-    def events(self, path: str, last_id: str | None = None, **params: Any) -> Generator[Iterator[Any]]:
-        """The `data` of a stream's events, as they come, from behind `last_id`; None for a sign of life. Ends when the
-        server ends the stream. Raises `Away` also in the middle."""
+    def events(self, path: str, last_id: str | None = None, **params: Any) -> Generator[Iterator["StreamEvent"] | None]:
+        """What a stream tells, as it comes, from behind `last_id`; None when there will never be more. It ends when the server
+        does: come back with the last id. Raises `Away` also in the middle."""
         headers = {"Last-Event-ID": last_id} if last_id else {}
+        params = {name: value for name, value in params.items() if value is not None}
         limits: Any = (10.0, _SILENT_SECONDS, 10.0, 10.0)  # connect, read, write, pool
         with self._broken_is_away(), self._http.stream("GET", path, params=params, headers=headers, timeout=limits) as response:
             if response.status_code >= 400:
                 response.read()
                 self._check(response)
-            yield _data(response.iter_bytes())
+            yield None if response.status_code == 204 else _events(response.iter_bytes())
 
     @contextmanager
     def _broken_is_away(self) -> Generator[None]:
@@ -163,19 +171,25 @@ class Client:
         raise CommandError(f"there is no agent named {name_or_id}; there are {known}")
 
 
-def _data(chunks: Iterator[bytes]) -> Iterator[Any]:
-    for line in _lines(chunks):
-        if line.startswith(b"data: "):
-            yield orjson.loads(line[6:])
+def _events(chunks: Iterator[bytes]) -> Iterator[StreamEvent]:
+    id, data = None, None
+    for line in _lines(chunks, empty=True):
+        if line.startswith(b"id: "):
+            id = line[4:].decode()
+        elif line.startswith(b"data: "):
+            data = orjson.loads(line[6:])
         elif line.startswith(b":"):
-            yield None
+            yield StreamEvent(None, None)
+        elif not line and id is not None:
+            yield StreamEvent(id, data)
+            id, data = None, None
 
 
-def _lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
+def _lines(chunks: Iterator[bytes], *, empty: bool = False) -> Iterator[bytes]:
     """Lines end at a newline only: `iter_lines` of HTTP clients also ends them at characters that JSON may hold as they are."""
     rest = b""
     for chunk in chunks:
         *lines, rest = (rest + chunk).split(b"\n")
-        yield from (line for line in lines if line)
+        yield from (line for line in lines if line or empty)
     if rest:
         yield rest

@@ -1,27 +1,34 @@
 """Following streams for as long as it takes: over restarts of the server, each event once."""
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Generator
 from typing import Any
 
 from passel.cli.client import Client
 from passel.cli.output import CommandError
 from passel.cli.patience import Outage
 
+_PAUSE = 1.0
 
-def follow(client: Client, path: str, after: str | None = None, **params: Any) -> Iterator[Any]:
-    """Events of a stream from behind the id `after`, as the server writes them; None now and then while there are none.
-    While nothing answers it says so once and comes back with the last id that it has seen. Ends when the server ends the
-    stream."""
+
+def follow(client: Client, path: str, after: str | None = None, **params: Any) -> Generator[Any]:
+    """The `data` of a stream's events from behind the id `after`; None now and then while there are none, and where the
+    stream of an organisation begins. While nothing answers it says so once and comes back with the last id that it has
+    seen. Ends when the server says that there will never be more."""
     outage = Outage()
     while True:
         with outage.outlasted(), client.events(path, after, **params) as events:
+            if events is None:
+                return
+            heard = False
             for event in events:
+                heard = True
                 outage.over()
-                if event is not None:
-                    after = event["id"]
-                yield event
-            return
+                after = event.id or after
+                yield event.data
+            if not heard:
+                time.sleep(_PAUSE)
 
 
 class BatchFeed(threading.Thread):

@@ -97,7 +97,7 @@ def events(
             if json_output:
                 print(json_line(event))
             else:
-                rows.append([event["sequence_number"], event["created_at"], event["type"], _gist(event)])
+                rows.append([event["sequence_number"], event["created_at"], event["type"], gist(event)])
         after, more = page["next_after"], page["has_more"]
     if not json_output:
         print_table(["#", "time", "type", "data"], rows)
@@ -115,7 +115,7 @@ def watch(
     start = f"{session_id}:evt_{after}" if after else None
     for event in follow(Client(url, key), f"/v1/sessions/{session_id}/stream", start):
         if event is not None:
-            _print_event(event, json_output=json_output)
+            print_event(event, json_output=json_output)
 
 
 @sessions.command("send")
@@ -144,22 +144,20 @@ def send(
     for event in follow(client, f"/v1/sessions/{session_id}/stream", f"{session_id}:evt_{before}"):
         if event is None or event["message_id"] != message_id:
             continue
-        _print_event(event, json_output=json_output)
+        print_event(event, json_output=json_output)
         if event["type"] == "message.status_changed" and event["data"]["status"] in ("completed", "failed"):
             raise typer.Exit(event["data"]["status"] == "failed")
 
 
-def _print_event(event: Any, *, json_output: bool) -> None:
+def print_event(event: Any, *, json_output: bool) -> None:
     """Flushed, since somebody waits for it."""
     line = (
-        json_line(event)
-        if json_output
-        else f"{event['sequence_number']:>4}  {event['created_at'][11:]}  {event['type']:<28} {_gist(event)}"
+        json_line(event) if json_output else f"{event['sequence_number']:>4}  {event['created_at'][11:]}  {event['type']:<28} {gist(event)}"
     )
     print(line if json_output else plain(line), flush=True)
 
 
-def _gist(event: Any) -> str:
+def gist(event: Any) -> str:
     """An event in a line: what was said or what changed, and what a call used."""
     data = event["data"]
     said = " ".join(one_line(" ".join(_block(block) for block in data.get("content", []))).split())[:80]

@@ -13,6 +13,7 @@ from passel.core.org_ledger import OrgEntry
 from passel.faces.dari.events import BATCH_CHANGED, ITEM_CHANGED, event, event_id, item_status, message_status
 from passel.faces.kit.json import timestamp
 from passel.services.accounts import ApiKey, Credential, Organisation
+from passel.services.agents.answers import OpenCall
 from passel.services.agents.publishing import Agent, Published, Snapshot, Version
 from passel.services.agents.sessions import ReadMessage, Transcript
 from passel.services.batches import Batch, Item, Result
@@ -202,6 +203,24 @@ def _tool_item(item: Call) -> Body:
         "error_message": None if ended is None else ended.data.get("error"),
         "created_at": timestamp(asked.created_at),
         "completed_at": timestamp(ended and ended.created_at),
+    }
+
+
+def open_call(call: OpenCall) -> Body:
+    """A call that waits for its answer: what `tool.call_requested` says, and where it belongs."""
+    asked = call.data
+    return {
+        "tool_call_id": asked["id"],
+        "tool_name": asked["name"],
+        "arguments": asked["arguments"],
+        "session_id": call.session_id,
+        "message_id": call.message_id,
+        "event_id": event_id(call.session_id, call.seq),
+        "agent_id": call.subject_id,
+        "batch_id": call.batch_id,
+        "metadata": call.metadata,
+        "deadline": timestamp(datetime.fromisoformat(asked["deadline"])) if asked["deadline"] else None,
+        "created_at": timestamp(call.created_at),
     }
 
 

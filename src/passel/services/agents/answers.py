@@ -1,4 +1,4 @@
-"""Answers of clients to the tool calls that wait for them (section 7.2 of the `dari` contract, decisions 40-42).
+"""Tool calls that wait for clients, and the answers of these (section 7.2 of the `dari` contract, decisions 40-42).
 
 A call is answered once. The answer is durable before it is acknowledged, and the message goes on with its commit when it
 was the last that was missing.
@@ -21,12 +21,13 @@ from passel.services.agents.sessions import KIND
 from passel.services.deps import Caller, Deps
 from passel.services.sessions import Once, Sent
 from passel.store import agents as agent_store
-from passel.store import ledgers, waking
+from passel.store import ledgers, tool_calls, waking
 from passel.store import sessions as store
 from passel.store.changes import Changes, settle
 from passel.store.database import WriteConnection
 from passel.store.ledgers import Telling
 from passel.store.sessions import Message
+from passel.store.tool_calls import OpenCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,15 @@ class ToolAnswer:
     call_id: str
     result: Any
     is_error: bool
+
+
+async def list_open(
+    deps: Deps, caller: Caller, *, agent_id: str | None, names: Sequence[str] | None, after: tuple[str, int], limit: int
+) -> list[OpenCall]:
+    """Calls that wait for an answer, those of the oldest messages first. `after` is the last one of the page before, as its
+    message and its number."""
+    async with deps.db.read() as c:
+        return await tool_calls.list_open(c, caller.org_id, KIND, subject_id=agent_id, names=names, after=after, limit=limit)
 
 
 async def submit(deps: Deps, caller: Caller, session_id: str, answer: ToolAnswer, key: str | None) -> Sent:

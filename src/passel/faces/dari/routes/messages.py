@@ -1,16 +1,20 @@
 """Sending messages to agents, and reading them, in the forms of three eras."""
 
+import re
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response
 
+from passel.core.errors import Invalid
+from passel.core.text import require_storable
 from passel.faces.dari import adapter, responses
 from passel.faces.dari.requests import EventForm, EventsRequest, PartsRequest, StartRequest, ToolResultEvent, UserMessageEvent
 from passel.faces.dari.routes.bodies import parse
 from passel.faces.kit.context import CallerIn, DepsIn
 from passel.faces.kit.json import json_response
-from passel.services.agents import answers
+from passel.faces.kit.paging import Limit
+from passel.services.agents import answers, publishing
 from passel.services.agents import sessions as agents
 from passel.services.agents.answers import ToolAnswer
 from passel.services.sessions import Sent
@@ -29,6 +33,37 @@ async def start(agent_id: str, body: StartRequest, deps: DepsIn, caller: CallerI
     message = adapter.to_message(body.content, body.metadata)
     request = adapter.to_session(body.session, "session.")
     return _sent(await agents.start_session(deps, caller, agent_id, request, message, idempotency_key))
+
+
+@routes.get("/tool-calls")
+async def open_calls(
+    deps: DepsIn,
+    caller: CallerIn,
+    agent_id: Annotated[str | None, Query(max_length=128)] = None,
+    tool_name: Annotated[list[str] | None, Query(description="Only calls of these tools.")] = None,
+    after: Annotated[str | None, Query(max_length=200, description="The `next_after` of the page before.")] = None,
+    limit: Limit = 100,
+) -> Response:
+    """Calls that wait for a client's answer, those of the oldest messages first."""
+    if agent_id is not None:
+        await publishing.get_agent(deps, caller, agent_id)
+    for name in tool_name or ():
+        require_storable(name, "tool_name")
+    found = await answers.list_open(deps, caller, agent_id=agent_id, names=tool_name, after=_behind(after), limit=limit + 1)
+    page = found[:limit]
+    following = f"{page[-1].message_id}:{page[-1].seq}" if len(found) > limit else None
+    return json_response(
+        {"tool_calls": [responses.open_call(call) for call in page], "has_more": following is not None, "next_after": following}
+    )
+
+
+def _behind(after: str | None) -> tuple[str, int]:
+    if after is None:
+        return "", 0
+    known = re.fullmatch(r"(msg_[0-9a-z]+):(\d{1,9})", after)
+    if known is None:
+        raise Invalid("after must be what next_after of the page before says", field="after")
+    return known[1], int(known[2])
 
 
 @routes.post("/sessions/{session_id}/events", status_code=202, openapi_extra=_EVENT_BODY)

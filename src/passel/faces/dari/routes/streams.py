@@ -30,9 +30,13 @@ routes = APIRouter(prefix="/v1", tags=["streams"])
 
 LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", max_length=200)]
 
+_OPEN = ("idle", "running")
 _ENDED = ("completed", "failed", "partial_failed")
 _KINDS = (KIND,)
-_SSE = {200: {"description": "Server-sent events.", "content": {"text/event-stream": {"schema": {"type": "string"}}}}}
+_SSE = {
+    200: {"description": "Server-sent events.", "content": {"text/event-stream": {"schema": {"type": "string"}}}},
+    204: {"description": "There will be no more events."},
+}
 
 
 @routes.get("/sessions/{session_id}/stream", response_class=Response, responses={**_SSE})
@@ -47,12 +51,15 @@ async def session_stream(
     last_event_id: LastEventId = None,
 ) -> Response:
     """The session's events from the one behind `Last-Event-ID` (or `after`; else from the first), then each as it is
-    committed. Open for as long as the session can take messages."""
+    committed. Open for as long as the session can take messages; 204 when there will be no more events."""
     session = await sessions.get_session(deps, caller, KIND, session_id)
     start = _start(session_id, session.last_seq, last_event_id, after)
 
+    if session.status not in _OPEN and start == session.last_seq:
+        return Response(status_code=204)
+
     async def open_still() -> bool:
-        return (await sessions.get_session(deps, caller, KIND, session_id)).status in ("idle", "running")
+        return (await sessions.get_session(deps, caller, KIND, session_id)).status in _OPEN
 
     return EventStream(_events(following, session, start), _allowed(request, authenticator, following, open_still), following.heartbeat)
 
@@ -70,9 +77,12 @@ async def batch_stream(
     follow: bool = False,
 ) -> Response:
     """Every transition of an item with the counts after it, and of the batch's status, from the first on or from behind
-    `Last-Event-ID` or `after`. Ends with the batch, unless `follow` asks to wait for its retries and growth."""
+    `Last-Event-ID` or `after`. Ends with the batch, and is 204 behind the last event of one that has ended, unless `follow` asks to wait for its retries and growth."""
     batch = await batches.get(deps, caller, KIND, batch_id)
     start = _start(batch_id, batch.last_event, last_event_id, after)
+
+    if not follow and batch.status in _ENDED and start == batch.last_event:
+        return Response(status_code=204)
 
     async def there_still() -> bool:
         await batches.get(deps, caller, KIND, batch_id)
