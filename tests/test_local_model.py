@@ -4,11 +4,16 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from passel.models import local
-from tests.support.installation import Installation, item, scratch_dir, wait_for_batch, write_agent
+from passel.core.costs import Usage
+from passel.core.llm.retry import ModelFailure
+from passel.models import local, prompted
+from passel.models.questions import Answer, AskedTool, Question, Spoken, ToolOffer
+from tests.support.installation import Installation, item, scratch_dir, wait_for_batch, wait_until, write_agent
+from tests.test_tools import Turn
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +72,70 @@ def test_a_local_model_that_is_not_here_says_what_to_do() -> None:
         error = passel.client.get(f"/v1/session-batches/{made['batch_id']}")["sessions"][0]["error"]
         assert "passel models pull smollm2" in error
         assert passel.stop() == 0
+
+
+def test_a_real_model_calls_a_tool(weights: Path) -> None:
+    """SmolLM2's template knows no tools: they are asked for in JSON. What it asks for fits the schema, and the answer is
+    told to it."""
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"], "additionalProperties": False}
+    with scratch_dir() as directory:
+        (directory / "models").mkdir()
+        (directory / "models" / "smollm2.gguf").symlink_to(weights)
+        passel = Installation(directory).start()
+        llms = {"by-name": {"model": "local:smollm2", "settings": {"temperature": 0, "max_tokens": 60}}}
+        tool = {"name": "get_weather", "description": "The weather of a city.", "input_schema": schema}
+        write_agent(directory / "agent", "local", llms, system="Be brief.", tools=[tool])
+        agent = json.loads(_deploy(passel, directory / "agent"))["agent_id"]
+        turn = Turn.of(passel.client, passel.client.post(f"/v1/agents/{agent}/messages", _said("Call get_weather for the city Bern.")))
+
+        def ended_or_answered() -> bool:
+            for asked in turn.calls():
+                assert asked["tool_name"] == "get_weather" and isinstance(asked["arguments"]["city"], str)
+                turn.submit(asked["tool_call_id"], {"celsius": 11, "forecast": "rain"})
+            return turn.message()["status"] in ("completed", "failed")
+
+        wait_until(ended_or_answered, 120)
+        message = turn.message()
+        assert message["status"] == "completed" and turn.events("tool.call_completed"), message
+        said = message["output"]["parts"][-1]["text"]
+        assert said and not said.lstrip().startswith("{")
+        assert passel.stop() == 0
+
+
+def _said(text: str) -> dict[str, object]:
+    return {"type": "user.message", "content": [{"type": "text", "text": text}]}
+
+
+def test_tools_in_json() -> None:
+    """What is told and what is meant, without a model."""
+    free = ToolOffer("free", "Takes anything.", {"type": "object", "properties": {"x": {"type": "string", "pattern": "a+"}}})
+    look = ToolOffer("look", "Looks.", {"type": "object", "properties": {"word": {"type": "string"}}, "required": ["word"]})
+    asked = AskedTool("call_1", "look", '{"word":"owl"}')
+    said = (
+        Spoken("user", ("hi",)),
+        Spoken("assistant", ("so",)),
+        Spoken("assistant", (), (asked,)),
+        Spoken("tool", ("a bird",), (), "call_1"),
+    )
+    question = prompted.rewritten(Question("Be brief.", said, (free, look)))
+    assert question.system.startswith("Be brief.\n") and "- look: Looks." in question.system and not question.tools
+    assert [one.role for one in question.conversation] == ["user", "assistant", "assistant", "user"]
+    assert json.loads(str(question.conversation[1].parts[0])) == {"response": "so"}
+    assert json.loads(str(question.conversation[2].parts[0])) == {"tool_call": {"name": "look", "arguments": {"word": "owl"}}}
+    first, second, _ = (way["properties"].get("tool_call", {}).get("properties") for way in _ways(free, look))
+    assert first["arguments"] == {"type": "object"} and second["arguments"] == look.parameters
+
+    def meant(text: str) -> Answer:
+        return prompted.answered(Answer(text, "stop", Usage(1, 1, 0, None)))
+
+    called = meant('{"tool_call": {"name": "look", "arguments": {"word": "owl"}}}')
+    assert called.tools == (AskedTool("", "look", '{"word":"owl"}'),) and called.text == ""
+    assert meant('{"response": "a \\"bird\\""}').text == 'a "bird"'
+    assert meant('{ "response": "cut off \\u00').text == "cut off " and meant('{"response": "x\\').text == "x"
+    assert meant("no JSON").text == "no JSON"
+    with pytest.raises(ModelFailure, match="max_tokens"):
+        meant('{ "tool_call": {"name": "lo')
+
+
+def _ways(*tools: ToolOffer) -> list[Any]:
+    return prompted.response_format(tools)["json_schema"]["schema"]["anyOf"]

@@ -42,7 +42,7 @@ async def _agents(settings: Settings, deps: Deps) -> AsyncGenerator[Workload]:
         settings.models_dir, parallel=settings.local_parallel, context_tokens=settings.local_context_tokens, threads=threads
     )
     calls = CallSettings(settings.model_timeout, settings.concurrency, settings.private_urls_allowed, settings.model_client == "auto")
-    models = ModelDirectory(calls, local.url)
+    models = ModelDirectory(calls, local.serve)
     try:
         yield AgentWorkload(models, VersionSpecs(deps), KeyRing(deps, settings.server_keys), AttachedFiles(deps), Rules(settings.retries))
     finally:

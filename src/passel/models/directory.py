@@ -9,14 +9,15 @@ from typing import Any
 
 from passel.core.llm.options import ANTHROPIC, LOCAL, LlmOption, fingerprint
 from passel.core.llm.retry import Fault, ModelFailure
-from passel.models import failures, wire
+from passel.models import failures, prompted, wire
 from passel.models.limiter import AdaptiveLimit
+from passel.models.local import LocalServer
 from passel.models.questions import Answer, Question
 from passel.network import Network, PrivateAddress
 
 _KEPT = 1000  # clients and limits of so many provider keys are remembered
 
-LocalUrl = Callable[[str], Awaitable[str]]
+Serve = Callable[[str], Awaitable[LocalServer]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +34,10 @@ class CallSettings:
 
 
 class ModelDirectory:
-    """Asks the model of an option. `local_url` starts a local model's server and gives its URL."""
+    """Asks the model of an option. `serve` starts a local model's server, unless it runs."""
 
-    def __init__(self, settings: CallSettings, local_url: LocalUrl) -> None:
-        self._settings, self._local_url = settings, local_url
+    def __init__(self, settings: CallSettings, serve: Serve) -> None:
+        self._settings, self._serve = settings, serve
         self._network = Network(allow_private_urls=settings.allow_private_urls)
         self._hosted: OrderedDict[tuple[str | None, ...], Any] = OrderedDict()
         self._limits: OrderedDict[tuple[str, ...], AdaptiveLimit] = OrderedDict()
@@ -57,7 +58,7 @@ class ModelDirectory:
         """Make ready what calls of the option stand on, before the intent of one is written. Raises `NotReady` for a
         local model that is not here."""
         if option.provider == LOCAL:
-            await self._local_url(option.model)
+            await self._serve(option.model)
         elif option.base_url is None or option.provider == ANTHROPIC or not self._settings.direct:
             await asyncio.to_thread(importlib.import_module, "passel.models.hosted")  # seconds, of which the loop has none
 
@@ -69,11 +70,16 @@ class ModelDirectory:
             raise failures.placed(failure, option.place) from failure
 
     async def _ask(self, option: LlmOption, api_key: str | None, question: Question) -> Answer:
-        base_url = await self._local_url(option.model) if option.provider == LOCAL else option.base_url
+        local = await self._serve(option.model) if option.provider == LOCAL else None
+        base_url = local.url if local is not None else option.base_url
         try:
-            session = self._network.session(base_url, trusted=option.provider == LOCAL)
+            session = self._network.session(base_url, trusted=local is not None)
         except PrivateAddress as error:
             raise ModelFailure(Fault.UNSENT, str(error)) from error
+        if local is not None and question.tools and not local.takes_tools:
+            asked, held = prompted.rewritten(question), {"response_format": prompted.response_format(question.tools)}
+            answer = await wire.ask(session, local.url, option, api_key, asked, self._settings.timeout, held)
+            return prompted.answered(answer)
         if base_url is not None and option.provider != ANTHROPIC and self._settings.direct:
             return await wire.ask(session, base_url, option, api_key, question, self._settings.timeout)
         return await self._ask_hosted(option, base_url, api_key, question)

@@ -8,14 +8,16 @@ import asyncio
 import hashlib
 import importlib
 import importlib.util
+import json
 import os
 import subprocess
 import sys
 import tempfile
+import urllib.request
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from passel.core.errors import NotReady
 
@@ -29,6 +31,13 @@ class PackagedModel:
     member: str
     sha256: str
     licence: str
+
+
+class LocalServer(NamedTuple):
+    """Where a local model is asked, and whether its chat template has a place for tools."""
+
+    url: str
+    takes_tools: bool
 
 
 PACKAGED = {
@@ -90,6 +99,12 @@ def is_path(model: str) -> bool:
     return "/" in model or model.endswith(".gguf")
 
 
+def _takes_tools(address: str) -> bool:
+    """Whether the model's own chat template has a place for tools (`chat_template_caps` of llama.cpp's `/props`)."""
+    with urllib.request.urlopen(f"{address}/props", timeout=30) as response:
+        return bool(json.load(response).get("chat_template_caps", {}).get("supports_tools"))
+
+
 class LocalModels:
     """The servers of this process. `parallel` answers at once each model, each with a context of `context_tokens`.
     `threads` None takes the machine's cores, at most 8."""
@@ -97,17 +112,18 @@ class LocalModels:
     def __init__(self, directory: Path, *, parallel: int = 2, context_tokens: int = 8192, threads: int | None = None) -> None:
         self._directory, self._parallel, self._context = directory, parallel, context_tokens
         self._threads = threads or min(os.cpu_count() or 1, 8)
-        self._servers: dict[str, Any] = {}
+        self._servers: dict[str, tuple[LocalServer, Any]] = {}
         self._lock = asyncio.Lock()
 
-    async def url(self, model: str) -> str:
-        """The base URL of the model's server, which is started when it does not run yet. Raises `LocalModelError`."""
+    async def serve(self, model: str) -> LocalServer:
+        """The model's server, which is started when it does not run yet. Raises `LocalModelError`."""
         async with self._lock:
             if model not in self._servers:
                 self._servers[model] = await asyncio.to_thread(self._start, model)
-            return f"{self._servers[model].listening_address}/v1"
+            return self._servers[model][0]
 
-    def _start(self, model: str) -> Any:
+    def _start(self, model: str) -> tuple[LocalServer, Any]:
+        """With the object that runs it for as long as it is kept."""
         path = self._path(model)
         try:
             xllamacpp: Any = importlib.import_module("xllamacpp")
@@ -121,7 +137,9 @@ class LocalModels:
         params.verbosity = -1
         params.port = 0
         params.warmup = False
-        return xllamacpp.Server(params)
+        server = xllamacpp.Server(params)
+        address = server.listening_address
+        return LocalServer(f"{address}/v1", _takes_tools(address)), server
 
     def _path(self, model: str) -> Path:
         if is_path(model):

@@ -8,6 +8,7 @@ through `pydantic_ai.direct`, which knows their quirks.
 import asyncio
 import base64
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -25,14 +26,20 @@ _MAX_ANSWER_BYTES = 16 * 1024 * 1024
 
 
 async def ask(
-    session: aiohttp.ClientSession, base_url: str, option: LlmOption, api_key: str | None, question: Question, timeout: float
+    session: aiohttp.ClientSession,
+    base_url: str,
+    option: LlmOption,
+    api_key: str | None,
+    question: Question,
+    timeout: float,
+    further: Mapping[str, Any] | None = None,
 ) -> Answer:
-    """One chat completion, in at most `timeout` seconds. `base_url` is what stands before `/chat/completions`. Raises
-    `ModelFailure` when there is no answer."""
+    """One chat completion, in at most `timeout` seconds. `base_url` is what stands before `/chat/completions`, `further`
+    are fields beside the option's settings. Raises `ModelFailure` when there is no answer."""
     headers = {"Content-Type": "application/json"}
     if api_key:
         headers["Authorization"] = f"Bearer {api_key}"
-    asked: dict[str, Any] = {"model": option.model, "messages": _messages(question), **option.settings}
+    asked: dict[str, Any] = {"model": option.model, "messages": _messages(question), **option.settings, **(further or {})}
     if question.tools:
         asked["tools"] = [_offer(tool) for tool in question.tools]
     body = orjson.dumps(asked)
