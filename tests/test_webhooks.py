@@ -12,7 +12,7 @@ from passel.core.endings import Done, Fail
 from passel.core.webhook.events import delivery_failed
 from passel.faces.dari.signatures import SIGNATURE, SIGNATURE_V2, verify
 from passel.services import webhooks
-from passel.store import attempts, cancelling
+from passel.store import attempts, cancelling, deleting
 from passel.store.creation import BatchWriter, FailedItem
 from passel.store.database import Database
 from tests.support.offices import AGENT, ALL, Office, an_office, in_an_office
@@ -294,5 +294,50 @@ def test_a_zombie_of_a_delivery_writes_nothing(with_db: Any) -> None:
             [claim] = await attempts.claim(c, "webhook", 1, office.world.worker, office.world.now, office.world.capacity)
         await office.world.lose(claim.lease)
         assert not await office.world.step(claim.lease, Step(ending=Done({"outcome": "delivered"})), number=9)
+
+    in_an_office(with_db, scenario)
+
+
+def test_deliveries_go_by_age_and_are_counted_on(with_db: Any) -> None:
+    """Retention removes a delivery with its log, and its row but for the last one of what is still there."""
+
+    async def scenario(office: Office, got: Receiver) -> None:
+        world = office.world
+        session_id = await world.session()
+
+        async def turn() -> None:
+            await world.turn(session_id)
+            await office.deliver()
+
+        async def forget() -> None:
+            world.tick(86400)
+            async with world.db.write() as c:
+                old = [id for id in await deleting.old_sessions(c, world.now, 100) if id.startswith("whk")]
+                assert len(await deleting.delete_if_idle(c, old, world.now, world.now)) == len(old)
+
+        async def left() -> list[int]:
+            return [row["sequence"] for row in await world.rows("select sequence from delivery order by sequence")]
+
+        for _ in range(3):
+            await turn()
+        await forget()
+        assert await left() == [3] and await office.log() == []
+        await turn()
+        assert got.got[-1].body["sequence"] == got.got[-1].body["watermark"] + 1 == 4
+        assert await left() == [3, 4]
+        await forget()
+        assert await left() == [4]
+        async with world.db.write() as c:
+            assert await deleting.delete_if_idle(c, [session_id], world.now) == [session_id]
+        assert await left() == []
+        await turn_of_another(office)
+        async with world.db.write() as c:
+            both = [row["id"] for row in await c.raw.fetch("select id from session")]
+            await deleting.delete_if_idle(c, both, world.now)
+        assert await left() == []
+
+    async def turn_of_another(office: Office) -> None:
+        await office.world.turn(await office.world.session())
+        await office.deliver()
 
     in_an_office(with_db, scenario)
