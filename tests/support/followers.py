@@ -125,7 +125,7 @@ class SlowReader(threading.Thread):
         super().__init__(daemon=True)
         self._url, self._path = urlsplit(passel.url), path
         self._enough = threading.Event()
-        self.taken = b""  # of the last connection
+        self.taken = 0
 
     def __enter__(self) -> "SlowReader":
         self.start()
@@ -148,6 +148,5 @@ class SlowReader(threading.Thread):
             connection.connect((self._url.hostname, self._url.port))
             request = f"GET {self._path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n\r\n"
             connection.sendall(request.encode())
-            self.taken = b""
             while (byte := connection.recv(1)) and not self._enough.wait(1):
-                self.taken += byte
+                self.taken += len(byte)
