@@ -91,7 +91,7 @@ def ask(send: Callable[[], httpx2.Response]) -> Any:
             return response.json() if response.status_code < 300 else None
         return None
 
-    return wait_until(answered)
+    return wait_until(answered, 300)
 
 
 @dataclass
@@ -117,7 +117,7 @@ class Site:
                 ask(lambda answer=answer: http.post(path, json=answer))
             return events if events[-1]["type"] == "session.status_changed" and events[-1]["data"]["status"] == "idle" else None
 
-        return wait_until(ended)
+        return wait_until(ended, 300)
 
     def killed_at(self, seq: int, moment: str) -> list[Any]:
         """The same, and whoever tells event `seq` dies with it."""
@@ -182,7 +182,8 @@ def site() -> Iterator[Site]:
         finally:
             holds.close()
             watcher.stop()
-            passel.stop()
+            assert passel.stop() == 0
+        assert "Traceback" not in passel.program.errors() + watcher.errors()
 
 
 def check_kills(site: Site, moments: Callable[[list[int]], list[tuple[int, str]]]) -> None:

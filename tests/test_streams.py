@@ -197,23 +197,23 @@ def test_a_thousand_followers_see_every_event_once_over_restarts_of_api_and_data
             crowd = Crowd(passel, [of_batch, *of_sessions])
 
             def until_completed(items: int) -> None:
-                wait_until(lambda: rows(passel, "select completed from batch")[0]["completed"] >= items)
+                wait_until(lambda: rows(passel, "select completed from batch")[0]["completed"] >= items, 300)
 
             with contextlib.ExitStack() as slow:
                 readers = [slow.enter_context(SlowReader(passel, f"/v1/sessions/{long}/stream")) for _ in range(5)]
                 crowd.start()
-                wait_until(crowd.is_whole)
+                wait_until(crowd.is_whole, 300)
                 thaw(worker)
                 until_completed(200)
                 api.kill()
                 until_completed(400)
                 freeze(worker)
-                wait_until(lambda: of_batch.breaks and crowd.is_whole())
+                wait_until(lambda: of_batch.breaks and crowd.is_whole(), 300)
                 breaks = [follower.breaks for follower in crowd.followers]
                 thaw(worker)
                 until_completed(600)
                 EmbeddedPostgres(passel.data_dir / "postgres").postmaster().kill()
-                crowd.ended(120)
+                crowd.ended(300)
                 assert all(reader.taken for reader in readers)
             assert len([count for count in breaks if count]) > 500, "most of them had to come back"
             assert [follower.breaks for follower in crowd.followers] == breaks, "an outage of the database ends no stream"
