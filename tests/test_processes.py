@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import time
 
 import psutil
 
+from passel.compose.serve import _Child
 from passel.store.postgres import EmbeddedPostgres
 from tests.support.installation import KEY, Installation, Program, item, played_model, scratch_dir, wait_for_batch, wait_until
 from tests.test_chaos import in_flight, rows, submit
@@ -22,6 +24,18 @@ def test_sigterm_stops_everything_the_database_last() -> None:
         assert postmaster is not None and len(family) >= 3
         assert passel.stop() == 0
         assert not [p for p in [*family, postmaster] if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_a_process_that_is_being_made_when_the_server_stops_is_stopped_too() -> None:
+    async def go() -> None:
+        child = _Child("test", [sys.executable, "-c", "import time; time.sleep(600)"], dict(os.environ))
+        keeping = asyncio.create_task(child.keep())
+        await asyncio.sleep(0)
+        assert child.process is None, "it is being made"
+        child.stop()
+        await asyncio.wait_for(keeping, 60)
+
+    asyncio.run(go())
 
 
 def test_a_second_serve_on_the_same_directory_says_so() -> None:

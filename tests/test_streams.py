@@ -1,19 +1,23 @@
 """Streams as their clients see them: every event once and in order, from any place, whatever restarts."""
 
+import asyncio
+import contextlib
 import json
+import random
 import socket
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx2
 import pytest
 
+from passel.compose.process import raise_file_limit
+from passel.faces.kit.sse import EventStream, frame
 from passel.store.postgres import EmbeddedPostgres
-from tests.support.installation import KEY, Installation, PlayedModel, scratch_dir, wait_until
+from tests.support.followers import Crowd, Follower, SlowReader
+from tests.support.installation import KEY, Installation, PlayedModel, freeze, scratch_dir, thaw, wait_until
+from tests.test_chaos import rows
 
 
 def frames(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
@@ -166,80 +170,106 @@ def test_a_cancelled_batch_tells_it(passel: Installation, model: PlayedModel) ->
     assert {e["error"] for e in told if e["type"] == "item.status_changed" and e["status"] == "failed"} == {"cancelled"}
 
 
-class Follower(threading.Thread):
-    """Follows one stream as a good client does: comes back with the last id that it has seen, until `enough`."""
-
-    def __init__(self, passel: Installation, path: str, enough: Callable[[list[int]], bool]) -> None:
-        super().__init__(daemon=True)
-        self.passel, self.path, self.enough = passel, path, enough
-        self.numbers: list[int] = []
-        self.last: str | None = None
-        self.breaks = 0
-
-    def run(self) -> None:
-        while not self.enough(self.numbers):
-            try:
-                self._follow()
-            except (httpx2.HTTPError, OSError):
-                self.breaks += 1
-                time.sleep(0.2)
-
-    def _follow(self) -> None:
-        headers = {"Authorization": f"Bearer {KEY}"} | ({"Last-Event-ID": self.last} if self.last else {})
-        url = self.passel.url + self.path
-        with httpx2.Client(timeout=30) as client, client.stream("GET", url, headers=headers) as response:
-            if response.status_code != 200:
-                raise OSError(response.status_code)
-            for event in frames(response.iter_lines()):
-                if "comment" not in event:
-                    self.last = event["id"]
-                    self.numbers.append(event["data"]["sequence_number"])
-                    if self.enough(self.numbers):
-                        return
+def is_idle(event: dict[str, Any]) -> bool:
+    return event["type"] == "session.status_changed" and event["data"]["status"] == "idle"
 
 
-def test_followers_miss_nothing_when_api_and_database_restart(model: PlayedModel) -> None:
+def is_end_of_batch(event: dict[str, Any]) -> bool:
+    return event["type"] == "batch.status_changed" and event["status"] == "completed"
+
+
+def test_a_thousand_followers_see_every_event_once_over_restarts_of_api_and_database(model: PlayedModel) -> None:
+    """And readers at a byte a second beside them harm nobody. The worker stands still where followers have to catch up, so
+    that however long that takes, both restarts come in the middle of the batch."""
+    raise_file_limit()
     with scratch_dir() as data:
-        passel = Installation(data, 1, {"PASSEL_LANE_CONCURRENCY": "50", "PASSEL_STREAM_HEARTBEAT": "0.2"}).start()
+        passel = Installation(data, 1, {"PASSEL_LANE_CONCURRENCY": "50", "PASSEL_STREAM_HEARTBEAT": "1"}).start()
         try:
             agent = passel.deploy(model.url, ["wait-0.3"])
-            batch_id = batch_of(passel, agent, [f"item {n}" for n in range(400)], max_concurrency=20)
-            shown = passel.client.get(f"/v1/session-batches/{batch_id}")["sessions"][-60:]
-            followers = [Follower(passel, f"/v1/sessions/{s['session_id']}/stream", lambda seen: len(seen) == 6) for s in shown]
-            followers.append(Follower(passel, f"/v1/session-batches/{batch_id}/stream", lambda seen: len(seen) == 803))
-            for follower in followers:
-                follower.start()
-            time.sleep(1)
-            [api] = passel.children("api")
-            api.kill()
-            wait_until(lambda: any(follower.breaks for follower in followers))
-            seen = len(followers[-1].numbers)
-            wait_until(lambda: len(followers[-1].numbers) > seen)
-            breaks = followers[-1].breaks
-            EmbeddedPostgres(passel.data_dir / "postgres").postmaster().kill()
-            for follower in followers:
-                follower.join(60)
-                assert follower.numbers == list(range(1, len(follower.numbers) + 1)) and len(follower.numbers) in (6, 803)
-            assert followers[-1].breaks == breaks, "an outage of the database ends no stream"
+            long = begin(passel, agent, random.Random(1).randbytes(500_000).hex())  # more than buffers on the way hold
+            for _ in range(2):
+                say(passel, long, random.Random(2).randbytes(500_000).hex())
+            wait_until(lambda: passel.client.get(f"/v1/sessions/{long}")["status"] == "idle")
+            [worker], [api] = passel.children("worker"), passel.children("api")
+            freeze(worker)
+            batch_id = batch_of(passel, agent, [f"item {n}" for n in range(1000)], max_concurrency=20)
+            shown = passel.client.get(f"/v1/session-batches/{batch_id}")["sessions"]
+            of_batch = Follower(f"/v1/session-batches/{batch_id}/stream", is_end_of_batch)
+            of_sessions = [Follower(f"/v1/sessions/{s['session_id']}/stream", is_idle) for s in shown]
+            crowd = Crowd(passel, [of_batch, *of_sessions])
+
+            def until_completed(items: int) -> None:
+                wait_until(lambda: rows(passel, "select completed from batch")[0]["completed"] >= items, 300)
+
+            with contextlib.ExitStack() as slow:
+                readers = [slow.enter_context(SlowReader(passel, f"/v1/sessions/{long}/stream")) for _ in range(5)]
+                crowd.start()
+                wait_until(crowd.is_whole, 300)
+                thaw(worker)
+                until_completed(200)
+                api.kill()
+                until_completed(400)
+                freeze(worker)
+                wait_until(lambda: of_batch.breaks and crowd.is_whole(), 300)
+                breaks = [follower.breaks for follower in crowd.followers]
+                thaw(worker)
+                until_completed(600)
+                EmbeddedPostgres(passel.data_dir / "postgres").postmaster().kill()
+                crowd.ended(300)
+                assert all(reader.taken for reader in readers)
+            assert len([count for count in breaks if count]) > 500, "most of them had to come back"
+            assert [follower.breaks for follower in crowd.followers] == breaks, "an outage of the database ends no stream"
+            lengths = {row["id"]: row["last_seq"] for row in rows(passel, "select id, last_seq from session")}
+            for session, follower in zip(shown, of_sessions, strict=True):
+                assert follower.numbers == list(range(1, lengths[session["session_id"]] + 1)), follower
+            assert of_sessions[-1].events == listed(passel, shown[-1]["session_id"])
+            assert check_batch_ledger(of_batch.events, 1000) == {"queued": 0, "running": 0, "completed": 1000, "failed": 0}
+            assert len(of_batch.events) == rows(passel, "select last_event from batch")[0]["last_event"]
         finally:
             passel.stop()
 
 
-def test_a_reader_that_takes_nothing_harms_nobody(passel: Installation, agent: str) -> None:
+def test_a_reader_that_takes_nothing_harms_nobody_and_is_cut(passel: Installation, agent: str) -> None:
     session_id = begin(passel, agent, "x" * 100_000)
-    for _ in range(20):
+    for _ in range(40):
         say(passel, session_id, "y" * 100_000)
+    wait_until(lambda: passel.client.get(f"/v1/sessions/{session_id}")["status"] == "idle")
     url = urlsplit(passel.url)
-    with socket.create_connection((url.hostname, url.port)) as slow:
+    with socket.socket() as slow:
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        slow.connect((url.hostname, url.port))
         request = f"GET /v1/sessions/{session_id}/stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n\r\n"
         slow.sendall(request.encode())
         assert slow.recv(16).startswith(b"HTTP/1.1 200")
-        wait_until(lambda: passel.client.get(f"/v1/sessions/{session_id}")["status"] == "idle")
         with stream(passel, f"/v1/sessions/{session_id}/stream") as events:
             told = listed(passel, session_id)
             assert [event["data"] for event in first(events, len(told))] == told
-        slow.sendall(b"")
+        [api], port = passel.children("api"), slow.getsockname()[1]
+        wait_until(lambda: not [one for one in api.net_connections() if one.raddr and one.raddr.port == port])
+
+
+def test_a_slow_line_gets_through_a_long_page() -> None:
+    """It is given out in pieces, and each has as long as a whole page of a fast reader."""
+    page = [frame(f"sess_1:evt_{n}", "user.message", {"text": "x" * 300_000}) for n in range(3)]
+    pieces: list[bytes] = []
+
+    async def go() -> None:
+        async def pages() -> AsyncGenerator[list[bytes]]:
+            yield page
+
+        async def send(message: Any) -> None:
+            pieces.append(message.get("body", b""))
+
+        async def receive() -> Any:
+            await asyncio.Event().wait()
+
+        async def allowed() -> bool:
+            return True
+
+        await EventStream(pages(), allowed, 15)({"type": "http"}, receive, send)
+
+    asyncio.run(go())
+    assert b"".join(pieces).endswith(b"".join(page)) and max(map(len, pieces)) <= 64 * 1024
 
 
 def test_a_revoked_key_ends_its_streams(passel: Installation, agent: str) -> None:

@@ -18,6 +18,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.types import Scope
 
 from passel import __version__
+from passel.compose.connections import Connection
 from passel.compose.process import open_deps, raise_file_limit, settle_heap
 from passel.compose.settings import Settings
 from passel.core.errors import PasselError, Unavailable
@@ -134,7 +135,7 @@ async def run_api(settings: Settings, listening: Callable[[str], None]) -> None:
             host=settings.host,
             port=settings.port,
             loop="none",
-            http="httptools",
+            http=Connection,
             log_config=None,
             access_log=False,
             server_header=False,

@@ -185,6 +185,8 @@ class _Child:
             start_new_session=True,  # Ctrl-C reaches the parent only, which stops things in order
             preexec_fn=die_with_parent,
         )
+        if self.stopping:  # said while it was being made
+            self.process.terminate()
         assert self.process.stdout is not None
         async for line in self.process.stdout:
             said = line.decode().strip()

@@ -1,6 +1,6 @@
 """Server-sent events (WHATWG HTML, 9.2) as a plain ASGI response: thousands are open at once, so each costs little.
 
-A connection that takes nothing for a while is cut; its client comes back with `Last-Event-ID` and misses nothing.
+A connection that takes nothing for a while is broken off; its client comes back with `Last-Event-ID` and misses nothing.
 """
 
 import asyncio
@@ -12,7 +12,11 @@ import orjson
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-_STUCK_SECONDS = 60.0
+BREAK_OFF = "passel.break_off"
+"""The extension by which a server lets a response end its connection without waiting for what was written to be taken."""
+
+_STUCK_BEATS = 4
+_PIECE = 64 * 1024
 _RETRY = b"retry: 2000\n\n"
 _BEAT = b": keep-alive\n\n"
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -30,7 +34,7 @@ def mark(id: str) -> bytes:
 
 class EventStream(Response):
     """`pages` gives frames; an empty page is a sign of life. Between them `may_go_on` is asked, at most every `heartbeat`
-    seconds: whether the client may still see this."""
+    seconds: whether the client may still see this. One that takes nothing for four of them has gone for us."""
 
     media_type = "text/event-stream"
 
@@ -44,17 +48,19 @@ class EventStream(Response):
         leaving = asyncio.ensure_future(_left(receive))
         try:
             await asyncio.wait((streaming, leaving), return_when=asyncio.FIRST_COMPLETED)
-            if streaming.done():
-                await streaming
+            if streaming.done() and not await streaming and (server := scope.get("extensions", {}).get(BREAK_OFF)):
+                server["now"]()
+                await leaving
         finally:
             leaving.cancel()
             streaming.cancel()
             await asyncio.wait((streaming, leaving))
             await self._pages.aclose()
 
-    async def _stream(self, send: Send) -> None:
+    async def _stream(self, send: Send) -> bool:
+        """False when the client takes nothing any more."""
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        await _write(send, _RETRY)
+        await self._write(send, _RETRY)
         loop = asyncio.get_running_loop()
         allowed_until = loop.time() + self._heartbeat
         async for page in self._pages:
@@ -62,20 +68,21 @@ class EventStream(Response):
                 if not await self._may_go_on():
                     break
                 allowed_until = loop.time() + self._heartbeat
-            if not await _write(send, b"".join(page) if page else _BEAT):
-                return  # without an end: the server closes the connection
+            if not await self._write(send, b"".join(page) if page else _BEAT):
+                return False
         with contextlib.suppress(OSError):
-            await send({"type": "http.response.body", "body": b""})
+            return await self._write(send, b"", more=False)
+        return True
 
-
-async def _write(send: Send, data: bytes) -> bool:
-    """False when the client took nothing for too long."""
-    try:
-        async with asyncio.timeout(_STUCK_SECONDS):
-            await send({"type": "http.response.body", "body": data, "more_body": True})
-    except TimeoutError:
-        return False
-    return True
+    async def _write(self, send: Send, data: bytes, *, more: bool = True) -> bool:
+        """In pieces, so that a client on a slow line gets through a long page."""
+        try:
+            for start in range(0, max(1, len(data)), _PIECE):
+                async with asyncio.timeout(_STUCK_BEATS * self._heartbeat):
+                    await send({"type": "http.response.body", "body": data[start : start + _PIECE], "more_body": more})
+        except TimeoutError:
+            return False
+        return True
 
 
 async def _left(receive: Receive) -> None:
