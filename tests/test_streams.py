@@ -138,6 +138,18 @@ def test_a_batch_tells_every_transition_and_ends(passel: Installation, agent: st
         assert [event["data"] for event in events if "comment" not in event] == told[-2:]
 
 
+def test_behind_the_end_there_is_nothing(passel: Installation, agent: str) -> None:
+    """204, at which a browser's `EventSource` stops asking; with `follow` it is waited for what may come."""
+    batch_id = batch_of(passel, agent, ["one"])
+    path = f"/v1/session-batches/{batch_id}/stream"
+    with stream(passel, path) as events:
+        last = [event["id"] for event in events if "comment" not in event][-1]
+    ended = passel.http().get(path, headers={"Last-Event-ID": last})
+    assert ended.status_code == 204 and not ended.content
+    with stream(passel, path, headers={"Last-Event-ID": last}, params={"follow": "true"}) as events:
+        assert "comment" in next(events)
+
+
 def test_a_batch_that_goes_on_is_followed(passel: Installation, model: PlayedModel) -> None:
     agent = passel.deploy(model.url, ["echo", "status-400"], "mixed")
     items = [
