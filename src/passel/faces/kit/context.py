@@ -1,4 +1,5 @@
-"""What every route works with: the use cases' dependencies, and who is calling."""
+"""What every route works with: the use cases' dependencies, and who is calling. They are coroutines, since FastAPI sends
+plain functions to threads."""
 
 from typing import Annotated
 
@@ -9,20 +10,20 @@ from passel.services.deps import Caller, Deps
 from passel.services.following import Following
 
 
-def _current_deps(request: Request) -> Deps:
+async def _current_deps(request: Request) -> Deps:
     return request.app.state.deps
 
 
-def _current_caller(request: Request) -> Caller:
+async def _current_caller(request: Request) -> Caller:
     """The caller that `RequireKey` has identified."""
     return request.state.caller
 
 
-def _current_authenticator(request: Request) -> Authenticator:
+async def _current_authenticator(request: Request) -> Authenticator:
     return request.app.state.authenticator
 
 
-def _current_following(request: Request) -> Following:
+async def _current_following(request: Request) -> Following:
     return request.app.state.following
 
 
