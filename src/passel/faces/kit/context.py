@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from passel.faces.kit.auth import Authenticator
+from passel.services.agents.answering import Answering
 from passel.services.deps import Caller, Deps
 from passel.services.following import Following
 
@@ -27,8 +28,13 @@ async def _current_following(request: Request) -> Following:
     return request.app.state.following
 
 
+async def _current_answering(request: Request) -> Answering:
+    return request.app.state.answering
+
+
 DepsIn = Annotated[Deps, Depends(_current_deps)]
 CallerIn = Annotated[Caller, Depends(_current_caller)]
+AnsweringIn = Annotated[Answering, Depends(_current_answering)]
 FollowingIn = Annotated[Following, Depends(_current_following)]
 AuthenticatorIn = Annotated[Authenticator, Depends(_current_authenticator)]
 
