@@ -1,6 +1,6 @@
 """Turns that wait for external tools: one with ten calls, and thousands of waiting sessions that are answered at once.
 
-    python -m benchmarks.tools [--turns 50] [--calls 10] [--sessions 10000] [--rounds 3] [--concurrency 64]
+    python -m benchmarks.tools [--turns 50] [--calls 10] [--sessions 10000] [--rounds 3] [--concurrency 200]
 
 Ten calls: a client that has the session's stream open sends a message, answers each call that it is told of at once, each by
 a request of its own and all at the same time, and counts from sending the message until the stream says that it is completed.
@@ -137,7 +137,7 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=10)
     parser.add_argument("--sessions", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--concurrency", type=int, default=64)
+    parser.add_argument("--concurrency", type=int, default=200)
     args = parser.parse_args()
     passel_ms: list[float] = []
     bare_ms: list[float] = []
