@@ -60,7 +60,7 @@ class Answering:
         once = sessions.once(self._deps, session_id, key, answer.message_id, answer.call_id, answer.result, answer.is_error)
         sent: asyncio.Future[Sent] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(Submission(caller, session_id, answer, once), len(orjson.dumps(answer.result)), sent))
-        if not self._committing:
+        if all(task.done() for task in self._committing):  # one that has just ended is there until the loop comes to its callback
             self._begin()
         return await sent
 
