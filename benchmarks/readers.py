@@ -46,8 +46,8 @@ class _Reader(asyncio.Protocol):
         now = time.monotonic_ns()
         *blocks, self._rest = (self._rest + data).split(b"\n\n")
         for block in blocks:
-            if (at := block.find(b"\nid: ")) >= 0:
-                self._received.append((block[at + 5 : block.index(b"\n", at + 5)], now))
+            if (at := block.find(b"id: ", 0, 16)) >= 0:  # behind the length of its chunk
+                self._received.append((block[at + 4 : block.index(b"\n", at)], now))
         if blocks and not self.opened.done():
             self.opened.set_result(None)
 
