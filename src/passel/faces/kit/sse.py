@@ -5,6 +5,7 @@ A connection that takes nothing for a while is cut; its client comes back with `
 
 import asyncio
 import contextlib
+import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
@@ -51,16 +52,20 @@ class EventStream(Response):
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         await _write(send, _RETRY)
         loop = asyncio.get_running_loop()
-        allowed_until = loop.time() + self._heartbeat
+        allowed_until = loop.time() + self._pause()
         async for page in self._pages:
             if loop.time() >= allowed_until:
                 if not await self._may_go_on():
                     break
-                allowed_until = loop.time() + self._heartbeat
+                allowed_until = loop.time() + self._pause()
             if not await _write(send, b"".join(page) if page else _BEAT):
                 return  # without an end: the server closes the connection
         with contextlib.suppress(OSError):
             await send({"type": "http.response.body", "body": b""})
+
+    def _pause(self) -> float:
+        """Until the next look: readers that came at the same moment do not all ask at the same moment for ever."""
+        return self._heartbeat * random.uniform(0.5, 1)
 
 
 async def _write(send: Send, data: bytes) -> bool:
