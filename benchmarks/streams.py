@@ -1,13 +1,13 @@
 """From the commit of an event to the sockets of those who follow its session, and what a reader costs.
 
-    python -m benchmarks.streams [--readers 2000] [--rate 200] [--seconds 10] [--rounds 3] [--fan-out-rate 1]
+    python -m benchmarks.streams [--readers 2000] [--rate 200] [--seconds 10] [--rounds 3] [--together 2000]
 
 One API process with as many readers, on real sockets, each with a connection of its own. A process of its own appends events
 by the store's own function, each in a transaction of its own, at a steady rate that waits for nobody. Three shapes:
 
     alone      each reader has a session of its own: 200 events/s are 200 deliveries/s
     tens       ten readers follow each session: 200 events/s are 2,000 deliveries/s
-    together   all readers follow one session, which is told one event a second: 2,000 deliveries/s, all due at once
+    together   all readers follow one session: an event a second for 2,000 of them is 2,000 deliveries/s, each 2,000 due at once
 
 Latency is counted from the moment that the commit has returned to its writer, by the one clock that all processes of a
 machine share, to the moment at which a reader has the whole event; beside it from the moment before the commit, which is an
@@ -194,10 +194,10 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=200)
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--fan-out-rate", type=float, default=1)
+    parser.add_argument("--together", type=float, default=2000, help="deliveries a second where all follow one session")
     args = parser.parse_args()
     raise_file_limit()
-    shapes = (Shape("alone", 1, args.rate), Shape("tens", 10, args.rate), Shape("together", args.readers, args.fan_out_rate))
+    shapes = (Shape("alone", 1, args.rate), Shape("tens", 10, args.rate), Shape("together", args.readers, args.together / args.readers))
     found: dict[tuple[str, str], Measured] = {}
     with scratch_dir() as directory, played_model() as model:
         passel = Installation(directory, 0).start()
