@@ -62,6 +62,8 @@ bench: $(VENV)/ready ## Every benchmark, each with its baseline
 	$(BIN)/python -m benchmarks.statements
 	$(BIN)/python -m benchmarks.blocking
 	$(BIN)/python -m benchmarks.webhooks
+	$(BIN)/python -m benchmarks.streams
+	$(BIN)/python -m benchmarks.tools
 
 peers: $(VENV)/ready ## Passel beside LangGraph's dev server and Inspect AI, each in an environment of its own
 	$(BIN)/python -m benchmarks.peers

@@ -26,7 +26,7 @@ LOCKS = {
     "lock_ended_messages": MESSAGE,
     "lock_delayed": MESSAGE,
     "claim_messages": SESSION,  # the messages were chosen with SKIP LOCKED
-    "lock_session": SESSION,
+    "lock_sessions": SESSION,
     "lock_idle_sessions": SESSION,
     "hold_session": SESSION,
     "append_events": SESSION,

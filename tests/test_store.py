@@ -429,6 +429,10 @@ def test_hot_statements_use_their_indexes(with_db: Any) -> None:
                 "doubt_effects": (["sess_x"], ["msg_x"], world.now),
                 "wake_due": (world.now, 10),
                 "lock_active": (["msg_x"],),
+                "lock_sessions": (["sess_x"],),
+                "find_sessions": (["sess_x"],),
+                "find_messages": (["msg_x"],),
+                "list_told_of_messages": (["sess_x"], ["msg_x"], ["t"]),
                 "list_lined": ("sess_x",),
                 "lock_ended_messages": (["sess_x"],),
                 "lock_idle_sessions": (["sess_x"], world.now),
@@ -441,7 +445,7 @@ def test_hot_statements_use_their_indexes(with_db: Any) -> None:
             for name, args in plans.items():
                 lines = await c.raw.fetch("explain " + SQL[name], *args)
                 plan = chr(10).join(row[0] for row in lines)
-                for table in ("batch", "session", "message", "effect"):
+                for table in ("batch", "session", "message", "effect", "event"):
                     assert f"Seq Scan on {table} " not in plan, (name, plan)
 
     with_db(scenario)

@@ -5,15 +5,17 @@ import contextlib
 import json
 import random
 import socket
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import pytest
 
 from passel.compose.process import raise_file_limit
+from passel.core.events import Event
 from passel.faces.kit.sse import EventStream, frame
+from passel.services.following import Tail
 from passel.store.postgres import EmbeddedPostgres
 from tests.support.followers import Crowd, Follower, SlowReader
 from tests.support.installation import KEY, Installation, PlayedModel, freeze, scratch_dir, thaw, wait_until
@@ -293,3 +295,33 @@ def test_a_revoked_key_ends_its_streams(passel: Installation, agent: str) -> Non
         first(lines, 6)
         passel.client.delete(f"/v1/organizations/current/api-keys/{key['id']}")
         assert all("comment" in event for event in lines), "nothing more is told, and the stream ends"
+
+
+def test_a_question_that_comes_as_all_readers_of_ledgers_end_is_answered() -> None:
+    """Three reads end in one round of the loop, and a follower asks in that round: a reader that has ended answers nobody."""
+
+    async def scenario() -> None:
+        reads: list[asyncio.Future[None]] = []
+
+        async def read(db: Any, followers: Sequence[tuple[str, int]]) -> list[list[Event]]:
+            reads.append(asyncio.get_running_loop().create_future())
+            await reads[-1]
+            return [[] for _ in followers]
+
+        tail: Tail[Event] = Tail(cast(Any, None), read)
+        early: list[asyncio.Task[list[Event]]] = []
+        for n in range(3):
+            early.append(asyncio.create_task(tail.after("sess_1", n)))
+            while len(reads) <= n:
+                await asyncio.sleep(0)
+        for one in reads:
+            one.set_result(None)
+        late = asyncio.create_task(tail.after("sess_1", 3))
+        await asyncio.gather(*early)
+        async with asyncio.timeout(10):
+            while len(reads) < 4:
+                await asyncio.sleep(0)
+            reads[3].set_result(None)
+            assert await late == []
+
+    asyncio.run(scenario())

@@ -1,12 +1,15 @@
 """Agents that call tools which the client answers: over HTTP, with a played model that asks for what it is told to."""
 
+import asyncio
 import json
+import random
 import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import asyncpg
 import pytest
 
 from passel.cli.client import Client
@@ -152,6 +155,72 @@ def test_of_answers_at_once_one_wins(begin: Callable[..., Turn], passel: Install
     won = json.dumps(submitted["data"]["result"], sort_keys=True)
     for result, answer in zip(results, answers, strict=True):
         assert answer.status_code == (202 if json.dumps(result, sort_keys=True) == won else 409), answer.text
+    turn.until("completed")
+
+
+def test_answers_of_many_sessions_at_once_are_each_told_what_became_of_them(begin: Callable[..., Turn], passel: Installation) -> None:
+    turns = [begin({"calls": [call("a"), call("b"), {"name": "free"}]}, "{results}") for _ in range(10)]
+    for turn in turns:
+        turn.until("waiting_for_tool")
+    sent: list[tuple[int, Turn, dict[str, Any]]] = []
+    for turn, other in zip(turns, [*turns[1:], turns[0]], strict=True):
+        first, second, third = (asked["tool_call_id"] for asked in turn.calls())
+        sent += [(202, turn, turn.answer(id, {"meaning": id})) for id in (first, second, third, first)]
+        sent.append((422, turn, turn.answer(second, {"meaning": 5})))
+        sent.append((404, turn, turn.answer("call_nobody", {})))
+        sent.append((404, turn, other.answer(first, {"meaning": "of another session"})))
+        sent.append((202, turn, turn.answer(third, {"meaning": third})))
+    random.Random(7).shuffle(sent)
+    http = passel.http()
+    with ThreadPoolExecutor(40) as pool:
+        answers = list(pool.map(lambda one: http.post(f"/v1/sessions/{one[1].session_id}/events", json=one[2]), sent))
+    for (status, _, body), answer in zip(sent, answers, strict=True):
+        # a broken result for a call that was answered before is another result for it
+        assert answer.status_code == status or (status == 422 and answer.status_code == 409), (body, answer.text)
+    for turn in turns:
+        told = json.loads(turn.until("completed")["output"]["parts"][-1]["text"])
+        submitted = [e["data"]["tool_call_id"] for e in turn.events("tool.result_submitted")]
+        assert [json.loads(result)["meaning"] for result in told] == sorted(submitted) and len(submitted) == 3
+        kinds = [e["type"] for e in turn.events("tool.result_submitted", "tool.call_completed")]
+        assert kinds == ["tool.result_submitted", "tool.call_completed"] * 3
+
+
+def test_an_answer_that_waits_for_a_lock_holds_up_no_others(begin: Callable[..., Turn], passel: Installation) -> None:
+    held, free = begin({"calls": [call("owl")]}, "x"), begin({"calls": [call("owl")]}, "x")
+    for turn in (held, free):
+        turn.until("waiting_for_tool")
+    [late], [prompt] = held.calls(), free.calls()
+
+    async def scenario() -> None:
+        connection = await asyncpg.connect(passel.database_url())
+        async with connection.transaction():
+            await connection.execute("select from session where id = $1 for key share", held.session_id)  # as a fork does
+            slow = asyncio.create_task(asyncio.to_thread(held.submit, late["tool_call_id"], {"meaning": "a bird"}))
+            waits = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
+            while not await connection.fetchval(waits):
+                await asyncio.sleep(0.02)
+            await asyncio.to_thread(free.submit, prompt["tool_call_id"], {"meaning": "a bird"})
+            assert not slow.done()
+        await slow
+        await connection.close()
+
+    asyncio.run(scenario())
+    for turn in (held, free):
+        turn.until("completed")
+
+
+def test_of_answers_at_once_with_one_key_one_counts(begin: Callable[..., Turn], passel: Installation) -> None:
+    turn = begin({"calls": [call("a", name="free"), call("b", name="free")]}, "{results}")
+    turn.until("waiting_for_tool")
+    first, second = (asked["tool_call_id"] for asked in turn.calls())
+    http, path = passel.http(), f"/v1/sessions/{turn.session_id}/events"
+    headers = {"Idempotency-Key": turn.message_id}
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda n: http.post(path, json=turn.answer(first, 1), headers=headers), range(8)))
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.json()["event"]["id"] for answer in answers}) == 1
+    assert sum("Idempotency-Replayed" not in answer.headers for answer in answers) == 1
+    turn.submit(second, 2)
     turn.until("completed")
 
 

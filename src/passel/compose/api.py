@@ -28,6 +28,7 @@ from passel.faces.kit.auth import Authenticator, RequireKey
 from passel.faces.kit.json import json_response
 from passel.faces.kit.limits import BodyLimit, CleanUrl, RequestId
 from passel.faces.kit.reference_page import reference_page
+from passel.services.agents.answering import Answering
 from passel.services.deps import PLATFORM, Deps
 from passel.services.firehose import Firehose
 from passel.services.following import Following
@@ -43,6 +44,7 @@ def build_app(deps: Deps, settings: Settings, following: Following) -> FastAPI:
     app.state.authenticator = Authenticator(deps)
     app.state.following = following
     app.state.firehose = Firehose(deps.db, following.bell, settings.stream_heartbeat)
+    app.state.answering = Answering(deps)
     dari.mount(app)
     _mount_health(app, deps)
     _mount_front(app)

@@ -119,7 +119,8 @@ class Tail(Generic[T]):
         asked = self._asked.get((id, seq))
         if asked is None:
             asked = self._asked[id, seq] = asyncio.get_running_loop().create_future()
-            if len(self._readers) < _READERS:
+            # not their number: one that has just ended is among them until the loop comes to its callback
+            if sum(not reader.done() for reader in self._readers) < _READERS:
                 task = asyncio.create_task(self._answer())
                 self._readers.add(task)
                 task.add_done_callback(self._readers.discard)

@@ -78,7 +78,11 @@ async def replay(deps: Deps, c: WriteConnection, once: Once) -> Sent | None:
 
 async def own(deps: Deps, caller: Caller, c: ReadConnection, kind: str, session_id: str) -> Session:
     """The caller's session of that kind, on a connection. Raises `NotFound` or `Forbidden`."""
-    session = await store.find_session(c, session_id)
+    return require_session(deps, caller, kind, await store.find_session(c, session_id))
+
+
+def require_session(deps: Deps, caller: Caller, kind: str, session: Session | None) -> Session:
+    """The session that was found, if it is the caller's and of that kind. Raises `NotFound` or `Forbidden`."""
     of_kind = session if session and session.kind == kind else None
     require_own(deps, caller, of_kind and of_kind.org_id, "session")
     assert session is not None

@@ -115,8 +115,13 @@ class Remembered:
 
 
 async def find_session(c: ReadConnection, session_id: str) -> Session | None:
-    row = await c.fetchrow("find_session", session_id)
-    return Session(**row) if row else None
+    found = await find_sessions(c, [session_id])
+    return found[0] if found else None
+
+
+async def find_sessions(c: ReadConnection, session_ids: Sequence[str]) -> list[Session]:
+    """Those of them that are there, in any order."""
+    return [Session(**row) for row in await c.fetch("find_sessions", session_ids)]
 
 
 async def list_sessions(
@@ -153,8 +158,13 @@ async def insert_session(c: WriteConnection, new: NewSession) -> None:
 
 async def lock_session(c: WriteConnection, session_id: str) -> LockedSession | None:
     """Until the transaction ends nobody else adds to the session's ledger or to its line."""
-    row = await c.fetchrow("lock_session", session_id)
-    return LockedSession(**row) if row else None
+    locked = await lock_sessions(c, [session_id])
+    return locked[0] if locked else None
+
+
+async def lock_sessions(c: WriteConnection, session_ids: Sequence[str]) -> list[LockedSession]:
+    """Those of them that are there, in the order of their ids."""
+    return [LockedSession(**row) for row in await c.fetch("lock_sessions", session_ids)]
 
 
 async def add_message(
@@ -191,8 +201,13 @@ async def add_message(
 
 
 async def find_message(c: ReadConnection, message_id: str) -> Message | None:
-    row = await c.fetchrow("find_message", message_id)
-    return Message(**row) if row else None
+    found = await find_messages(c, [message_id])
+    return found[0] if found else None
+
+
+async def find_messages(c: ReadConnection, message_ids: Sequence[str]) -> list[Message]:
+    """Those of them that are there, in any order."""
+    return [Message(**row) for row in await c.fetch("find_messages", message_ids)]
 
 
 async def list_messages(c: ReadConnection, session_id: str, after: int, limit: int) -> list[Message]:
@@ -203,6 +218,11 @@ async def list_messages(c: ReadConnection, session_id: str, after: int, limit: i
 async def list_message_events(c: ReadConnection, session_id: str, message_ids: Sequence[str]) -> list[Event]:
     """The events of these messages, in the order of the ledger."""
     return _events(await c.fetch("list_message_events", session_id, message_ids))
+
+
+async def list_told_of_messages(c: ReadConnection, messages: Sequence[tuple[str, str]], types: Sequence[str]) -> list[Event]:
+    """The events of these types of messages, given as session and message, in the order of each ledger."""
+    return _events(await c.fetch("list_told_of_messages", [s for s, _ in messages], [m for _, m in messages], types))
 
 
 async def list_events(c: ReadConnection, session_id: str, after: int, limit: int) -> list[Event]:

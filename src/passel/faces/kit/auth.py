@@ -1,9 +1,11 @@
 """Who is calling: a bearer key, looked up by its hash and remembered for some seconds.
 
+Those who ask for one key at the same time, such as the streams of a client, share one look.
 Keys are checked before anything of a body is read: a stranger's upload costs nothing but its headers. A key that is
 revoked through this process stops working at once; one that another process revokes, when it is looked up again.
 """
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -24,6 +26,7 @@ class Authenticator:
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
         self._known: OrderedDict[str, tuple[float, Caller]] = OrderedDict()
+        self._looking: dict[str, asyncio.Task[Caller]] = {}
         self._forgotten = 0
 
     async def identify(self, authorization: str) -> Caller:
@@ -36,6 +39,7 @@ class Authenticator:
     def forget(self, key_id: KeyId) -> None:
         """A key was revoked. What is being looked up just now is not remembered either: it may be that key."""
         self._forgotten += 1
+        self._looking.clear()
         for secret in [secret for secret, (_, caller) in self._known.items() if caller.key_id == key_id]:
             del self._known[secret]
 
@@ -44,6 +48,19 @@ class Authenticator:
         known = self._known.get(secret)
         if known and known[0] > now:
             return known[1]
+        looking = self._looking.get(secret)
+        if looking is None or looking.done():
+            looking = self._looking[secret] = asyncio.create_task(self._look_up(secret, now))
+            looking.add_done_callback(lambda ended: self._looked(secret, ended))
+        return await asyncio.shield(looking)
+
+    def _looked(self, secret: str, ended: asyncio.Task[Caller]) -> None:
+        if self._looking.get(secret) is ended:
+            del self._looking[secret]
+        if not ended.cancelled():
+            ended.exception()  # seen, also when nobody waits any more
+
+    async def _look_up(self, secret: str, now: float) -> Caller:
         forgotten = self._forgotten
         caller = await accounts.authenticate(self._deps, secret)
         if forgotten == self._forgotten:

@@ -5,6 +5,7 @@ A connection that takes nothing for a while is broken off; its client comes back
 
 import asyncio
 import contextlib
+import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
@@ -62,17 +63,21 @@ class EventStream(Response):
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         await self._write(send, _RETRY)
         loop = asyncio.get_running_loop()
-        allowed_until = loop.time() + self._heartbeat
+        allowed_until = loop.time() + self._pause()
         async for page in self._pages:
             if loop.time() >= allowed_until:
                 if not await self._may_go_on():
                     break
-                allowed_until = loop.time() + self._heartbeat
+                allowed_until = loop.time() + self._pause()
             if not await self._write(send, b"".join(page) if page else _BEAT):
                 return False
         with contextlib.suppress(OSError):
             return await self._write(send, b"", more=False)
         return True
+
+    def _pause(self) -> float:
+        """Until the next look: readers that came at the same moment do not all ask at the same moment for ever."""
+        return self._heartbeat * random.uniform(0.5, 1)
 
     async def _write(self, send: Send, data: bytes, *, more: bool = True) -> bool:
         """In pieces, so that a client on a slow line gets through a long page."""

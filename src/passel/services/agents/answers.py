@@ -1,9 +1,10 @@
 """Tool calls that wait for clients, and the answers of these (section 7.2 of the `dari` contract, decisions 40-42).
 
 A call is answered once. The answer is durable before it is acknowledged, and the message goes on with its commit when it
-was the last that was missing.
+was the last that was missing. Answers that come at the same time share a transaction (`passel.services.agents.answering`).
 """
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +14,9 @@ import orjson
 from passel.core.agent import events as ev
 from passel.core.agent.spec import SessionSpec
 from passel.core.agent.tools import EXTERNAL, ToolSpec
-from passel.core.errors import Conflict, NotFound, Unprocessable
+from passel.core.errors import Conflict, NotFound, PasselError, Unprocessable
 from passel.core.events import Draft, Event
+from passel.core.ids import MessageId
 from passel.core.states import ENDED, WAITING
 from passel.services import sessions
 from passel.services.agents.sessions import KIND
@@ -26,8 +28,10 @@ from passel.store import sessions as store
 from passel.store.changes import Changes, settle
 from passel.store.database import WriteConnection
 from passel.store.ledgers import Telling
-from passel.store.sessions import Message
+from passel.store.sessions import Message, Session
 from passel.store.tool_calls import OpenCall
+
+_TOLD = (ev.TOOL_REQUESTED, ev.TOOL_SUBMITTED, *ev.TOOL_SETTLED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,59 +53,146 @@ async def list_open(
         return await tool_calls.list_open(c, caller.org_id, KIND, subject_id=agent_id, names=names, after=after, limit=limit)
 
 
-async def submit(deps: Deps, caller: Caller, session_id: str, answer: ToolAnswer, key: str | None) -> Sent:
-    """Answer a call. The same answer again gives the first one's event. Raises `NotFound` for a call that this session
-    does not have, `Conflict` for one that is settled in another way, `Unprocessable` for a result that breaks the tool's
-    schema: then the call still waits."""
-    once = sessions.once(deps, session_id, key, answer.message_id, answer.call_id, answer.result, answer.is_error)
-    tools = await _tools(deps, caller, session_id)
-    sent: Sent | None = None
-    while sent is None:
-        async with deps.db.write() as c:
-            sent = await _submit(deps, caller, c, session_id, answer, tools, once)
-    return sent
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """An answer that somebody sends to a session."""
+
+    caller: Caller
+    session_id: str
+    answer: ToolAnswer
+    once: Once | None
 
 
-async def _tools(deps: Deps, caller: Caller, session_id: str) -> Mapping[str, ToolSpec]:
-    """Of the session's version, which never changes: it is read before anything is locked."""
+Outcome = Sent | PasselError | None
+"""What becomes of an answer: it is acknowledged, or refused; None when its message began to wait in between, so that its lock
+is missing: then all of it is tried again."""
+
+
+async def submit(deps: Deps, group: Sequence[Submission]) -> list[Outcome]:
+    """Answer calls in one transaction; no two of the answers are of one call, or have one key. The same answer as before
+    gives the first one's event. `NotFound` is a call that the session does not have, `Conflict` one that is settled in
+    another way, `Unprocessable` a result that breaks the tool's schema: then the call still waits."""
+    known = await _read(deps, group)
+    async with deps.db.write() as c:
+        standing = await _lock(c, group, known)
+        judged = [await _judge(deps, c, one, standing) for one in group]
+        accepted = [one for one in judged if isinstance(one, _Accepted)]
+        sent = await _keep(deps, c, accepted, standing) if accepted else {}
+    return [sent[one] if isinstance(one, _Accepted) else one for one in judged]
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Sessions by id, and the tools of their versions, which never change."""
+
+    sessions: Mapping[str, Session]
+    tools: Mapping[str, Mapping[str, ToolSpec]]
+
+    def tool(self, session: Session, name: str) -> ToolSpec:
+        return self.tools[SessionSpec.from_json(session.spec).version_id][name]
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """How messages stand, under their locks and those of their sessions: `waiting` with their states, and what is told of
+    the calls of each."""
+
+    known: _Known
+    waiting: Mapping[str, tuple[MessageId, str]]
+    messages: Mapping[str, Message]
+    told: Mapping[str, Sequence[Event]]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Accepted:
+    """An answer that is going to be kept, and what the ledger is told of it: first that it was submitted."""
+
+    submission: Submission
+    message: Message
+    drafts: Sequence[Draft]
+
+
+async def _read(deps: Deps, group: Sequence[Submission]) -> _Known:
+    """What is read before anything is locked."""
     async with deps.db.read() as c:
-        session = await sessions.own(deps, caller, c, KIND, session_id)
-        version = await agent_store.find_version(c, SessionSpec.from_json(session.spec).version_id)
-    assert version is not None, "sessions keep their version"
-    return version.spec.tools
+        found = {s.id: s for s in await store.find_sessions(c, [one.session_id for one in group]) if s.kind == KIND}
+        tools: dict[str, Mapping[str, ToolSpec]] = {}
+        for version_id in {SessionSpec.from_json(session.spec).version_id for session in found.values()}:
+            version = await agent_store.find_version(c, version_id)
+            assert version is not None, "sessions keep their version"
+            tools[version_id] = version.spec.tools
+    return _Known({**found}, tools)
 
 
-async def _submit(
-    deps: Deps, caller: Caller, c: WriteConnection, session_id: str, answer: ToolAnswer, tools: Mapping[str, ToolSpec], once: Once | None
-) -> Sent | None:
-    """None when the message began to wait in between, so that its lock is missing: then all of it is tried again."""
-    session = await sessions.own(deps, caller, c, KIND, session_id)
-    waiting = await waking.lock_waiting(c, [answer.message_id])
-    await store.lock_session(c, session_id)
-    if once is not None and (sent := await sessions.replay(deps, c, once)):
+async def _lock(c: WriteConnection, group: Sequence[Submission], known: _Known) -> _Standing:
+    message_ids = sorted({one.answer.message_id for one in group})
+    waiting = {id: (id, state) for id, state in await waking.lock_waiting(c, message_ids)}
+    await store.lock_sessions(c, sorted({one.session_id for one in group}))
+    messages = {message.id: message for message in await store.find_messages(c, message_ids)}
+    told: defaultdict[str, list[Event]] = defaultdict(list)
+    for event in await store.list_told_of_messages(c, [(m.session_id, m.id) for m in messages.values()], _TOLD):
+        told[event.message_id or ""].append(event)
+    return _Standing(known, {**waiting}, {**messages}, told)
+
+
+async def _judge(deps: Deps, c: WriteConnection, one: Submission, standing: _Standing) -> _Accepted | Outcome:
+    try:
+        return await _require_open(deps, c, one, standing)
+    except PasselError as error:
+        return error
+
+
+async def _require_open(deps: Deps, c: WriteConnection, one: Submission, standing: _Standing) -> _Accepted | Sent | None:
+    answer = one.answer
+    session = sessions.require_session(deps, one.caller, KIND, standing.known.sessions.get(one.session_id))
+    if one.once is not None and (sent := await sessions.replay(deps, c, one.once)):
         return sent
-    told = await store.list_message_events(c, session_id, [answer.message_id])
-    message = await store.find_message(c, answer.message_id)
-    if message is None or not told:
+    message = standing.messages.get(answer.message_id)
+    if message is None or message.session_id != session.id:
         raise NotFound(f"this session has no message {answer.message_id}", field="message_id")
+    told = standing.told.get(answer.message_id, ())
     if (known := _answered_before(told, answer)) is not None:
         return Sent(known, message, session, replayed=True)
     name = _open_call(told, message, answer)
-    if message.state == WAITING and not waiting:
+    if message.state == WAITING and message.id not in standing.waiting:
         return None
-    _require_schema(tools[name], answer)
-    drafts = [ev.tool_submitted(answer.call_id, answer.result, is_error=answer.is_error), _settled(name, answer)]
+    _require_schema(standing.known.tool(session, name), answer)
+    submitted = ev.tool_submitted(answer.call_id, answer.result, is_error=answer.is_error)
+    return _Accepted(one, message, (submitted, _settled(name, answer)))
+
+
+async def _keep(deps: Deps, c: WriteConnection, accepted: Sequence[_Accepted], standing: _Standing) -> dict[_Accepted, Sent]:
+    """Tell ledgers, wake the messages that miss no answer any more, remember keys."""
     changes = Changes(deps.now())
-    appended = await ledgers.append(c, [Telling(message.org_id, message.session_id, message.id, drafts)], deps.now())
-    if waiting and not _others_wait(told, answer.call_id):
-        await waking.wake(c, waiting, changes)
+    of_message: defaultdict[str, list[_Accepted]] = defaultdict(list)
+    for one in accepted:
+        of_message[one.message.id].append(one)
+    # of a session only the active message has open calls
+    tellings = [
+        Telling(ones[0].message.org_id, ones[0].message.session_id, ones[0].message.id, [draft for one in ones for draft in one.drafts])
+        for ones in of_message.values()
+    ]
+    appended = await ledgers.append(c, tellings, changes.now)
+    complete = [
+        standing.waiting[id] for id, ones in of_message.items() if id in standing.waiting and not _others_wait(standing.told[id], ones)
+    ]
+    if complete:
+        await waking.wake(c, complete, changes)
     await settle(c, changes, deps.capacity)
-    event = appended[session.id].events[0]
-    if once is not None:
-        await store.remember_key(c, caller.org_id, once.scope, once.key, once.digest, event, deps.now())
-    now_message, now_session = await store.find_message(c, message.id), await store.find_session(c, session.id)
-    assert now_message is not None and now_session is not None
-    return Sent(event, now_message, now_session, replayed=False)
+    events: dict[_Accepted, Event] = {}
+    for ones in of_message.values():
+        events |= zip(ones, appended[ones[0].message.session_id].events[:: len(ones[0].drafts)], strict=True)
+    for one, event in events.items():
+        if (once := one.submission.once) is not None:
+            await store.remember_key(c, one.submission.caller.org_id, once.scope, once.key, once.digest, event, changes.now)
+    return await _acknowledge(c, events)
+
+
+async def _acknowledge(c: WriteConnection, events: Mapping[_Accepted, Event]) -> dict[_Accepted, Sent]:
+    """With messages and sessions as they are now."""
+    messages = {m.id: m for m in await store.find_messages(c, [one.message.id for one in events])}
+    found = {s.id: s for s in await store.find_sessions(c, [one.message.session_id for one in events])}
+    return {one: Sent(event, messages[one.message.id], found[one.message.session_id], replayed=False) for one, event in events.items()}
 
 
 def _answered_before(told: Sequence[Event], answer: ToolAnswer) -> Event | None:
@@ -127,8 +218,8 @@ def _open_call(told: Sequence[Event], message: Message, answer: ToolAnswer) -> s
     return asked["name"]
 
 
-def _others_wait(told: Sequence[Event], call_id: str) -> bool:
-    settled = {e.data["id"] for e in told if e.type in ev.TOOL_SETTLED} | {call_id}
+def _others_wait(told: Sequence[Event], accepted: Sequence[_Accepted]) -> bool:
+    settled = {e.data["id"] for e in told if e.type in ev.TOOL_SETTLED} | {one.submission.answer.call_id for one in accepted}
     return any(e.data["id"] not in settled for e in told if e.type == ev.TOOL_REQUESTED)
 
 

@@ -11,7 +11,7 @@ from passel.core.text import require_storable
 from passel.faces.dari import adapter, responses
 from passel.faces.dari.requests import EventForm, EventsRequest, PartsRequest, StartRequest, ToolResultEvent, UserMessageEvent
 from passel.faces.dari.routes.bodies import parse
-from passel.faces.kit.context import CallerIn, DepsIn
+from passel.faces.kit.context import AnsweringIn, CallerIn, DepsIn
 from passel.faces.kit.json import json_response
 from passel.faces.kit.paging import Limit
 from passel.services.agents import answers, publishing
@@ -67,12 +67,19 @@ def _behind(after: str | None) -> tuple[str, int]:
 
 
 @routes.post("/sessions/{session_id}/events", status_code=202, openapi_extra=_EVENT_BODY)
-async def send(request: Request, session_id: str, deps: DepsIn, caller: CallerIn, idempotency_key: IdempotencyKey = None) -> Response:
+async def send(
+    request: Request,
+    session_id: str,
+    deps: DepsIn,
+    caller: CallerIn,
+    answering: AnsweringIn,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
     """One event: a user's message, or the answer to a tool call. The form of before May 2026, a list of one, is taken too."""
     event, old_form = _parse_event(await request.body())
     if isinstance(event, ToolResultEvent):
         answer = ToolAnswer(event.message_id, event.tool_call_id, event.result, event.is_error)
-        return _sent(await answers.submit(deps, caller, session_id, answer, idempotency_key))
+        return _sent(await answering.submit(caller, session_id, answer, idempotency_key))
     message = adapter.to_message(event.content, event.metadata, "events[0].content" if old_form else "content")
     return _sent(await agents.send_message(deps, caller, session_id, message, idempotency_key), old_form=old_form)
 

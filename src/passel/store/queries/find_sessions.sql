@@ -4,5 +4,5 @@ select s.org_id, s.id, s.kind, s.subject_id, s.spec, s.name, s.metadata, s.lane,
        coalesce(s.closed, case when s.active_message_id is null then 'idle' else 'running' end) as status,
        (select m.state from message m where m.id = s.last_message_id) as last_message_state
 from session s
-where s.id = $1
+where s.id = any($1::text[])
   and not exists (select from batch b where b.id = s.batch_id and b.state = 'deleting')

@@ -1,1 +1,0 @@
-select org_id, id, kind, subject_id, lane, closed, lined, active_message_id from session where id = $1 for update
