@@ -21,7 +21,8 @@ class Firehose:
     def __init__(self, db: Database, bell: Bell, heartbeat: float) -> None:
         self._db, self._bell, self._heartbeat = db, bell, heartbeat
         self._settled = Settled()
-        self._looking: asyncio.Task[int] | None = None
+        self._one_at_a_time = asyncio.Lock()
+        self._next: asyncio.Task[int] | None = None
 
     async def start(self, asked: Place | None) -> Place:
         """The place from which a stream begins: what was asked for, or else what is new from now on. Raises `Invalid` for
@@ -63,25 +64,21 @@ class Firehose:
                 pause = _SOON if rang else min(2 * pause, _LATER)
 
     async def _look(self) -> int:
-        """One look for all who ask meanwhile. Waits out outages of the database, and until anything is known."""
-        if self._looking is None:
-            task = self._looking = asyncio.create_task(self._until_known())
-            task.add_done_callback(self._looked)
-        return await asyncio.shield(self._looking)
+        """A look that has not begun yet, one for all who ask until it does: one under way may have missed what the caller was
+        woken for. Waits out outages of the database, and until anything is known."""
+        if self._next is None:
+            self._next = asyncio.create_task(self._look_next())
+            self._next.add_done_callback(_seen)
+        return await asyncio.shield(self._next)
 
-    def _looked(self, task: "asyncio.Task[int]") -> None:
-        self._looking = None
-        if not task.cancelled():
-            task.exception()  # seen, also when nobody waits any more
-
-    async def _until_known(self) -> int:
-        pause = _SOON
-        while True:
-            upto = await patiently(self._look_once)
-            if upto is not None:
-                return upto
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, _LATER)
+    async def _look_next(self) -> int:
+        async with self._one_at_a_time:
+            self._next = None
+            pause = _SOON
+            while (upto := await patiently(self._look_once)) is None:
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _LATER)
+            return upto
 
     async def _look_once(self) -> int | None:
         async with self._db.read() as c:
@@ -93,3 +90,9 @@ class Firehose:
                 return await org_ledger.read_page(c, org_id, place, upto, wanted)
 
         return await patiently(read)
+
+
+def _seen(look: "asyncio.Task[int]") -> None:
+    """Its error was seen, also when nobody waits any more."""
+    if not look.cancelled():
+        look.exception()
