@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -200,6 +201,29 @@ def test_a_server_of_functions_may_die_at_any_time(passel: Installation, agent_i
         assert program.process.wait(30) == 0
         last.until("completed")
         assert len(last.events("tool.result_submitted")) == 1
+
+
+@pytest.mark.parametrize("script", ["examples/tool_worker.py", "docs/guides/streams.md"])
+def test_what_we_show_comes_back_when_a_stream_breaks_in_the_middle_of_a_word(script: str, tmp_path: Path) -> None:
+    shown = Path(script).read_text()
+    if script.endswith(".md"):
+        shown = shown.partition("```python\n")[2].partition("```")[0]
+    (tmp_path / "shown.py").write_text(shown)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(60)
+        environment = {**os.environ, "PASSEL_URL": f"http://127.0.0.1:{server.getsockname()[1]}", "PASSEL_API_KEY": KEY}
+        program = Program([sys.executable, str(tmp_path / "shown.py")], environment, stderr_path=tmp_path / "err")
+        program.start()
+        try:
+            connection, _ = server.accept()
+            connection.recv(4096)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n40\r\nid: 1\nda")
+            connection.close()
+            again, _ = server.accept()
+            again.close()
+            assert program.errors() == ""
+        finally:
+            program.kill()
 
 
 def _answers(passel: Installation) -> bool:
