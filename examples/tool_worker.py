@@ -8,6 +8,7 @@ those that the stream tells of. A call may be seen twice, and is answered once: 
 `passel tools serve` does the same for any Python function.
 """
 
+import http.client
 import json
 import os
 import time
@@ -20,6 +21,7 @@ from typing import Any
 
 URL = os.environ.get("PASSEL_URL", "http://127.0.0.1:8000")
 HEADERS = {"Authorization": f"Bearer {os.environ['PASSEL_API_KEY']}"}
+BROKEN = (OSError, http.client.HTTPException)  # also in the middle of what the server was saying
 
 
 def get_weather(city: str) -> dict[str, Any]:
@@ -39,7 +41,7 @@ def request(path: str, body: Any = None, **headers: str) -> Any:
         except urllib.error.HTTPError as error:
             if error.code not in (502, 503, 504):
                 raise
-        except OSError:
+        except BROKEN:
             pass
         time.sleep(2)
 
@@ -109,7 +111,7 @@ def main() -> None:
                     last = id
             except urllib.error.HTTPError:
                 raise
-            except OSError as error:
+            except BROKEN as error:
                 print("again in a while:", error, flush=True)
                 time.sleep(2)
 

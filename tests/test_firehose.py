@@ -1,6 +1,7 @@
 """The stream of all that happens in an organisation: each event once, those of one session in their order, from any place."""
 
 import asyncio
+import contextlib
 import random
 import threading
 import time
@@ -9,7 +10,9 @@ from contextlib import aclosing
 from datetime import timedelta
 from typing import Any
 
+import asyncpg
 import httpx2
+import psutil
 import pytest
 
 from passel.core.errors import Invalid, NotFound
@@ -19,9 +22,11 @@ from passel.core.org_ledger import Place, Row, Wanted, stretches
 from passel.services.firehose import Firehose
 from passel.services.following import Bell
 from passel.store import ledgers, org_ledger
-from passel.store.database import Database
+from passel.store.database import Database, WriteConnection, patiently
 from passel.store.ledgers import Telling
+from passel.store.org_ledger import Settled
 from passel.store.postgres import EmbeddedPostgres
+from passel.store.schema import migrate
 from tests.support.installation import KEY, Installation, PlayedModel, item, scratch_dir, wait_for_batch, wait_until
 from tests.support.worlds import World
 from tests.test_streams import first, frames, stream
@@ -98,7 +103,7 @@ def test_commits_in_any_order_are_told_once_and_in_the_order_of_each_session(wit
                     async for page in pages:
                         told += [(entry.told.session_id, entry.told.seq) for entry in page.entries]  # type: ignore[union-attr]
                         place = page.place
-                        if page.entries and (rng.random() < 0.1 or (done.is_set() and len(told) == len(written))):
+                        if (page.entries and rng.random() < 0.1) or (done.is_set() and len(told) == len(written)):
                             break
             return told
 
@@ -150,6 +155,143 @@ def test_a_transaction_that_tells_nothing_holds_nobody_up(with_db: Any) -> None:
             assert numbers == [1, 2]
 
     with_db(scenario)
+
+
+async def draw(c: WriteConnection, world: World) -> None:
+    await org_ledger.insert_sessions(c, world.org_id, [world.ids.session()], 1, world.now)
+
+
+def test_gaps_close_one_after_the_other_without_a_further_word(with_db: Any) -> None:
+    """What was committed behind a gap while it was waited for is settled with it, though nobody speaks of it again."""
+
+    async def scenario(db: Database) -> None:
+        world = await World(db).start()
+        settled = Settled()
+        async with db.read() as r:
+            assert await settled.look(r) == 0
+            with contextlib.suppress(InterruptedError):
+                async with db.write() as gives_up:
+                    await draw(gives_up, world)
+                    async with db.write() as c:
+                        await draw(c, world)
+                    assert await settled.look(r) == 0 and settled.waits
+                    async with db.write() as under_way:
+                        await draw(under_way, world)
+                        async with db.write() as c:
+                            await draw(c, world)
+                        assert await settled.look(r) == 0 and settled.waits
+                    raise InterruptedError
+            assert await settled.look(r) == 4 and not settled.waits
+
+    with_db(scenario)
+
+
+def test_what_another_follower_finds_settled_is_read_by_all(with_db: Any) -> None:
+    """A look that closes a gap while somebody reads what came before it: nobody is told of that, so he looks again himself."""
+
+    async def scenario(db: Database) -> None:
+        world = await World(db).start()
+        session_id = await world.session()
+        firehose = Firehose(db, Bell(db), 60)
+
+        async def tell() -> None:
+            async with db.write() as c:
+                await ledgers.append(c, [Telling(world.org_id, session_id, MessageId("msg_1"), [Draft("x", {})])], world.now)
+
+        async def follow(start: Place) -> None:
+            numbers: list[int] = []
+            async with aclosing(firehose.follow(world.org_id, start, Wanted())) as pages:
+                async for page in pages:
+                    numbers += [entry.told.seq for entry in page.entries]
+                    if len(numbers) == 2:
+                        return
+
+        start = await firehose.start(None)
+        await tell()
+        async with db.dedicated() as other:
+            with contextlib.suppress(InterruptedError):
+                async with db.write() as gives_up:
+                    await draw(gives_up, world)
+                    await tell()
+                    await other.execute("begin; lock table session in access exclusive mode")
+                    following = asyncio.create_task(follow(start))
+                    while not await world.value(
+                        "select exists (select from pg_locks where relation = 'session'::regclass and not granted)"
+                    ):
+                        await asyncio.sleep(0.01)
+                    raise InterruptedError
+            await firehose.start(None)
+            await other.execute("rollback")
+        await asyncio.wait_for(following, 10)
+
+    with_db(scenario)
+
+
+def test_a_place_that_another_process_gave_is_good_at_once(with_db: Any) -> None:
+    """Though here somebody else writes just now, and nothing is known yet of the gap before it."""
+
+    async def scenario(db: Database) -> None:
+        world = await World(db).start()
+        firehose = Firehose(db, Bell(db), 60)
+        assert await firehose.start(None) == Place(1)
+        with contextlib.suppress(InterruptedError):
+            async with db.write() as c:
+                await draw(c, world)
+                raise InterruptedError
+        async with db.write() as c:
+            await draw(c, world)
+        async with db.write() as busy:
+            await draw(busy, world)
+            assert await firehose.start(Place(3)) == Place(3)
+            with pytest.raises(Invalid):
+                await firehose.start(Place(4))
+
+    with_db(scenario)
+
+
+def test_numbers_that_a_crash_takes_back_are_not_settled() -> None:
+    """The sequence gives out again what it had given to a transaction that did not commit: the follower waits for it still."""
+
+    async def scenario(server: EmbeddedPostgres) -> None:
+        db = await Database.open(server.url, name="test")
+        world = await World(db).start()
+        settled = Settled()
+        for _ in range(31):  # it writes what it has given ahead, 32 numbers at a time
+            async with db.write() as c:
+                await draw(c, world)
+        async with db.read() as r:
+            assert await settled.look(r) == 31
+        before = None
+        with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            async with db.write() as lost, db.write() as last, db.read() as r:
+                await draw(lost, world)
+                async with db.write() as c:
+                    await draw(c, world)
+                await draw(last, world)
+                before = await settled.look(r)
+                postmaster = server.postmaster()
+                killed = [postmaster, *postmaster.children(recursive=True)]
+                for process in killed:
+                    process.kill()
+                psutil.wait_procs(killed, 10)
+        assert before == 31 and settled.waits
+        await asyncio.to_thread(server.start)
+        async with db.read() as r:
+            assert await patiently(lambda: settled.look(r)) == 33
+            async with db.write() as c:
+                await draw(c, world)
+            assert await world.value("select max(n) from org_event") == 34, "given out a second time"
+            assert await settled.look(r) == 34
+        await db.close()
+
+    with scratch_dir() as directory:
+        server = EmbeddedPostgres(directory / "pg")
+        server.start()
+        try:
+            asyncio.run(migrate(server.url))
+            asyncio.run(scenario(server))
+        finally:
+            server.stop()
 
 
 def collect(passel: Installation, told: list[dict[str, Any]], **params: Any) -> threading.Thread:
@@ -325,16 +467,30 @@ def test_places_are_kept_for_a_while(with_db: Any) -> None:
         assert await firehose.start(Place(1, 1)) == (1, 1)
         world.tick(3600)
         await world.batch(3)
-        async with db.write() as c:
-            forgotten = await org_ledger.forget(c, world.now - timedelta(seconds=1), 500)
-        assert forgotten == end.n - 1
-        with pytest.raises(NotFound):
-            await firehose.start(Place(1, 1))
-        assert await firehose.start(end) == end and await firehose.start(Place(0)) == Place(0)
-        with pytest.raises(Invalid):
-            await firehose.start(Place(end.n + 10_000))
         async with db.read() as c:
             page = await org_ledger.read_page(c, world.org_id, end, 10**6, Wanted())
         assert [entry.told.seq for entry in page.entries] == [1, 2] * 3 + [1]
+        async with db.write() as c:
+            forgotten = await org_ledger.forget(c, world.now - timedelta(seconds=1), 500)
+        assert forgotten == end.n - 2, "but the last of them"
+        with pytest.raises(NotFound):
+            await firehose.start(Place(1, 1))
+        assert await firehose.start(end) == end and await firehose.start(Place(0)) == Place(0)
+        world.tick(3600)
+        async with db.write() as c:
+            await org_ledger.forget(c, world.now, 500)
+            with contextlib.suppress(asyncpg.PostgresError):
+                async with c.raw.transaction():
+                    await draw(c, world)
+                    await c.raw.execute("select 1 / 0")
+        last = await world.value("select max(n) from org_event")
+        await world.batch(1)
+        assert await world.value("select n from org_event where n > $1 order by n limit 1", last) > last + 1
+        assert await firehose.start(Place(last + 1)) == Place(last + 1), "nothing was missed"
+        with pytest.raises(Invalid):
+            await firehose.start(Place(end.n + 10_000))
+        async with db.read() as c:
+            page = await org_ledger.read_page(c, world.org_id, Place(last + 1), 10**6, Wanted())
+        assert [entry.told.seq for entry in page.entries] == [1, 2, 1]
 
     with_db(scenario)

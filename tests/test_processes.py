@@ -7,10 +7,17 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
+import asyncpg
+import httpx2
 import psutil
 
+from passel.compose.api import build_app
+from passel.compose.process import open_deps
 from passel.compose.serve import _Child
+from passel.compose.settings import Settings
+from passel.services.following import Following
 from passel.store.postgres import EmbeddedPostgres
 from tests.support.installation import KEY, Installation, Program, item, played_model, scratch_dir, wait_for_batch, wait_until
 from tests.test_chaos import in_flight, rows, submit
@@ -169,3 +176,30 @@ def test_a_worker_can_be_stopped_while_its_database_is_away() -> None:
         wait_until(lambda: in_flight(passel) > 0)
         assert passel.stop() == 0  # takes the database along
         assert worker.stop(90) == 0, worker.errors()
+
+
+def test_a_connection_that_breaks_under_a_statement_is_503(tmp_path: Path) -> None:
+    """Whatever the driver calls it: what may pass says so."""
+
+    async def scenario() -> list[int]:
+        settings = Settings(data_dir=tmp_path, database_url="postgresql://nobody@127.0.0.1:1/nothing")
+        deps = await open_deps(settings, name="test", connections=1)
+        app = build_app(deps, settings, Following(deps.db, 1))
+        errors = (
+            asyncpg.InternalClientError,
+            asyncpg.ConnectionDoesNotExistError,
+            asyncpg.InterfaceError,
+            ConnectionResetError,
+            TimeoutError,
+        )
+
+        @app.get("/broken/{n}")
+        async def broken(n: int) -> None:
+            raise errors[n]("another operation is in progress")
+
+        async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test") as client:
+            answers = [await client.get(f"/broken/{n}") for n in range(len(errors))]
+        await deps.db.close()
+        return [answer.status_code for answer in answers]
+
+    assert asyncio.run(scenario()) == [503] * 5

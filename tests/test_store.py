@@ -11,9 +11,12 @@ from passel.core.agent import events
 from passel.core.context import Step
 from passel.core.costs import Usage
 from passel.core.endings import Done, Fail, Retry, Wait
+from passel.core.events import Draft
+from passel.core.ids import MessageId
 from passel.core.states import Counts, aggregate
-from passel.store import attempts, batches, sessions, waking
+from passel.store import attempts, batches, ledgers, sessions, waking
 from passel.store.database import Database
+from passel.store.ledgers import Telling
 from passel.store.queries import SQL
 from tests.support.worlds import World
 
@@ -432,7 +435,7 @@ def test_hot_statements_use_their_indexes(with_db: Any) -> None:
                 "lock_sessions": (["sess_x"],),
                 "find_sessions": (["sess_x"],),
                 "find_messages": (["msg_x"],),
-                "list_told_of_messages": (["sess_x"], ["msg_x"], ["t"]),
+                "list_told_of_messages": (["sess_x"], ["msg_x"], ["t"], ["result"], ["call_x"]),
                 "list_lined": ("sess_x",),
                 "lock_ended_messages": (["sess_x"],),
                 "lock_idle_sessions": (["sess_x"], world.now),
@@ -446,6 +449,54 @@ def test_hot_statements_use_their_indexes(with_db: Any) -> None:
                 lines = await c.raw.fetch("explain " + SQL[name], *args)
                 plan = chr(10).join(row[0] for row in lines)
                 for table in ("batch", "session", "message", "effect", "event"):
+                    assert f"Seq Scan on {table} " not in plan, (name, plan)
+
+    with_db(scenario)
+
+
+def test_what_is_read_under_locks_leaves_large_fields_out(with_db: Any) -> None:
+    async def scenario(db: Database) -> None:
+        world = await World(db).start()
+        session_id, message_id = await world.session(), MessageId("msg_1")
+        drafts = [Draft("t", {"id": id, "result": "large"}) for id in ("a", "b")]
+        async with db.write() as c:
+            await ledgers.append(c, [Telling(world.org_id, session_id, message_id, drafts)], world.now)
+            told = await sessions.list_told_of_messages(c, [(session_id, message_id)], ["t"], without=["result"], whole=["b"])
+        assert [event.data for event in told] == [{"id": "a"}, {"id": "b", "result": "large"}]
+
+    with_db(scenario)
+
+
+def test_pages_of_open_calls_and_of_all_events_are_read_by_indexes(with_db: Any) -> None:
+    """With 5,000 messages that wait and 20,000 rows of the organisation's ledger, a page touches what is in it."""
+
+    async def scenario(db: Database) -> None:
+        world = await World(db).start()
+        await world.batch(5000)
+        async with db.write() as c:
+            await c.raw.execute("update message set state = 'waiting'")
+            await c.raw.execute("insert into event select org_id, session_id, 3, id, 'tool.requested', '{}', created_at from message")
+            await c.raw.execute(
+                "insert into org_event (org_id, ids, firsts, lasts, created_at) "
+                "select org_id, array[session_id], array[1], array[3], created_at from message, generate_series(1, 4)"
+            )
+            await c.raw.execute("analyze")
+            last = await c.fetchval("org_last_number")
+            ids = [row["id"] for row in await c.raw.fetch("select id from session limit 50")]
+            ones, threes = [1] * 50, [3] * 50
+            plans: dict[str, tuple[Any, ...]] = {
+                "list_open_calls": (world.org_id, "agent", None, "", 0, None, 101),
+                "org_numbers": (last - 5, 10_000),
+                "org_last_number": (),
+                "org_first_number": (),
+                "forget_org_events": (world.now, 500),
+                "list_org_events": (world.org_id, last - 500, last, 64),
+                "list_stretches": (ids, ones, threes, ["agent"], None, None, None, None),
+                "list_batch_stretches": (["batch_x"], [1], [3], ["agent"], None, None),
+            }
+            for name, args in plans.items():
+                plan = chr(10).join(row[0] for row in await c.raw.fetch("explain " + SQL[name], *args))
+                for table in ("session", "message", "event", "org_event"):
                     assert f"Seq Scan on {table} " not in plan, (name, plan)
 
     with_db(scenario)

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import socket
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -24,7 +26,7 @@ BAD = {"name": "bad", "description": "Raises.", "input_schema": {"type": "object
 ODD = {"name": "odd", "description": "Returns what is no JSON.", "input_schema": {"type": "object"}}
 
 FUNCTIONS = """
-import asyncio, os, pathlib, time
+import asyncio, datetime, math, os, pathlib, sys, time
 
 def look_up(word):
     if word == "broken":
@@ -41,6 +43,17 @@ def bad(**arguments):
 def odd(**arguments):
     return object()
 
+def strange(what):
+    if what == "exits":
+        sys.exit("no more")
+    if what == "is cancelled":
+        raise asyncio.CancelledError
+    if what == "says half a pair":
+        raise ValueError("\\ud800")
+    if what == "cannot be said":
+        raise type("Mute", (Exception,), {"__str__": lambda self: 1 / 0})
+    return {"NUL": "\\0", "is large": "x" * 5_000_000, "no number": math.nan, "is a day": datetime.date(2026, 11, 24)}[what]
+
 def slow(label):
     with open("begun", "a") as file:
         file.write(label + "\\n")
@@ -48,11 +61,12 @@ def slow(label):
         time.sleep(0.02)
     return "done"
 """
+STRANGE = {"name": "strange", "description": "What a function may do.", "input_schema": {"type": "object"}}
 
 
 @pytest.fixture(scope="module")
 def agent_id(passel: Installation, model: PlayedModel) -> str:
-    return passel.deploy(model.url, ["script"], "served", tools=[LOOK_UP, SHORT, WEATHER, SLOW, BAD, ODD])
+    return passel.deploy(model.url, ["script"], "served", tools=[LOOK_UP, SHORT, WEATHER, SLOW, BAD, ODD, STRANGE])
 
 
 def ask(passel: Installation, agent_id: str, name: str, **arguments: Any) -> Turn:
@@ -141,6 +155,24 @@ def test_functions_answer_what_waits_and_what_comes(passel: Installation, agent_
         passel.client.post(f"/v1/sessions/{foreign.session_id}/cancel")
 
 
+def test_every_call_is_answered_whatever_a_function_does(passel: Installation, agent_id: str, tmp_path: Path) -> None:
+    said: dict[str, Any] = {
+        "exits": {"error": "SystemExit: no more"},
+        "is cancelled": {"error": "asyncio.exceptions.CancelledError"},
+        "says half a pair": {"error": "ValueError: \ufffd"},
+        "cannot be said": {"error": "functions.Mute: <exception str() failed>"},
+        "NUL": {"error": "result: holds a NUL character; remove it (HTTP 422)"},
+        "is large": {"error": "a body may have 4194304 bytes here (HTTP 413)"},
+        "no number": None,
+        "is a day": "2026-11-24",
+    }
+    with serving(passel, tmp_path, "functions:strange", "--concurrency", "2"):
+        turns = {what: ask(passel, agent_id, "strange", what=what) for what in said}
+        for what, turn in turns.items():
+            turn.until("completed")
+            assert result_of(turn) == said[what], what
+
+
 def test_a_server_of_functions_may_die_at_any_time(passel: Installation, agent_id: str, tmp_path: Path) -> None:
     """Killed in the middle of a call, and started again: the call is made again, and answered once. Also across a restart of
     the API, and ended with a call under way, which is waited for."""
@@ -171,6 +203,29 @@ def test_a_server_of_functions_may_die_at_any_time(passel: Installation, agent_i
         assert len(last.events("tool.result_submitted")) == 1
 
 
+@pytest.mark.parametrize("script", ["examples/tool_worker.py", "docs/guides/streams.md"])
+def test_what_we_show_comes_back_when_a_stream_breaks_in_the_middle_of_a_word(script: str, tmp_path: Path) -> None:
+    shown = Path(script).read_text()
+    if script.endswith(".md"):
+        shown = shown.partition("```python\n")[2].partition("```")[0]
+    (tmp_path / "shown.py").write_text(shown)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(60)
+        environment = {**os.environ, "PASSEL_URL": f"http://127.0.0.1:{server.getsockname()[1]}", "PASSEL_API_KEY": KEY}
+        program = Program([sys.executable, str(tmp_path / "shown.py")], environment, stderr_path=tmp_path / "err")
+        program.start()
+        try:
+            connection, _ = server.accept()
+            connection.recv(4096)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n40\r\nid: 1\nda")
+            connection.close()
+            again, _ = server.accept()
+            again.close()
+            assert program.errors() == ""
+        finally:
+            program.kill()
+
+
 def _answers(passel: Installation) -> bool:
     try:
         return passel.http().get("/readyz").status_code == 200
@@ -190,6 +245,14 @@ def _answers(passel: Installation) -> bool:
 def test_what_cannot_be_served_is_said(passel: Installation, spec: str, said: str) -> None:
     done = passel_command(passel, "tools", "serve", spec)
     assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr
+
+
+def test_an_error_of_a_module_is_shown_as_it_is(passel: Installation, tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("import os\nos.nothing_of_that_name\ndef f(): ...")
+    environment = {**passel.environment(), "PASSEL_API_KEY": KEY, "PYTHONPATH": str(Path("src").resolve())}
+    command = ["env", "-C", str(tmp_path), sys.executable, "-m", "passel", "tools", "serve", "broken:f"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode and "nothing_of_that_name" in done.stderr
 
 
 def test_the_example_answers_over_restarts(passel: Installation, agent_id: str, tmp_path: Path) -> None:

@@ -27,6 +27,14 @@ class Away(CommandError):
     """No answer, for now: the server is not there, breaks off, or says 503. The same call may work later."""
 
 
+class Refused(CommandError):
+    """The server does not take what it was asked; `status` is that of HTTP."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 class StreamEvent(NamedTuple):
     """What a stream tells. One without `data` is a sign of life; its `id`, if it has one, says how far the stream has come."""
 
@@ -156,8 +164,8 @@ class Client:
             body = {"detail": response.text[:500]}
         if response.status_code >= 400:
             detail = body.get("detail") if isinstance(body, dict) else None
-            error = Away if response.status_code in _AWAY else CommandError
-            raise error(f"{detail or response.text[:500]} (HTTP {response.status_code})")
+            said = f"{detail or response.text[:500]} (HTTP {response.status_code})"
+            raise Away(said) if response.status_code in _AWAY else Refused(said, response.status_code)
         return body
 
     def find_agent(self, name_or_id: str) -> Any:

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,14 +22,18 @@ from typing import Any
 
 import orjson
 
-from passel.cli.client import Client
+from passel.cli.client import Client, Refused
 from passel.cli.following import follow
 from passel.cli.output import CommandError, WrongUse, note, one_line
 from passel.cli.patience import until_answered
+from passel.core.text import clean
 
 Function = Callable[..., Any]
 
 _REMEMBERED = 10_000
+_QUEUED = 1000
+_LONGEST_PROBLEM = 10_000
+_UNTAKEN = (400, 413, 422)  # of an answer: the call waits still
 _REQUESTED = "tool.call_requested"
 
 
@@ -51,13 +56,14 @@ def load(specs: Sequence[str]) -> dict[str, Function]:
 
 def _function(module: str, attribute: str) -> Function:
     try:
-        function = getattr(importlib.import_module(module), attribute)
+        imported = importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
             raise  # something that the module itself imports
         raise WrongUse(f"there is no module {module} here or among the installed ones") from error
-    except AttributeError as error:
-        raise WrongUse(f"the module {module} has no {attribute}") from error
+    function = getattr(imported, attribute, None)
+    if function is None:
+        raise WrongUse(f"the module {module} has no {attribute}")
     if not callable(function):
         raise WrongUse(f"{module}:{attribute} is no function")
     return function
@@ -68,7 +74,8 @@ class ToolServer:
 
     def __init__(self, client: Client, functions: Mapping[str, Function], agent_id: str | None, concurrency: int) -> None:
         self._client, self._functions, self._agent_id = client, functions, agent_id
-        self._pool = ThreadPoolExecutor(concurrency, "tool")
+        self._concurrency, self._pool = concurrency, ThreadPoolExecutor(concurrency, "tool")
+        self._room = threading.Semaphore(concurrency + _QUEUED)  # further calls stay with the server
         self._lock = threading.Lock()
         self._under_way: set[str] = set()
         self._done: OrderedDict[str, None] = OrderedDict()
@@ -81,6 +88,10 @@ class ToolServer:
             self._serve()
         except KeyboardInterrupt:
             self._end()
+        except CommandError:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            _leave_at_signals()  # for the interpreter waits for what is worked on
+            raise
 
     def _serve(self) -> None:
         wanted = {"type": _REQUESTED, "agent_id": self._agent_id}
@@ -116,6 +127,8 @@ class ToolServer:
         with self._lock:
             if call["tool_call_id"] in self._under_way or call["tool_call_id"] in self._done:
                 return
+        self._room.acquire()
+        with self._lock:
             self._under_way.add(call["tool_call_id"])
         self._pool.submit(self._work, call)
 
@@ -129,6 +142,7 @@ class ToolServer:
         except Exception as error:  # whatever it is, the other calls go on
             note(f"{call['tool_name']} {id}: {type(error).__name__}: {error}")
         finally:
+            self._room.release()
             with self._lock:
                 self._under_way.discard(id)
                 self._done[id] = None
@@ -136,21 +150,20 @@ class ToolServer:
                     self._done.popitem(last=False)
 
     def _call(self, call: Any) -> tuple[Any, str | None]:
-        """The function's result, or what went wrong."""
+        """The function's result as it is in JSON, or what went wrong."""
         function = self._functions[call["tool_name"]]
         try:
             made = function(**call["arguments"])
             result = asyncio.run(_awaited(made)) if inspect.isawaitable(made) else made
-            orjson.dumps(result)
-        except Exception as error:
-            return None, f"{type(error).__name__}: {error}"
-        return result, None
+            return orjson.loads(orjson.dumps(result)), None
+        except BaseException as error:  # also `sys.exit`: in a thread it would end nothing, and nobody would answer
+            return None, clean("".join(traceback.format_exception_only(error)).strip())[:_LONGEST_PROBLEM]
 
     def _answer(self, call: Any, result: Any, problem: str | None) -> None:
         try:
             self._submit(call, result, problem)
-        except CommandError as error:
-            if "output schema" not in str(error):
+        except Refused as error:
+            if error.status not in _UNTAKEN:
                 raise
             self._submit(call, None, problem := str(error))  # nobody else has a better answer, and the call would wait
         said = f"failed: {problem}" if problem else "answered"
@@ -169,11 +182,15 @@ class ToolServer:
 
     def _end(self) -> None:
         with self._lock:
-            left = len(self._under_way)
+            left = min(len(self._under_way), self._concurrency)  # the others have not begun
         note(f"stopping{f'; still under way: {left}. Ctrl-C again does not wait for them' if left else ''}")
-        signal.signal(signal.SIGINT, _leave)
-        signal.signal(signal.SIGTERM, _leave)
+        _leave_at_signals()
         self._pool.shutdown(cancel_futures=True)
+
+
+def _leave_at_signals() -> None:
+    signal.signal(signal.SIGINT, _leave)
+    signal.signal(signal.SIGTERM, _leave)
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

@@ -51,7 +51,7 @@ def build_app(deps: Deps, settings: Settings, following: Following) -> FastAPI:
     app.add_exception_handler(PasselError, errors.on_passel_error)
     app.add_exception_handler(RequestValidationError, errors.on_validation_error)
     app.add_exception_handler(HTTPException, errors.on_http_error)
-    for away in (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, asyncio.TimeoutError):
+    for away in (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, asyncio.TimeoutError):
         app.add_exception_handler(away, _on_database_error)
     app.add_exception_handler(Exception, errors.on_unexpected)
     app.add_exception_handler(ClientDisconnect, errors.on_disconnect)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from typing import NamedTuple
 
 from passel.core.errors import Invalid, NotFound
 from passel.core.ids import OrgId
@@ -15,6 +16,14 @@ _SOON, _LATER = 0.005, 0.25
 """After so many seconds it is looked again for what may be settled without a further word: at first, and at most."""
 
 
+class _Seen(NamedTuple):
+    """All is settled up to a number, and whether more may become so without a further word: when that look was made, for
+    others look meanwhile."""
+
+    upto: int
+    waits: bool
+
+
 class Firehose:
     """What a process needs for those who follow whole organisations."""
 
@@ -22,22 +31,19 @@ class Firehose:
         self._db, self._bell, self._heartbeat = db, bell, heartbeat
         self._settled = Settled()
         self._one_at_a_time = asyncio.Lock()
-        self._next: asyncio.Task[int] | None = None
+        self._next: asyncio.Task[_Seen] | None = None
 
     async def start(self, asked: Place | None) -> Place:
         """The place from which a stream begins: what was asked for, or else what is new from now on. Raises `Invalid` for
         one that does not exist yet, and `NotFound` for one that is not kept any more."""
-        upto = await self._look()
         if asked is None:
-            return Place(upto + 1)
-        if asked.n > upto + 1:
-            upto = await self._look()  # somebody saw it in another process
-        if asked.n > upto + 1:
-            raise Invalid(f"there is no such place yet: the last one is {upto + 1}.0", field="Last-Event-ID or after")
+            return Place((await self._look()).upto + 1)
         async with self._db.read() as c:
-            first = await org_ledger.first_number(c)
-        kept = first if first is not None else upto + 1
-        if Place(0) < asked < Place(kept):
+            first, last = await org_ledger.first_number(c), await org_ledger.last_number(c)
+        # not what is settled here: in another process, which gave the place, it may be more
+        if asked.n > last + 1:
+            raise Invalid(f"there is no such place yet: the last one is {last + 1}.0", field="Last-Event-ID or after")
+        if first is not None and Place(0) < asked < Place(first):
             raise NotFound("events from that place on are not kept any more: begin with after=0, and look up what else you need")
         return asked
 
@@ -50,8 +56,8 @@ class Firehose:
             yield Page([], place, more=False)
             quiet_until = asyncio.get_running_loop().time() + self._heartbeat
             while not self._bell.closed:
-                upto = await self._look()
-                page = await self._read(org_id, place, upto, wanted)
+                seen = await self._look()
+                page = await self._read(org_id, place, seen.upto, wanted)
                 place = page.place
                 now = asyncio.get_running_loop().time()
                 if page.entries or now >= quiet_until:
@@ -60,25 +66,25 @@ class Firehose:
                 if page.more:
                     continue
                 rest = max(0.0, quiet_until - now)
-                rang = await ring.wait(min(rest, pause) if self._settled.waits else rest)
+                rang = await ring.wait(min(rest, pause) if seen.waits else rest)
                 pause = _SOON if rang else min(2 * pause, _LATER)
 
-    async def _look(self) -> int:
+    async def _look(self) -> _Seen:
         """A look that has not begun yet, one for all who ask until it does: one under way may have missed what the caller was
         woken for. Waits out outages of the database, and until anything is known."""
         if self._next is None:
             self._next = asyncio.create_task(self._look_next())
-            self._next.add_done_callback(_seen)
+            self._next.add_done_callback(_ended)
         return await asyncio.shield(self._next)
 
-    async def _look_next(self) -> int:
+    async def _look_next(self) -> _Seen:
         async with self._one_at_a_time:
             self._next = None
             pause = _SOON
             while (upto := await patiently(self._look_once)) is None:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _LATER)
-            return upto
+            return _Seen(upto, self._settled.waits)
 
     async def _look_once(self) -> int | None:
         async with self._db.read() as c:
@@ -92,7 +98,7 @@ class Firehose:
         return await patiently(read)
 
 
-def _seen(look: "asyncio.Task[int]") -> None:
+def _ended(look: "asyncio.Task[_Seen]") -> None:
     """Its error was seen, also when nobody waits any more."""
     if not look.cancelled():
         look.exception()

@@ -34,54 +34,55 @@ class Settled:
     """Up to which number nothing more will be written. `look` asks; each time it may know of more.
 
     Numbers that follow each other without a gap are settled when they are there. A gap is settled with the end of the last
-    transaction that was under way when it was seen and may have drawn it.
+    transaction that was under way when a number behind it was seen: whoever draws one later draws a higher one. The
+    sequence is not asked: after a crash it may give out again what it had given to those who did not commit.
     """
 
     def __init__(self) -> None:
-        self._upto = 0
+        self._upto: int | None = None
         self._gap: tuple[int, set[str]] | None = None
-        self._began = False
 
     async def look(self, c: ReadConnection) -> int | None:
         """The number up to which all is settled; None when nothing is known yet."""
-        if self._began:
-            await self._run(c)
-        else:
+        if self._upto is None and self._gap is None:
             await self._see_gap(c)
-        if self._gap is not None:
-            await self._close_gap(c)
-        return self._upto if self._began else None
+        while True:
+            if self._upto is not None:
+                self._upto = await self._run(c, self._upto)
+            if self._gap is None or not await self._close_gap(c):
+                return self._upto
 
     @property
     def waits(self) -> bool:
         """Whether more may become settled without a further word."""
         return self._gap is not None
 
-    async def _run(self, c: ReadConnection) -> None:
-        while numbers := [row["n"] for row in await c.fetch("org_numbers", self._upto, _NUMBERS)]:
-            run = next((k for k, n in enumerate(numbers) if n != self._upto + 1 + k), len(numbers))
-            self._upto += run
-            if run < len(numbers):
-                if self._gap is None:
-                    await self._see_gap(c)
-                return
-            if run < _NUMBERS:
-                break
-        if self._gap is not None and self._gap[0] <= self._upto:
+    async def _run(self, c: ReadConnection, upto: int) -> int:
+        """The last number before the next gap. Where there are very many, nobody has looked for long: then what is behind these
+        is waited for like a gap, which skips it."""
+        numbers = [row["n"] for row in await c.fetch("org_numbers", upto, _NUMBERS)]
+        run = next((k for k, n in enumerate(numbers) if n != upto + 1 + k), len(numbers))
+        upto += run
+        if run == len(numbers) < _NUMBERS:
             self._gap = None
+        elif self._gap is None or self._gap[0] <= upto:
+            await self._see_gap(c)
+        return upto
 
     async def _see_gap(self, c: ReadConnection) -> None:
-        """The number first: whoever has drawn it or a lower one, and is under way, is among those who are asked for then."""
-        last = await c.fetchval("org_last_number")
+        """The number first: whoever has drawn a lower one, and is under way, is among those who are asked for then."""
+        last = await last_number(c)
         self._gap = last, await self._writers(c)
 
-    async def _close_gap(self, c: ReadConnection) -> None:
+    async def _close_gap(self, c: ReadConnection) -> bool:
         assert self._gap is not None
         last, suspects = self._gap
         if suspects:
             suspects &= await self._writers(c)
-        if not suspects:
-            self._upto, self._gap, self._began = max(self._upto, last), None, True
+        if suspects:
+            return False
+        self._upto, self._gap = last, None
+        return True
 
     async def _writers(self, c: ReadConnection) -> set[str]:
         return {row["id"] for row in await c.fetch("org_writers")}
@@ -97,8 +98,13 @@ async def first_number(c: ReadConnection) -> int | None:
     return await c.fetchval("org_first_number")
 
 
+async def last_number(c: ReadConnection) -> int:
+    """The highest that is committed, of whatever organisation; 0 before the first."""
+    return await c.fetchval("org_last_number")
+
+
 async def forget(c: WriteConnection, before: datetime, limit: int) -> int:
-    """Remove rows that were written before a moment; returns how many."""
+    """Remove rows that were written before a moment, but the last of these: it says up to where all is known. Returns how many."""
     return len(await c.fetch("forget_org_events", before, limit))
 
 

@@ -220,9 +220,13 @@ async def list_message_events(c: ReadConnection, session_id: str, message_ids: S
     return _events(await c.fetch("list_message_events", session_id, message_ids))
 
 
-async def list_told_of_messages(c: ReadConnection, messages: Sequence[tuple[str, str]], types: Sequence[str]) -> list[Event]:
-    """The events of these types of messages, given as session and message, in the order of each ledger."""
-    return _events(await c.fetch("list_told_of_messages", [s for s, _ in messages], [m for _, m in messages], types))
+async def list_told_of_messages(
+    c: ReadConnection, messages: Sequence[tuple[str, str]], types: Sequence[str], *, without: Sequence[str], whole: Sequence[str]
+) -> list[Event]:
+    """The events of these types of messages, given as session and message, in the order of each ledger: `without` fields of
+    their data that may be large, but where its `id` is among `whole`."""
+    sessions, ids = [s for s, _ in messages], [m for _, m in messages]
+    return _events(await c.fetch("list_told_of_messages", sessions, ids, types, without, whole))
 
 
 async def list_events(c: ReadConnection, session_id: str, after: int, limit: int) -> list[Event]:

@@ -32,6 +32,8 @@ from passel.store.sessions import Message, Session
 from passel.store.tool_calls import OpenCall
 
 _TOLD = (ev.TOOL_REQUESTED, ev.TOOL_SUBMITTED, *ev.TOOL_SETTLED)
+_LARGE = ("arguments", "result")
+"""Fields that are read of the calls that are answered only: a turn may have had a hundred others, each of megabytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,9 @@ async def _lock(c: WriteConnection, group: Sequence[Submission], known: _Known) 
     await store.lock_sessions(c, sorted({one.session_id for one in group}))
     messages = {message.id: message for message in await store.find_messages(c, message_ids)}
     told: defaultdict[str, list[Event]] = defaultdict(list)
-    for event in await store.list_told_of_messages(c, [(m.session_id, m.id) for m in messages.values()], _TOLD):
+    of_messages = [(m.session_id, m.id) for m in messages.values()]
+    answered = [one.answer.call_id for one in group]
+    for event in await store.list_told_of_messages(c, of_messages, _TOLD, without=_LARGE, whole=answered):
         told[event.message_id or ""].append(event)
     return _Standing(known, {**waiting}, {**messages}, told)
 
