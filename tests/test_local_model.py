@@ -25,7 +25,8 @@ def test_a_batch_on_the_real_local_model(weights: Path) -> None:
     with scratch_dir() as directory:
         (directory / "models").mkdir()
         (directory / "models" / "smollm2.gguf").symlink_to(weights)
-        passel = Installation(directory).start()
+        # a proxy of the machine is not asked for what is on loopback
+        passel = Installation(directory, settings={"http_proxy": "http://127.0.0.1:9", "no_proxy": ""}).start()
         write_agent(
             directory / "agent",
             "local",
@@ -42,14 +43,14 @@ def test_a_batch_on_the_real_local_model(weights: Path) -> None:
         with passel.client.lines(f"/v1/session-batches/{made['batch_id']}/results") as results:
             lines = list(results)
         assert passel.stop() == 0
-    assert done["status"] == "completed", lines
+    assert done["status"] == "completed", [line["error"] for line in lines]
     for line in lines:
         assert "Paris" in line["text"], line
         assert 0 < line["usage"]["output_tokens"] <= 40 and line["usage"]["total_cost_usd"] == "0"
 
 
 def _deploy(passel: Installation, directory: Path) -> str:
-    environment = {**passel.environment(), "PASSEL_URL": passel.url}
+    environment = {**passel.environment(), "PASSEL_URL": passel.url, "no_proxy": "127.0.0.1"}
     command = [sys.executable, "-m", "passel", "deploy", str(directory), "--json"]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
 

@@ -80,32 +80,32 @@ class _GuardedResolver(AbstractResolver):
 
 
 class Network:
-    """Two sessions at most: one that goes anywhere, and one for URLs of tenants, which may not lead inside. `resolver` makes
-    what looks names up; without `decompress` bodies come as they are."""
+    """Three sessions at most: one that goes anywhere, one for URLs of tenants, which may not lead inside, and one for servers of
+    this process, which no proxy knows. `resolver` makes what looks names up; without `decompress` bodies come as they are."""
 
     def __init__(
         self, *, allow_private_urls: bool, resolver: Callable[[], AbstractResolver] = ThreadedResolver, decompress: bool = True
     ) -> None:
         self._allow_private, self._resolver, self._decompress = allow_private_urls, resolver, decompress
-        self._sessions: dict[bool, aiohttp.ClientSession] = {}
+        self._sessions: dict[tuple[bool, bool], aiohttp.ClientSession] = {}
         # aiohttp asks the environment and ~/.netrc at every request, which costs more than the request itself
         self._has_proxy = bool(getproxies())
 
     def session(self, url: str | None, *, trusted: bool) -> aiohttp.ClientSession:
-        """The session for `url`. Raises `PrivateAddress` for a forbidden literal address."""
+        """The session for `url`, which is `trusted` if this process serves it. Raises `PrivateAddress` for a forbidden literal address."""
         guarded = url is not None and not trusted and not self._allow_private
         if guarded and url is not None and is_private(URL(url).host or ""):
             raise PrivateAddress(f"{url} is a private address; {ADVICE}")
-        if guarded not in self._sessions:
+        if (guarded, trusted) not in self._sessions:
             inner = self._resolver()
             connector = aiohttp.TCPConnector(limit=0, resolver=_GuardedResolver(inner) if guarded else inner, ttl_dns_cache=60)
-            self._sessions[guarded] = aiohttp.ClientSession(
+            self._sessions[guarded, trusted] = aiohttp.ClientSession(
                 connector=connector,
-                trust_env=self._has_proxy and not guarded,
+                trust_env=self._has_proxy and not guarded and not trusted,
                 auto_decompress=self._decompress,
                 cookie_jar=aiohttp.DummyCookieJar(),  # what one tenant's server sets is nobody else's
             )
-        return self._sessions[guarded]
+        return self._sessions[guarded, trusted]
 
     async def close(self) -> None:
         for session in self._sessions.values():

@@ -101,7 +101,8 @@ def is_path(model: str) -> bool:
 
 def _takes_tools(address: str) -> bool:
     """Whether the model's own chat template has a place for tools (`chat_template_caps` of llama.cpp's `/props`)."""
-    with urllib.request.urlopen(f"{address}/props", timeout=30) as response:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy of the machine knows no such server
+    with opener.open(f"{address}/props", timeout=30) as response:
         return bool(json.load(response).get("chat_template_caps", {}).get("supports_tools"))
 
 
