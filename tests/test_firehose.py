@@ -280,8 +280,8 @@ def test_numbers_that_a_crash_takes_back_are_not_settled() -> None:
             assert await patiently(lambda: settled.look(r)) == 33
             async with db.write() as c:
                 await draw(c, world)
-            assert await world.value("select max(n) from org_event") == 34, "given out a second time"
-            assert await settled.look(r) == 34
+            # 34 is given out a second time, unless the server happened to write down before it died that it was gone
+            assert await settled.look(r) == await world.value("select max(n) from org_event") > 33
         await db.close()
 
     with scratch_dir() as directory:
