@@ -16,7 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import FrameType
 from typing import Any
 
@@ -31,6 +31,7 @@ from passel.core.text import clean
 Function = Callable[..., Any]
 
 _REMEMBERED = 10_000
+_CLOCKS_DIFFER = timedelta(minutes=5)
 _QUEUED = 1000
 _LONGEST_PROBLEM = 10_000
 _UNTAKEN = (400, 413, 422)  # of an answer: the call waits still
@@ -198,7 +199,8 @@ def _leave(number: int, frame: FrameType | None) -> None:
 
 
 def _is_over(call: Any) -> bool:
-    return call["deadline"] is not None and datetime.fromisoformat(call["deadline"]) < datetime.now(UTC)
+    """By this machine's clock, which may be ahead of the server's by some minutes."""
+    return call["deadline"] is not None and datetime.fromisoformat(call["deadline"]) < datetime.now(UTC) - _CLOCKS_DIFFER
 
 
 async def _awaited(made: Any) -> Any:

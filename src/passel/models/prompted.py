@@ -98,7 +98,7 @@ def answered(answer: Answer) -> Answer:
     if isinstance(said, dict):
         told = cast(dict[str, Any], said)
         if isinstance(call := told.get("tool_call"), dict):
-            asked = AskedTool("", str(call["name"]), orjson.dumps(call["arguments"]).decode())
+            asked = AskedTool("", str(call.get("name")), orjson.dumps(call.get("arguments", {})).decode())
             return answer._replace(text="", stop_reason="tool_calls", tools=(asked,))
         return answer._replace(text=str(told.get("response", "")))
     if answer.text.lstrip("{ \n\r\t").startswith('"tool_call"'):
