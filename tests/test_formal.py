@@ -161,6 +161,8 @@ true      1,000,000 is one million
 abstains  3,14 is about pi
 abstains  the sum of one hundred and five and six is 111
 abstains  two two is four
+abstains  100 degrees is 212 degrees
+abstains  50 is 50%
 abstains  Water boils at 100 degrees
 abstains  Paris is the capital of France
 abstains  the first 10 natural numbers
