@@ -10,6 +10,7 @@ Everything between text and verdict goes through `trees`: no text is ever evalua
 understood to its last token is not decided, and neither is what has two readings with different verdicts.
 """
 
+from passel.workloads.verification.formal.checker import Checker
 from passel.workloads.verification.formal.checking import check
 
-__all__ = ["check"]
+__all__ = ["Checker", "check"]

@@ -138,7 +138,7 @@ def _told(sign: str, holds: bool, left: Term, right: Term, a: str, b: str) -> Ou
 def _compare(sign: str, a: Value, b: Value, left: Term, right: Term) -> bool:
     x, y = _comparable(sign, a, b)
     holds = _order(sign, x, y)
-    if not holds and sign == "=" and isinstance(a, Amount | Percent) and (_rounds(a, left, b) or _rounds(b, right, a)):
+    if not holds and sign == "=" and isinstance(a, Amount | Percent) and (_rounds(left, b, 1) or _rounds(right, a, 0)):
         raise Unclear("Right as a rounded value, but it does not say that it is one.")
     if sign in ("=", "!=") and isinstance(a, Percent) != isinstance(b, Percent) and x != y:
         raise Unclear("A percentage of nothing in particular is not compared with a number.")
@@ -203,10 +203,10 @@ def _written(tree: Term, of: Value) -> tuple[Exact, Exact, int] | None:
     return None
 
 
-def _rounds(value: Value, tree: Term, of: Value) -> bool:
-    del value
+def _rounds(tree: Term, of: Value, decimals: int) -> bool:
+    """Whether a number as written, with so many decimals at least, is the value rounded."""
     found = _written(tree, of)
-    return found is not None and abs(found[0] - found[1]) <= Fraction(1, 2 * 10 ** found[2])
+    return found is not None and found[2] >= decimals and abs(found[0] - found[1]) <= Fraction(1, 2 * 10 ** found[2])
 
 
 def _about(left: Term, right: Term) -> Outcome:
@@ -415,12 +415,11 @@ def _counterexample(sign: str, left: Term, right: Term, names: list[str], domain
         except Unclear:
             continue
         (al, ah), (bl, bh) = a, b
-        if (al == ah and bl == bh) or ah < bl or bh < al:
-            if not _order(sign, al, bl):
-                told = {name: rendering.exact(value) for name, value in values.items()}
-                shown = [rendering.exact(x) if x == y else f"{float(x):.10g}..." for x, y in (a, b)]
-                given = " and ".join(f"{name} = {value}" for name, value in told.items())
-                return Outcome(False, f"With {given}, the left side is {shown[0]} and the right side {shown[1]}.", shown, told)
+        if ((al == ah and bl == bh) or ah < bl or bh < al) and not _order(sign, al, bl):
+            told = {name: rendering.exact(value) for name, value in values.items()}
+            shown = [rendering.exact(x) if x == y else f"{float(x):.10g}..." for x, y in (a, b)]
+            given = " and ".join(f"{name} = {value}" for name, value in told.items())
+            return Outcome(False, f"With {given}, the left side is {shown[0]} and the right side {shown[1]}.", shown, told)
     return None
 
 

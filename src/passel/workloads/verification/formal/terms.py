@@ -382,8 +382,7 @@ class Terms(Reader):
         if text in _SHIFTS and self.texts[self.at + 1] in ("after", "before"):
             sign = 1 if self.texts[self.at + 1] == "after" else -1
             self.at += 2
-            tree = Shift(self._argument(), number, _SHIFTS[text], sign)
-            return tree
+            return Shift(self._argument(), number, _SHIFTS[text], sign)
         unit = self.unit()
         if unit is None:
             return number
