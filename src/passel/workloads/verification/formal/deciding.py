@@ -264,7 +264,8 @@ def _rounds_to(written: Term, other: Term) -> bool:
     if found is None:
         return False
     low, high = bounds.interval(other, {})
-    return min(abs(low - found[1]), abs(high - found[1])) < Fraction(1, 10 ** found[2])
+    apart, step = min(abs(low - found[1]), abs(high - found[1])), Fraction(1, 10 ** found[2])
+    return apart <= step / 2 or (apart < step and abs(found[1]) < abs(high))
 
 
 def _shown(side: Term) -> str:

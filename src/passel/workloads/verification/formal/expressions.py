@@ -1,1 +1,4 @@
 """Tier B."""
+
+
+class Formal: ...

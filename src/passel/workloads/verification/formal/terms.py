@@ -128,6 +128,8 @@ class Terms(Reader):
     def _implicit(self) -> bool:
         """Whether a factor follows without a sign between."""
         token = self.tokens[self.at]
+        if token.kind == "word" and token.text in _FUNCTIONS and self.texts[self.at + 1] == "(":
+            return True
         if token.kind == "word":
             return self._variable(token) and (token.glued or len(token.text) == 1) and (token.text != "a" or self._is_sign(self.at + 1))
         if token.text != "(" or self.texts[self.at + 1] == "mod":
