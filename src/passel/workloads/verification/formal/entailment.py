@@ -107,7 +107,7 @@ class _Encoder:
             case Pred(name, args):
                 kinds = [self._thing] * len(args)
                 function = z3.Function(f"p {name}/{len(args)}", *kinds, z3.BoolSort(self._context))
-                return function(*[bound[arg] if arg in bound else z3.Const(f"c {arg}", self._thing) for arg in args])
+                return function(*[self._named(arg, bound) for arg in args])
             case Not(body):
                 return z3.Not(self.formula(body, bound))
             case Join(sign, a, b):
@@ -118,6 +118,14 @@ class _Encoder:
                 return self._compared(sign, self.term(left, bound), self.term(right, bound)) if variables(tree) else self._closed(tree)
             case _:
                 return self._closed(tree)
+
+    def _named(self, name: str, bound: dict[str, Any]) -> Any:
+        return self._of_sort(bound[name], thing=True) if name in bound else self.z3.Const(f"c {name}", self._thing)
+
+    def _of_sort(self, name: Any, *, thing: bool) -> Any:
+        if (name.sort() == self._thing) != thing:
+            raise Unclear("A variable stands for a number and for a thing.")
+        return name
 
     def _closed(self, tree: Formula) -> Any:
         if variables(tree):
@@ -158,7 +166,7 @@ class _Encoder:
         match tree:
             case Var(name):
                 if name in bound:
-                    return bound[name]
+                    return self._of_sort(bound[name], thing=False)
                 return (self.z3.Int if self._whole else self.z3.Real)(f"v {name}", self._context)
             case Op("/", a, b) if not variables(b):
                 below = number(evaluate(b))

@@ -19,7 +19,7 @@ _NO_NAMES = {
     "anybody", "anything", "all", "every", "each", "some", "no", "only", "not", "if", "then", "either", "neither", "both", "a", "an",
     "the", "any", "half", "today", "yesterday", "tomorrow", "here", "his", "her", "its", "their", "my", "your", "our", "none", "others",
 }  # fmt: skip
-_NO_PREDICATES = _NO_NAMES | {
+_NO_PREDICATES = (_NO_NAMES - {"man"}) | {
     "because", "when", "while", "who", "more", "less", "very", "often", "usually", "always", "never", "sometimes", "probably", "likely",
     "almost", "nearly", "in", "on", "at", "of", "to", "than", "as", "and", "or", "but", "about", "possible", "impossible", "true", "false",
     "supposedly", "allegedly", "also", "too", "so", "still", "again", "soon", "now", "not", "is", "are", "has", "have", "can", "common",

@@ -35,12 +35,7 @@ def sentence(text: str) -> Formula:
 class Sentences(Reader):
     def joined(self) -> Formula:
         tree, before = self._one(), ""
-        while True:
-            for words, sign in _JOINERS:
-                if self.accept(*words):
-                    break
-            else:
-                return tree
+        while sign := self._joiner():
             if before and (sign != before or sign not in ("and", "or")):
                 raise two_readings()
             if not before and self._loose(tree):
@@ -49,6 +44,10 @@ class Sentences(Reader):
             if self._loose(right):
                 raise two_readings()
             tree, before = (Join("if", right, tree) if sign == "reversed" else Join(sign, tree, right)), sign
+        return tree
+
+    def _joiner(self) -> str:
+        return next((sign for words, sign in _JOINERS if self.accept(*words)), "")
 
     def _loose(self, tree: Formula) -> bool:
         """Something joined that no brackets hold together."""

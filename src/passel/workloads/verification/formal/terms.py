@@ -513,13 +513,13 @@ class Terms(Reader):
 
     def _letter(self, token: Token) -> Term:
         if token.written in ("i", "I"):
-            raise Unclear("What is i?")
+            raise Unclear("What i is is not known.")
         self.at += 1
         self.open = False
         if token.written == "e":
             return Const("e")
         if token.written in ("f", "g", "h", "F", "G", "H") and self.texts[self.at] == "(" and self.token().glued:
-            raise Unclear(f"Which function is {token.written}?")
+            raise Unclear(f"Which function {token.written} is is not known.")
         return Var(token.written)
 
     def _call(self, name: str) -> Term:
