@@ -95,7 +95,7 @@ class Claims(Terms):
 
     # ---- openings ---------------------------------------------------------------------------------------------------
 
-    def _if(self) -> Formula:
+    def clause_if(self) -> Formula:
         self.at += 1
         if self.texts[self.at] == "if":
             raise two_readings()
@@ -115,7 +115,7 @@ class Claims(Terms):
                 raise self.stuck()
         return tree
 
-    def _either(self) -> Formula:
+    def clause_either(self) -> Formula:
         self.at += 1
         first, _ = self.clause()
         self.expect("or")
@@ -124,14 +124,14 @@ class Claims(Terms):
             raise two_readings()
         return Join("either", first, second)
 
-    def _not(self) -> Formula:
+    def clause_not(self) -> Formula:
         self.at += 1
         body, _ = self.clause()
         if self.texts[self.at] in ("and", "or"):
             raise two_readings()
         return Not(body)
 
-    def _it(self) -> Formula:
+    def clause_it(self) -> Formula:
         for words, negative in (
             (("not", "true", "that"), True),
             (("false", "that"), True),
@@ -145,7 +145,7 @@ class Claims(Terms):
                 return Not(body) if negative else body
         raise self.stuck()
 
-    def _for(self) -> Formula:
+    def clause_for(self) -> Formula:
         self.at += 1
         if not self.accept_one("all", "every", "any", "each"):
             raise self.stuck()
@@ -176,7 +176,7 @@ class Claims(Terms):
             body = Every(name, domain, body)
         return body
 
-    def _there(self) -> Formula:
+    def clause_there(self) -> Formula:
         if not (self.accept("there", "are") or self.accept("there", "is")):
             raise self.stuck()
         count = self.raised()
@@ -206,7 +206,7 @@ class Claims(Terms):
             raise self.stuck()
         return Cmp("=", whole, count)
 
-    def _between(self) -> Formula:
+    def clause_between(self) -> Formula:
         """`between D and D are 60 days`"""
         self.at += 1
         days = self.listed()
@@ -217,7 +217,7 @@ class Claims(Terms):
             raise self.stuck()
         return Is("days between", (*days, count.amount))
 
-    def _the(self) -> Formula | None:
+    def clause_the(self) -> Formula | None:
         word = self.texts[self.at + 1]
         if word in ("solution", "solutions", "roots", "root") and self.texts[self.at + 2] in ("of", "to"):
             self.at += 3
@@ -227,7 +227,7 @@ class Claims(Terms):
             return self._calculus(word)
         return None
 
-    def _an(self) -> Formula | None:
+    def clause_an(self) -> Formula | None:
         if self.accept("an", "antiderivative", "of"):
             return self._calculus("antiderivative")
         return None
@@ -485,8 +485,8 @@ def _maybe_not(tree: Formula, negative: bool) -> Formula:
 
 
 _OPENINGS = {
-    "if": Claims._if, "either": Claims._either, "not": Claims._not, "it": Claims._it, "for": Claims._for, "there": Claims._there,
-    "between": Claims._between, "the": Claims._the, "an": Claims._an,
+    "if": Claims.clause_if, "either": Claims.clause_either, "not": Claims.clause_not, "it": Claims.clause_it, "for": Claims.clause_for, "there": Claims.clause_there,
+    "between": Claims.clause_between, "the": Claims.clause_the, "an": Claims.clause_an,
 }  # fmt: skip
 
 

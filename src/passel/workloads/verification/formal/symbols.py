@@ -48,6 +48,8 @@ def symbolic(tree: Term) -> Any:
             }  # fmt: skip
             if name in known:
                 return known[name](symbolic(a))
+        case _:
+            pass
     raise Unclear("That is not read in algebra.")
 
 

@@ -395,7 +395,7 @@ class Terms(Reader):
             if smaller is None or smaller.dimension != unit.dimension or smaller.factor >= unit.factor:
                 raise self.stuck()
             tree, unit = Op("+", tree, Measure(amount, smaller)), smaller
-        if tree is not None and isinstance(tree, Op) and self.signed:
+        if isinstance(tree, Op) and self.signed:
             raise two_readings()
         return tree
 
