@@ -62,6 +62,21 @@ def total(tree: Term) -> bool:
             return True
 
 
+def reads_as_identity(left: Term, right: Term, names: list[str]) -> bool:
+    """Whether an equation is likely to be meant for all values: there is something to multiply out, and polynomials are of
+    one degree (`(x + 1)^2 = x + 3` is to be solved)."""
+    if not (multiplies_out(left) or multiplies_out(right)):
+        return False
+    try:
+        return _degree(polynomial(left, names)) == _degree(polynomial(right, names))
+    except NoPolynomial:
+        return True
+
+
+def _degree(p: Polynomial) -> int:
+    return max(map(sum, p), default=0)
+
+
 def multiplies_out(tree: Term) -> bool:
     """A product or power of a sum, or a function: a left side that invites to be worked out."""
     match tree:

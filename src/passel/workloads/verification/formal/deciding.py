@@ -76,8 +76,7 @@ def decide(tree: Formula) -> Outcome:
             if variables(tree):
                 raise Unclear("It depends on the values of its variables.")
             holds = _closed(tree)
-            text = rendering.formula(tree)
-            return Outcome(holds, f"{text[0].upper()}{text[1:]} {'holds' if holds else 'does not hold'}.")
+            return Outcome(holds, f"{rendering.formula(tree)}: that {'holds' if holds else 'does not hold'}.")
 
 
 def closed(tree: Formula) -> bool:
@@ -255,7 +254,8 @@ def _irrational(sign: str, left: Term, right: Term) -> Outcome:
         return _told(sign, holds, left, right, a, b)
     if not algebra.is_zero(Op("-", left, right)):
         raise Unclear("The two sides are too close to tell them apart.")
-    return _told(sign, sign in ("=", "<=", ">="), left, right, a, b)
+    same = b if b.removesuffix("...") == b else a
+    return _told(sign, sign in ("=", "<=", ">="), left, right, same, same)
 
 
 def _rounds_to(written: Term, other: Term) -> bool:
@@ -397,7 +397,7 @@ def _identity(sign: str, left: Term, right: Term, domains: dict[str, str], *, qu
         raise Unclear("It depends on the values of its variables.")
     if sign == "=" and algebra.same_polynomial(left, right, names):
         return Outcome(True, "The two sides are the same when multiplied out.")
-    falsifiable = quantified or (same and (algebra.multiplies_out(left) or algebra.multiplies_out(right)))
+    falsifiable = quantified or (same and algebra.reads_as_identity(left, right, names))
     if falsifiable:
         found = _counterexample(sign, left, right, names, domains)
         if found:

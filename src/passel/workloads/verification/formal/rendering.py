@@ -92,14 +92,26 @@ def term(tree: Term, above: int = 0) -> str:
             return f"{term(count)} {unit}(s) {'after' if sign > 0 else 'before'} {term(day)}"
 
 
+_RELATIONS = {"multiple": "{} is a multiple of {}", "factor": "{} is a factor of {}", "coprime": "{} and {} are coprime"}
+_RELATIONS |= {"congruent": "{} is congruent to {} modulo {}", "remainder": "{} divided by {} is {} remainder {}"}
+_RELATIONS |= {"days between": "between {} and {} are {} days", "leap": "{} is a leap year", "integer": "{} is an integer"}
+_RELATIONS |= {"square": "{} is a perfect square", "cube": "{} is a perfect cube"}
+
+
+def _property(tree: Is) -> str:
+    if tree.name == "weekday" and isinstance(tree.args[1], Num):
+        return f"{term(tree.args[0])} is a {dates.NAMES[int(tree.args[1].value)]}"
+    return _RELATIONS.get(tree.name, f"{{}} is {tree.name}").format(*map(term, tree.args))
+
+
 def formula(tree: Formula, inside: bool = False) -> str:
     match tree:
         case Cmp(sign, left, right):
             text = f"{term(left)} {'is about' if sign == '~' else sign} {term(right)}"
         case Between(middle, low, high, _):
             return f"{term(middle)} is between {term(low)} and {term(high)}"
-        case Is(name, args):
-            return f"{name}({', '.join(term(arg) for arg in args)})"
+        case Is():
+            return _property(tree)
         case Solves(equation, var, values, every):
             said = ", ".join(f"{var} = {term(value)}" for value in values)
             return f"{said} {'are all solutions of' if every else 'solves'} {formula(equation)}"

@@ -373,7 +373,8 @@ class Terms(Reader):
             if text == "billion":
                 raise Unclear("A billion has two sizes.")
             self.at += 1
-            return self._maybe_measure(Num(number.value * numerals.SCALES.get(text, 100)))
+            value = Fraction(number.value * numerals.SCALES.get(text, 100))
+            return self._maybe_measure(Num(value.numerator if value.denominator == 1 else value))
         return self._maybe_measure(number)
 
     def _maybe_measure(self, number: Num) -> Term:
