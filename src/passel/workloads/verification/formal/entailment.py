@@ -13,6 +13,7 @@ from passel.workloads.verification.formal.values import evaluate, number
 
 _MILLISECONDS = 400
 _POWER = 20
+_USES = 500  # of a context
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,20 @@ def _decided(premises: Sequence[Formula], claim: Formula, *, exclusive: bool, wh
             raise Unclear("Whether it follows was not found out in time.")
 
 
+class _Contexts:
+    """Making one takes longer than most claims, and each only grows."""
+
+    _one: Any = None
+    _left = 0
+
+    @classmethod
+    def one(cls, z3: Any) -> Any:
+        if cls._left == 0:
+            cls._one, cls._left = z3.Context(), _USES
+        cls._left -= 1
+        return cls._one
+
+
 class _Encoder:
     def __init__(self, *, exclusive: bool, whole: bool) -> None:
         thorough()
@@ -88,7 +103,7 @@ class _Encoder:
 
         self.z3: Any = z3
         self._exclusive, self._whole = exclusive, whole
-        self._context: Any = z3.Context()
+        self._context: Any = _Contexts.one(z3)
         self._thing: Any = z3.DeclareSort("Thing", self._context)
 
     def holds(self, formulas: list[Any]) -> bool | None:

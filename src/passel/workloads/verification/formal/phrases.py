@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 from passel.workloads.verification.formal.limits import Unclear
-from passel.workloads.verification.formal.numerals import SMALL
+from passel.workloads.verification.formal.numerals import NUMERALS, SMALL
 from passel.workloads.verification.formal.reader import Reader, two_readings
 from passel.workloads.verification.formal.trees import Cmp, Every, Formula, Join, Not, Num, Op, Pred, Term, Var
 
@@ -17,7 +17,7 @@ _NO_NAMES = {
     "he", "she", "it", "they", "this", "that", "these", "those", "we", "you", "i", "who", "what", "which", "there", "one", "man", "most",
     "many", "few", "everyone", "everybody", "everything", "someone", "somebody", "something", "nobody", "nothing", "noone", "anyone",
     "anybody", "anything", "all", "every", "each", "some", "no", "only", "not", "if", "then", "either", "neither", "both", "a", "an",
-    "the", "any", "half", "today", "yesterday", "tomorrow", "here", "his", "her", "its", "their", "my", "your", "our", "none", "others",
+    "the", "any", "much", "more", "less", "several", "another", "other", "others", "such", "half", "today", "yesterday", "tomorrow", "here", "his", "her", "its", "their", "my", "your", "our", "none",
 }  # fmt: skip
 _NO_PREDICATES = (_NO_NAMES - {"man"}) | {
     "because", "when", "while", "who", "more", "less", "very", "often", "usually", "always", "never", "sometimes", "probably", "likely",
@@ -39,15 +39,25 @@ _WEATHER = {"rains": "it rains", "snows": "it snows", "rain": "it rains", "snow"
 _TIMES = {"twice": 2, "half": Fraction(1, 2)}
 
 
+_IE = set(
+    "zombie brownie pixie selfie genie pie tie lie die movie cookie rookie calorie birdie hippie junkie prairie sortie collie auntie goalie "
+    "smoothie veggie talkie foodie newbie budgie magpie lassie groupie bookie hoodie bogie caddie aussie yuppie".split()
+)
+_ODD_PLURALS = {"axes", "aches", "caches", "headaches", "niches"}
+
+
 def singular(noun: str) -> str:
+    """Unclear where the spelling leaves two of them."""
     if noun in _IRREGULAR:
         return _IRREGULAR[noun]
     if noun.endswith(("ous", "ss", "us", "is")) or not noun.endswith("s") or len(noun) < 3:
         return noun
-    if noun.endswith("ies") and len(noun) > 4:
-        return noun[:-3] + "y"
-    if noun.endswith(("sses", "shes", "ches", "xes", "zes", "oes")):
+    if noun.endswith("ies"):
+        return noun[:-1] if noun[:-1] in _IE else noun[:-3] + "y"
+    if noun.endswith(("sses", "shes", "ches", "xes")) and noun not in _ODD_PLURALS:
         return noun[:-2]
+    if noun.endswith(("ses", "zes", "oes", "ves")) or noun in _ODD_PLURALS:
+        raise Unclear(f"What one of {noun} is called is not known.")
     return noun[:-1]
 
 
@@ -102,7 +112,7 @@ class Phrase(Reader):
         token = self.token()
         if token.kind == "word" and not token.written[0].isupper():
             raise self.stuck()
-        self._word(_NO_NAMES)
+        self._word(_NO_NAMES | NUMERALS)
         return token.written
 
     # ---- all, some, no ----------------------------------------------------------------------------------------------
@@ -111,11 +121,12 @@ class Phrase(Reader):
         negative = self.accept("not")
         word = self.texts[self.at]
         self.at += 1
-        noun = singular(self._word(_NO_PREDICATES))
-        start = self.at
+        many = self._word(_NO_PREDICATES)
+        noun = singular(many)
+        if noun == many and noun not in _IRREGULAR and (word == "all" or self.texts[self.at] in ("are", "aren't")):
+            raise Unclear(f"Whether {noun!r} is one or many is not clear.")
         said = self._verb("x", plural=True)
         if isinstance(said, Not) and word != "some":
-            self.at = start
             raise two_readings()
         kind = Pred(noun, ("x",))
         if word == "only":
