@@ -39,10 +39,14 @@ _WEATHER = {"rains": "it rains", "snows": "it snows", "rain": "it rains", "snow"
 _TIMES = {"twice": 2, "half": Fraction(1, 2)}
 
 
-_IE = set(
-    "zombie brownie pixie selfie genie pie tie lie die movie cookie rookie calorie birdie hippie junkie prairie sortie collie auntie goalie "
-    "smoothie veggie talkie foodie newbie budgie magpie lassie groupie bookie hoodie bogie caddie aussie yuppie".split()
-)
+_IE = {
+    word
+    for line in (
+        "zombie brownie pixie selfie genie pie tie lie die movie cookie rookie calorie birdie hippie junkie prairie sortie collie auntie",
+        "goalie smoothie veggie talkie foodie newbie budgie magpie lassie groupie bookie hoodie bogie caddie aussie yuppie",
+    )
+    for word in line.split()
+}
 _ODD_PLURALS = {"axes", "aches", "caches", "headaches", "niches"}
 
 
