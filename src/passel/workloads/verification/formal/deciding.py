@@ -215,6 +215,8 @@ def _about(left: Term, right: Term) -> Outcome:
         if found is None:
             raise Unclear("How exact that is meant to be is not known.")
         holds = _near(*found)
+        if not holds and isinstance(left, Num):
+            raise Unclear("How exact that is meant to be is not known.")
         shown = rendering.worth(value)
     except Irrational:
         found = _written(right, 0)

@@ -92,10 +92,12 @@ def term(tree: Term, above: int = 0) -> str:
             return f"{term(count)} {unit}(s) {'after' if sign > 0 else 'before'} {term(day)}"
 
 
-_RELATIONS = {"multiple": "{} is a multiple of {}", "factor": "{} is a factor of {}", "coprime": "{} and {} are coprime"}
-_RELATIONS |= {"congruent": "{} is congruent to {} modulo {}", "remainder": "{} divided by {} is {} remainder {}"}
-_RELATIONS |= {"days between": "between {} and {} are {} days", "leap": "{} is a leap year", "integer": "{} is an integer"}
-_RELATIONS |= {"square": "{} is a perfect square", "cube": "{} is a perfect cube"}
+_RELATIONS = {
+    "multiple": "{} is a multiple of {}", "factor": "{} is a factor of {}", "coprime": "{} and {} are coprime",
+    "congruent": "{} is congruent to {} modulo {}", "remainder": "{} divided by {} is {} remainder {}",
+    "days between": "between {} and {} are {} days", "leap": "{} is a leap year", "integer": "{} is an integer",
+    "square": "{} is a perfect square", "cube": "{} is a perfect cube",
+}  # fmt: skip
 
 
 def _property(tree: Is) -> str:
