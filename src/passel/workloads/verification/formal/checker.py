@@ -254,7 +254,12 @@ class _Worker:
             self.process.kill()
         assert self.process.stdin
         self.process.stdin.close()
-        await asyncio.shield(self.process.wait())
+        dead = asyncio.ensure_future(self.process.wait())
+        try:
+            await asyncio.shield(dead)
+        except asyncio.CancelledError:
+            await dead  # killed it is: soon, and no zombie is left
+            raise
 
     async def send(self, claims: list[tuple[str, list[str]]], seconds: float) -> None:
         assert self.process.stdin
