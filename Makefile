@@ -23,7 +23,7 @@ test-place: python
 
 $(VENV)/ready: pyproject.toml constraints.txt | python
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[local,test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[local,test,verify]'
 	touch $@
 
 # The vendor's own client. It asks for Python 3.12 and runs on 3.11 all the same.
@@ -64,6 +64,7 @@ bench: $(VENV)/ready ## Every benchmark, each with its baseline
 	$(BIN)/python -m benchmarks.webhooks
 	$(BIN)/python -m benchmarks.streams
 	$(BIN)/python -m benchmarks.tools
+	$(BIN)/python -m benchmarks.formal
 
 peers: $(VENV)/ready ## Passel beside LangGraph's dev server and Inspect AI, each in an environment of its own
 	$(BIN)/python -m benchmarks.peers
