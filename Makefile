@@ -65,6 +65,7 @@ bench: $(VENV)/ready ## Every benchmark, each with its baseline
 	$(BIN)/python -m benchmarks.streams
 	$(BIN)/python -m benchmarks.tools
 	$(BIN)/python -m benchmarks.formal
+	$(BIN)/python -m benchmarks.verification
 
 peers: $(VENV)/ready ## Passel beside LangGraph's dev server and Inspect AI, each in an environment of its own
 	$(BIN)/python -m benchmarks.peers

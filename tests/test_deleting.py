@@ -229,11 +229,11 @@ def test_a_batch_whose_session_is_in_use_is_not_swept(with_db: Any) -> None:
         await world.direct_message(claims[0].lease.session_id)
         world.now += timedelta(days=2)
         async with db.write() as c:
-            assert await deleting.doom_old_batches(c, world.now, 10) == []
+            assert await deleting.doom_old_batches(c, world.now, world.now, 10) == []
         [claim] = await world.claim()
         await world.finish(claim.lease)
         async with db.write() as c:
-            assert len(await deleting.doom_old_batches(c, world.now, 10)) == 1
+            assert len(await deleting.doom_old_batches(c, world.now, world.now, 10)) == 1
 
     with_db(scenario)
 

@@ -442,7 +442,7 @@ def test_hot_statements_use_their_indexes(with_db: Any) -> None:
                 "delete_sessions": (["sess_x"],),
                 "doomed_tries": ("batch_x", 500),
                 "doom_batch": ("batch_x",),
-                "doom_old_batches": (world.now, 10),
+                "doom_old_batches": (world.now, 10, world.now),
                 "reap_messages": ([1], world.now),
             }
             for name, args in plans.items():

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from typing import Any
 
+import httpx2
 import pytest
 
 from tests.support.installation import Installation, item, wait_for_batch
@@ -52,6 +53,7 @@ def test_every_route_keeps_strangers_out(passel: Installation, agent: str, stran
         "name": "MINE",
         "index": "0",
         "delivery_id": "whk_1",
+        "verification_id": passel.http().post("/v1/verify", json={"content": "1 = 1", "methods": {"formal": 1}}).json()["id"],
     }
     document = passel.http().get("/openapi.json").json()
     walked = 0
@@ -63,6 +65,9 @@ def test_every_route_keeps_strangers_out(passel: Installation, agent: str, stran
         for method in methods:
             body = json.loads(json.dumps(BODIES.get(path)).replace("SNAPSHOT", ids["snapshot_id"]))
             answer = passel.http(stranger).request(method.upper(), url, json=body, params={"path": "dari.yml"})
+            if path.startswith(("/v1/verify/", "/v1/batch/")):
+                _require_check_form(answer, 403 if "verify" in path else 404)
+                continue
             assert answer.status_code == 403, (method, path, answer.status_code, answer.text)
             assert "another" in answer.json()["detail"] and "private words" not in answer.text
             walked += 1
@@ -70,6 +75,11 @@ def test_every_route_keeps_strangers_out(passel: Installation, agent: str, stran
             gone = passel.http(stranger).request(method.upper(), missing, json=body, params={"path": "x"})
             assert gone.status_code in ((403, 404) if "{index}" not in path else (422,)), (method, path, gone.status_code)
     assert walked >= 25
+
+
+def _require_check_form(answer: httpx2.Response, status: int) -> None:
+    """The `check` face says 404 of batches (its decision D13)."""
+    assert answer.status_code == status and answer.json()["error"]["code"] in ("forbidden", "not_found"), answer.text
 
 
 def test_lists_show_only_ones_own(passel: Installation, agent: str, stranger: str) -> None:

@@ -26,6 +26,7 @@ _MODULES = {
     "session": "sessions",
     "events": "events",
     "tools": "tools",
+    "verify": "verify",
     "files": "files",
     "webhooks": "webhooks",
     "keys": "accounts",

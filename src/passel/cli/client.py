@@ -163,7 +163,7 @@ class Client:
         except orjson.JSONDecodeError:
             body = {"detail": response.text[:500]}
         if response.status_code >= 400:
-            detail = body.get("detail") if isinstance(body, dict) else None
+            detail = _said(body) if isinstance(body, dict) else None
             said = f"{detail or response.text[:500]} (HTTP {response.status_code})"
             raise Away(said) if response.status_code in _AWAY else Refused(said, response.status_code)
         return body
@@ -177,6 +177,12 @@ class Client:
                 return agent
         known = ", ".join(agent["name"] for agent in agents) or "none: deploy one with `passel deploy DIR`"
         raise CommandError(f"there is no agent named {name_or_id}; there are {known}")
+
+
+def _said(body: Any) -> str | None:
+    """What went wrong, in the form of either face."""
+    error = body.get("error")
+    return body.get("detail") or (error.get("message") if isinstance(error, dict) else None)
 
 
 def _events(chunks: Iterator[bytes]) -> Iterator[StreamEvent]:

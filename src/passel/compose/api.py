@@ -3,9 +3,10 @@
 import asyncio
 import signal
 import socket
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 
 import asyncpg
 import structlog
@@ -22,6 +23,8 @@ from passel.compose.connections import Connection
 from passel.compose.process import open_deps, raise_file_limit, settle_heap
 from passel.compose.settings import Settings
 from passel.core.errors import PasselError, Unavailable
+from passel.faces.check import app as check
+from passel.faces.check import errors as check_errors
 from passel.faces.dari import app as dari
 from passel.faces.kit import errors
 from passel.faces.kit.auth import Authenticator, RequireKey
@@ -46,36 +49,58 @@ def build_app(deps: Deps, settings: Settings, following: Following) -> FastAPI:
     app.state.firehose = Firehose(deps.db, following.bell, settings.stream_heartbeat)
     app.state.answering = Answering(deps)
     dari.mount(app)
+    check.mount(app, settings.verification_wait)
     _mount_health(app, deps)
     _mount_front(app)
-    app.add_exception_handler(PasselError, errors.on_passel_error)
+    app.add_exception_handler(PasselError, _by_face(errors.on_passel_error, check_errors.on_passel_error))
     app.add_exception_handler(RequestValidationError, errors.on_validation_error)
-    app.add_exception_handler(HTTPException, errors.on_http_error)
+    app.add_exception_handler(HTTPException, _by_face(errors.on_http_error, check_errors.on_http_error))
     for away in (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, asyncio.TimeoutError):
         app.add_exception_handler(away, _on_database_error)
-    app.add_exception_handler(Exception, errors.on_unexpected)
+    app.add_exception_handler(Exception, _by_face(errors.on_unexpected, check_errors.on_unexpected))
     app.add_exception_handler(ClientDisconnect, errors.on_disconnect)
     document = app.openapi
-    app.openapi = lambda: dari.complete_openapi(document()) if app.openapi_schema is None else app.openapi_schema
-    app.add_middleware(BodyLimit, limit_of=partial(_body_limit, deps))
-    app.add_middleware(RequireKey, authenticator=app.state.authenticator, public=_is_public, scope=PLATFORM)
-    app.add_middleware(CleanUrl)
+    app.openapi = lambda: _complete(document()) if app.openapi_schema is None else app.openapi_schema
+    app.add_middleware(BodyLimit, limit_of=partial(_body_limit, deps), refuse=_refuse)
+    app.add_middleware(RequireKey, authenticator=app.state.authenticator, public=_is_public, scope=PLATFORM, refuse=_refuse)
+    app.add_middleware(CleanUrl, refuse=_refuse)
     app.add_middleware(RequestId)
     return app
+
+
+Handler = Callable[[Request, Exception], Awaitable[Response]]
+
+
+def _by_face(of_dari: Handler, of_check: Handler) -> Handler:
+    async def handle(request: Request, error: Exception) -> Response:
+        return await (of_check if check.owns(request.url.path) else of_dari)(request, error)
+
+    return handle
+
+
+def _refuse(scope: Scope, error: PasselError) -> Response:
+    return check_errors.passel_error(scope, error) if check.owns(scope["path"]) else errors.error_response(error)
+
+
+def _complete(document: dict[str, Any]) -> dict[str, Any]:
+    check.complete_openapi(document)
+    return dari.complete_openapi(document)
 
 
 async def _on_database_error(request: Request, error: Exception) -> Response:
     if is_passing(error):
         log.warning("request failed for now", path=request.url.path, error=str(error) or repr(error))
-        return errors.error_response(Unavailable("the database is away or full; try again"))
-    return await errors.on_unexpected(request, error)
+        return _refuse(request.scope, Unavailable("the database is away or full; try again"))
+    return await _by_face(errors.on_unexpected, check_errors.on_unexpected)(request, error)
 
 
 def _is_public(scope: Scope) -> bool:
-    return not scope["path"].startswith("/v1/") or dari.is_public(scope["method"], scope["path"])
+    return not scope["path"].startswith("/v1/") or check.is_public(scope["path"]) or dari.is_public(scope["method"], scope["path"])
 
 
 def _body_limit(deps: Deps, scope: Scope) -> int | None:
+    if check.owns(scope["path"]):
+        return check.body_limit(scope["path"], deps.limits)
     return dari.body_limit(scope["method"], scope["path"], deps.limits)
 
 

@@ -1,6 +1,7 @@
 """The kinds of work that there are, one line each. A kind is registered for what its workers do; how its items are
 planned is registered with the face that takes them."""
 
+import importlib.util
 import os
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -65,8 +66,25 @@ async def _webhooks(settings: Settings, deps: Deps) -> AsyncGenerator[Workload]:
         await network.close()
 
 
+@asynccontextmanager
+async def _verifications(settings: Settings, deps: Deps) -> AsyncGenerator[Workload]:
+    from passel.core.verification import FORMAL
+    from passel.workloads.verification.formal import Checker
+    from passel.workloads.verification.methods import Formal
+    from passel.workloads.verification.verify import VerificationWorkload
+
+    async with Checker(max(1, (os.cpu_count() or 1) // max(1, settings.workers))) as checker:
+        yield VerificationWorkload({FORMAL: Formal(checker)})
+
+
+def _lacks_verify() -> str | None:
+    absent = [name for name in ("sympy", "z3") if importlib.util.find_spec(name) is None]
+    return f"{' and '.join(absent)} not installed: pip install 'passel[verify]'" if absent else None
+
+
 KINDS: Mapping[str, Kind] = {
     "agent": Kind(_agents, places=lambda settings: settings.concurrency, announces=ANNOUNCED),
+    "verification": Kind(_verifications, places=lambda settings: settings.verification_places, missing=_lacks_verify),
     "webhook": Kind(_webhooks, places=lambda settings: settings.webhook_places),
 }
 

@@ -167,6 +167,11 @@ class Settings(BaseSettings):
     max_metadata: int = Field(50, ge=0, description="Most metadata entries of a session.")
     max_metadata_key: int = Field(64, ge=1, le=512, description="Longest key of them, in characters.")
     max_metadata_value: int = Field(512, ge=0, le=65536, description="Longest value of them, in characters.")
+    verification_places: int = Field(1000, ge=2, le=20000, description="Verifications that one worker runs at once.")
+    verification_days: float = Field(90, gt=0, le=36500, description="Days for which a batch of verifications is kept.")
+    verification_wait: float = Field(
+        60, gt=0, le=600, description="Seconds that a synchronous verification waits before it answers that it goes on."
+    )
     max_waiting_messages: int = Field(100, ge=1, description="Most messages that wait in one session.")
 
     @classmethod
@@ -229,6 +234,7 @@ class Settings(BaseSettings):
             metadata_key_chars=self.max_metadata_key,
             metadata_value_chars=self.max_metadata_value,
             waiting_messages=self.max_waiting_messages,
+            result_days=self.verification_days,
         )
 
     def environment(self) -> dict[str, str]:

@@ -147,12 +147,11 @@ class _Assembly:
         sweeps: list[Sweep] = [
             StaleSnapshots(deps),
             UnusedFiles(deps, timedelta(hours=settings.unused_file_hours)),
+            OldBatches(deps, None if settings.batch_retention_days is None else timedelta(days=settings.batch_retention_days)),
             OldOrder(deps, timedelta(days=settings.firehose_days)),
         ]
         if settings.session_retention_days is not None:
             sweeps.append(OldSessions(deps, timedelta(days=settings.session_retention_days)))
-        if settings.batch_retention_days is not None:
-            sweeps.append(OldBatches(deps, timedelta(days=settings.batch_retention_days)))
         return sweeps
 
 

@@ -9,7 +9,9 @@ request with the same key makes the batch then.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import islice
+from typing import Any
 
 from passel.core.errors import Conflict, Unprocessable
 from passel.core.ids import LaneId, OrgId
@@ -41,9 +43,18 @@ async def find_by_key(deps: Deps, caller: Caller, kind: str, key: str) -> Batch 
         return await store.find_batch_by_key(c, caller.org_id, kind, key)
 
 
-async def create(deps: Deps, caller: Caller, planner: Planner[R], intake: Intake[R], key: str | None, max_concurrency: int | None) -> Made:
+async def create(
+    deps: Deps,
+    caller: Caller,
+    planner: Planner[R],
+    intake: Intake[R],
+    key: str | None,
+    max_concurrency: int | None,
+    spec: dict[str, Any] | None = None,
+    expires_at: datetime | None = None,
+) -> Made:
     """Make a batch of what was taken in; or find the one that a concurrent request with the same key has made (decision
-    23 of the `dari` contract). Without a key every call makes one. Raises what the planner's `prepare` and `lock`
+    23 of the `dari` contract). Without a key every call makes one. `spec` is what the kind keeps of the batch. Raises what the planner's `prepare` and `lock`
     raise."""
     lanes = await ensure_lanes(deps, caller.org_id, await planner.prepare())
     batch_id = deps.ids.batch()
@@ -55,7 +66,7 @@ async def create(deps: Deps, caller: Caller, planner: Planner[R], intake: Intake
     async with deps.db.write() as c:
         await planner.lock(c)
         writer = BatchWriter(c, caller.org_id, batch_id, planner.kind, deps.now())
-        fresh = await writer.begin(planner.subject_id, key, intake.digest, max_concurrency)
+        fresh = await writer.begin(planner.subject_id, key, intake.digest, max_concurrency, spec, expires_at)
         if fresh:
             await fill(writer, map(build, enumerate(intake.items())))
             await writer.end(deps.capacity, deps.announcing)

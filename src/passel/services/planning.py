@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
+from passel.core.ids import SessionId
 from passel.services.deps import Deps
 from passel.store.creation import FailedItem, NewItem
 from passel.store.database import WriteConnection
@@ -13,7 +14,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """An item that can become a session. `secrets` are in clear and sealed for the session when it has its id;
+    """An item that can become a session, whose id begins with `prefix`. `secrets` are in clear and sealed for the session when it has its id;
     `file_ids` are files that it names, and that the planner holds."""
 
     subject_id: str | None
@@ -23,6 +24,7 @@ class Planned:
     request: dict[str, Any]
     secrets: dict[str, Any] | None = field(default=None, repr=False)
     file_ids: tuple[str, ...] = ()
+    prefix: str = "sess"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ def new_item(deps: Deps, index: int, planned: Planned | Refused, lanes: dict[str
     """The rows' content for an item. `replaces` is the try that it follows, 0 for none."""
     if isinstance(planned, Refused):
         return FailedItem(index, planned.error, planned.asked, replaces, planned.file_ids)
-    session_id = deps.ids.session()
+    session_id = SessionId(deps.ids.new(planned.prefix))
     return NewItem(
         index=index,
         session_id=session_id,

@@ -29,14 +29,15 @@ class OldSessions:
 
 @dataclass(frozen=True, slots=True)
 class OldBatches:
-    """Sweeps batches that finished longer ago than `keep`. What they consist of is deleted in steps, by
+    """Sweeps batches that have expired, and those that finished longer ago than `keep`, unless that is None. What they consist of is deleted in steps, by
     `passel.engine.duties.Deleter`."""
 
     deps: Deps
-    keep: timedelta
+    keep: timedelta | None
 
     async def doom(self, c: WriteConnection, limit: int) -> list[BatchId]:
-        return await deleting.doom_old_batches(c, self.deps.now() - self.keep, limit)
+        now = self.deps.now()
+        return await deleting.doom_old_batches(c, None if self.keep is None else now - self.keep, now, limit)
 
     async def remove(self, doomed: Sequence[BatchId]) -> None:
         return

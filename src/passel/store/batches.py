@@ -15,7 +15,7 @@ from passel.store.database import ReadConnection, Row
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """`state` is `open`, `cancelling` or `done`. `active` counts its messages that hold a place where `max_concurrency`
+    """`spec` is what the kind keeps of it. `state` is `open`, `cancelling` or `done`. `active` counts its messages that hold a place where `max_concurrency`
     caps them; else it is 0. `finishes` counts how often its last item has ended,
     `last_event` is the last number of its ledger."""
 
@@ -26,6 +26,8 @@ class Batch:
     idempotency_key: str | None
     request_hash: str
     max_concurrency: int | None
+    spec: dict[str, Any]
+    expires_at: datetime | None
     state: str
     counts: Counts
     cancelled: int
@@ -118,8 +120,11 @@ async def list_tries(c: ReadConnection, batch_id: str, index: int) -> list[Resul
 
 
 def _batch(row: Row | None) -> Batch | None:
-    if row is None:
-        return None
+    return None if row is None else batch_of_row(row)
+
+
+def batch_of_row(row: Row) -> Batch:
+    """From a row of the table, which may have further columns."""
     counts = Counts(row["queued"], row["running"], row["completed"], row["failed"])
     same = {name: row[name] for name in Batch.__slots__ if name != "counts"}
     return Batch(counts=counts, **same)

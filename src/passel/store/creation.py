@@ -89,11 +89,20 @@ class BatchWriter:
         self._grows = False
         self._became_running = orjson.dumps(events.session_state(RUNNING, events.IDLE).data)
 
-    async def begin(self, subject_id: str | None, key: str | None, request_hash: str, max_concurrency: int | None) -> bool:
-        """False when a batch of that key exists; it is committed and can be read."""
+    async def begin(
+        self,
+        subject_id: str | None,
+        key: str | None,
+        request_hash: str,
+        max_concurrency: int | None,
+        spec: dict[str, Any] | None = None,
+        expires_at: datetime | None = None,
+    ) -> bool:
+        """False when a batch of that key exists; it is committed and can be read. `spec` is what the kind keeps of it."""
         made = await self._c.fetchval(
-            "begin_batch", self._org_id, self._batch_id, self._kind, subject_id, key, request_hash, max_concurrency, self._now
-        )
+            "begin_batch", self._org_id, self._batch_id, self._kind, subject_id, key, request_hash, max_concurrency, self._now,
+            orjson.dumps(spec or {}), expires_at,
+        )  # fmt: skip
         return made is not None
 
     async def reopen(self) -> bool:

@@ -41,9 +41,9 @@ async def doom_batch(c: WriteConnection, batch_id: BatchId) -> bool:
     return await c.fetchval("doom_batch", batch_id) is not None
 
 
-async def doom_old_batches(c: WriteConnection, finished_before: datetime, limit: int) -> list[BatchId]:
-    """Let batches go that finished before that moment and that nothing is under way in."""
-    return [row["id"] for row in await c.fetch("doom_old_batches", finished_before, limit)]
+async def doom_old_batches(c: WriteConnection, finished_before: datetime | None, now: datetime, limit: int) -> list[BatchId]:
+    """Let batches go that finished before that moment, or have expired, and that nothing is under way in."""
+    return [row["id"] for row in await c.fetch("doom_old_batches", finished_before, limit, now)]
 
 
 async def deleting_batches(c: ReadConnection) -> list[BatchId]:

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from passel.core.errors import Forbidden, PasselError, Unauthenticated
 from passel.core.ids import KeyId
-from passel.faces.kit.errors import error_response
+from passel.faces.kit.errors import Refuse
 from passel.services import accounts
 from passel.services.deps import Caller, Deps
 
@@ -73,8 +73,8 @@ class Authenticator:
 class RequireKey:
     """Answers 401 to requests without a good key, and 403 to keys without `scope`; `public` says which need none."""
 
-    def __init__(self, app: ASGIApp, authenticator: Authenticator, public: Callable[[Scope], bool], scope: str) -> None:
-        self._app, self._authenticator, self._public, self._scope = app, authenticator, public, scope
+    def __init__(self, app: ASGIApp, authenticator: Authenticator, public: Callable[[Scope], bool], scope: str, refuse: Refuse) -> None:
+        self._app, self._authenticator, self._public, self._scope, self._refuse = app, authenticator, public, scope, refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or self._public(scope):
@@ -86,7 +86,7 @@ class RequireKey:
             if self._scope not in caller.scopes:
                 raise Forbidden(f"this API key has the scopes {', '.join(caller.scopes)}, and this call needs {self._scope}")
         except PasselError as error:
-            await error_response(error)(scope, receive, send)
+            await self._refuse(scope, error)(scope, receive, send)
             return
         scope.setdefault("state", {})["caller"] = caller
         await self._app(scope, receive, send)

@@ -1,17 +1,23 @@
 """Errors to answers, as a table. Every error body has one readable string in `detail`."""
 
+from collections.abc import Callable
+
 import structlog
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
+from starlette.types import Scope
 
 from passel.core.errors import FieldError, PasselError, Unavailable
 from passel.core.text import clean
 from passel.faces.kit.json import json_response
 
 log = structlog.get_logger()
+
+Refuse = Callable[[Scope, PasselError], Response]
+"""How a request is refused before it reaches its route: in the form of the face that the path belongs to."""
 
 STATUS_OF_CODE = {
     "invalid": 400,

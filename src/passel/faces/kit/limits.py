@@ -7,15 +7,15 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from passel.core.errors import Invalid, TooLarge
-from passel.faces.kit.errors import error_response
+from passel.faces.kit.errors import Refuse
 
 
 class BodyLimit:
     """Refuses bodies over a limit, by their announced length or as they come in. `limit_of` gives the limit of a
     request; None for routes that stream their body and count for themselves."""
 
-    def __init__(self, app: ASGIApp, limit_of: Callable[[Scope], int | None]) -> None:
-        self._app, self._limit_of = app, limit_of
+    def __init__(self, app: ASGIApp, limit_of: Callable[[Scope], int | None], refuse: Refuse) -> None:
+        self._app, self._limit_of, self._refuse = app, limit_of, refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         limit = self._limit_of(scope) if scope["type"] == "http" else None
@@ -25,7 +25,7 @@ class BodyLimit:
         sentence = f"a body may have {limit} bytes here"
         announced = next((v for k, v in scope["headers"] if k == b"content-length"), b"0")
         if announced.isdigit() and int(announced) > limit:
-            await error_response(TooLarge(sentence))(scope, receive, send)
+            await self._refuse(scope, TooLarge(sentence))(scope, receive, send)
             return
         taken = 0
 
@@ -44,12 +44,12 @@ class BodyLimit:
 class CleanUrl:
     """Refuses URLs with a NUL character, which no id, name or filter can hold."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, refuse: Refuse) -> None:
+        self._app, self._refuse = app, refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and ("\x00" in scope["path"] or b"%00" in scope["query_string"]):
-            await error_response(Invalid("the URL holds a NUL character: remove %00"))(scope, receive, send)
+            await self._refuse(scope, Invalid("the URL holds a NUL character: remove %00"))(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
@@ -65,7 +65,8 @@ class RequestId:
             await self._app(scope, receive, send)
             return
         given = next((v for k, v in scope["headers"] if k == b"x-request-id"), b"")
-        request_id = given[:128] if given.isascii() and given else secrets.token_hex(8).encode()
+        request_id = given[:128] if given.isascii() and given else b"req_" + secrets.token_hex(8).encode()
+        scope.setdefault("state", {})["request_id"] = request_id.decode()
 
         async def tagged(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -73,3 +74,8 @@ class RequestId:
             await send(message)
 
         await self._app(scope, receive, tagged)
+
+
+def request_id(scope: Scope) -> str:
+    """The id that `RequestId` has given to a request."""
+    return scope["state"]["request_id"]

@@ -240,7 +240,8 @@ create table worker (
     seen_at timestamptz not null
 );
 
--- Counters are by items (queued, running, completed, failed). One that is `deleting` has gone for everybody but those who
+-- Counters are by items (queued, running, completed, failed); `spec` is what the kind keeps of it. One that `expires_at` has passed
+-- is deleted with all that is in it. One that is `deleting` has gone for everybody but those who
 -- remove what is left of it. `active` counts messages that hold a place, where there is
 -- a cap.
 create table batch (
@@ -251,6 +252,8 @@ create table batch (
     idempotency_key text,
     request_hash text not null,
     max_concurrency int check (max_concurrency > 0),
+    spec jsonb not null default '{}',
+    expires_at timestamptz,
     state text not null check (state in ('open', 'cancelling', 'done', 'deleting')),
     size int not null,
     queued int not null,
@@ -279,6 +282,7 @@ create index batch_org on batch (org_id, kind, id);
 create index batch_cancelling on batch (id) where state = 'cancelling';
 create index batch_deleting on batch (id) where state = 'deleting';
 create index batch_done on batch (finished_at) where state = 'done';
+create index batch_expiring on batch (expires_at) where state = 'done' and expires_at is not null;
 
 -- The status that a batch's counts say (`passel.core.states.aggregate`, which a test holds this against).
 create function batch_status(queued int, running int, completed int, failed int) returns text

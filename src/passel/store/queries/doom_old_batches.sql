@@ -1,7 +1,7 @@
--- Batches that finished before $1 and that nothing is under way in.
+-- Batches that finished before $1, or that were to be kept until before $3, and that nothing is under way in.
 with old as (
     select b.id from batch b
-    where b.state = 'done' and b.finished_at < $1
+    where b.state = 'done' and (b.finished_at < $1 or b.expires_at < $3)
       and not exists (
         select from item i join session s on s.id = i.session_id where i.batch_id = b.id and s.active_message_id is not null
         union all

@@ -1,0 +1,54 @@
+"""What is asked of a verification, as its ledger keeps it."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from passel.core.verification.pooling import LINEAR, Thresholds
+
+MOST_CHARACTERS = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`timeout` in milliseconds is for one attempt with all methods (D24), `max_retries` for each method. With
+    `retry_on_low_confidence` all of them run once more where the confidence is below `min_confidence` (D9). `model` is which
+    one the methods ask that need one (D42)."""
+
+    timeout: int = 30_000
+    min_confidence: float | None = None
+    accept_threshold: float = 0.95
+    escalate_threshold: float = 0.5
+    max_retries: int = 2
+    retry_on_low_confidence: bool = False
+    pooling: str = LINEAR
+    model: str | None = None
+
+    @property
+    def thresholds(self) -> Thresholds:
+        return Thresholds(self.accept_threshold, self.escalate_threshold)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """`methods` have weights above 0; `context` may be shown to models and is as little to be trusted as the content."""
+
+    content: str
+    methods: dict[str, float]
+    context: dict[str, Any] = field(default_factory=dict[str, Any])
+    options: Options = field(default_factory=Options)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"content": self.content, "methods": self.methods, "context": self.context, "options": asdict(self.options)}
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> "Claim":
+        return Claim(data["content"], data["methods"], data["context"], Options(**data["options"]))
+
+    @property
+    def premises(self) -> tuple[str, ...]:
+        """What the claim is to follow from: sentences in the context (D36)."""
+        given = self.context.get("premises", ())
+        if isinstance(given, str):
+            return (given,)
+        return tuple(one for one in given if isinstance(one, str)) if isinstance(given, list) else ()

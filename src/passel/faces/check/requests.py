@@ -1,0 +1,209 @@
+"""Bodies and queries of this wire format, checked (decisions D2, D5, D8, D9 of the `check` contract). Unknown fields are ignored."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, TypeVar, cast
+
+import orjson
+from fastapi import Request
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from passel.core.errors import FieldError, Invalid, Unprocessable
+from passel.core.text import require_storable
+from passel.core.verification import METHODS, REASONING, SERVED
+from passel.core.verification.claims import MOST_CHARACTERS, Claim, Options
+from passel.services.verification.batches import BatchRequest, ItemRequest
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+_LONGEST_NAME, _LARGEST_OBJECT, _HEAVIEST = 255, 16 * 1024, 100
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+
+class OptionsFields(_Body):
+    timeout: int | None = Field(None, ge=1000, le=300_000)
+    minConfidence: float | None = Field(None, ge=0, le=1)
+    acceptThreshold: float | None = Field(None, ge=0, le=1)
+    escalateThreshold: float | None = Field(None, ge=0, le=1)
+    maxRetries: int | None = Field(None, ge=0, le=5)
+    retryOnLowConfidence: bool | None = None
+    model: str | None = Field(None, max_length=500)
+
+
+class VerifyFields(_Body):
+    content: str
+    methods: dict[str, Any] | None = None
+    options: OptionsFields | None = None
+    context: dict[str, Any] | None = None
+    metadata: dict[str, Any] | None = None
+    run_async: bool | None = Field(None, alias="async")
+
+
+class BatchItemFields(_Body):
+    content: Any = None
+    context: Any = None
+    idempotencyKey: str | None = None
+
+
+class BatchFields(_Body):
+    items: list[dict[str, Any]] | None = None
+    fileId: str | None = None
+    methods: dict[str, Any] | None = None
+    options: OptionsFields | None = None
+    context: dict[str, Any] | None = None
+    name: str | None = None
+
+
+async def read_body(request: Request) -> dict[str, Any]:
+    """Raises `Invalid` for what is no JSON, `Unprocessable` for what is no object."""
+    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise Invalid(f"Content-Type must be application/json, not {kind}")
+    try:
+        body = orjson.loads(await request.body())
+    except orjson.JSONDecodeError as error:
+        raise Invalid(f"Request body is not valid JSON: {error}") from error
+    if not isinstance(body, dict):
+        raise Unprocessable("Request body must be a JSON object")
+    return cast(dict[str, Any], body)
+
+
+def verify_request(body: dict[str, Any]) -> tuple[Claim, dict[str, Any], bool]:
+    """The claim, the client's metadata, and whether nobody waits for the end. Raises `Unprocessable`."""
+    fields = _parse(VerifyFields, body)
+    if not fields.content.strip():
+        raise _missing("content")
+    if len(fields.content) > MOST_CHARACTERS:
+        raise _wrong("content", f"Content exceeds maximum length ({MOST_CHARACTERS} characters)")
+    require_storable(fields.content, "content")
+    claim = Claim(fields.content, _methods(fields.methods), _object(fields.context, "context"), _options(fields.options))
+    return claim, _object(fields.metadata, "metadata"), bool(fields.run_async)
+
+
+def batch_request(body: dict[str, Any]) -> BatchRequest:
+    """Raises `Unprocessable` for what is wrong with the form; what is wrong with the content of items fails the batch."""
+    fields = _parse(BatchFields, body)
+    if (fields.items is None) == (fields.fileId is None):
+        raise Unprocessable("Provide either items or fileId")
+    if fields.name is not None and len(fields.name) > _LONGEST_NAME:
+        raise _wrong("name", f"must have at most {_LONGEST_NAME} characters")
+    require_storable(fields.name or "", "name")
+    claim = Claim("", _methods(fields.methods), _object(fields.context, "context"), _options(fields.options))
+    return BatchRequest(claim, [_item(item, n) for n, item in enumerate(fields.items or ())], fields.name)
+
+
+def _item(raw: dict[str, Any], n: int) -> ItemRequest:
+    fields = _parse(BatchItemFields, raw, f"items[{n}].")
+    where = f"items[{n}]"
+    if fields.content is not None and not isinstance(fields.content, str):
+        raise _wrong(f"{where}.content", "must be a string")
+    require_storable(fields.content or "", f"{where}.content")
+    require_storable(fields.idempotencyKey or "", f"{where}.idempotencyKey")
+    if isinstance(fields.context, dict):
+        _object(cast(dict[str, Any], fields.context), f"{where}.context")
+    return ItemRequest(fields.content, fields.context, fields.idempotencyKey)
+
+
+def comma_list(value: str | None, known: Sequence[str], field: str) -> list[str] | None:
+    """Raises `Invalid` for what is not `known`."""
+    if value is None:
+        return None
+    asked = [one.strip() for one in value.split(",") if one.strip()]
+    for one in asked:
+        if one not in known:
+            raise Invalid(f"{field} must be one of {', '.join(known)}, not {one}", field=field)
+    return asked or None
+
+
+def whole(value: str | None, field: str, default: int, least: int, most: int) -> int:
+    """Raises `Invalid` for what is no whole number within these bounds (D16)."""
+    if value is None:
+        return default
+    number = int(value) if value.isascii() and value.isdigit() and len(value) < 10 else None
+    if number is None or not least <= number <= most:
+        raise Invalid(f"{field} must be a whole number from {least} to {most}", field=field)
+    return number
+
+
+def _parse(model: type[_Model], body: dict[str, Any], place: str = "") -> _Model:
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:
+        raise _validation(error, place) from error
+
+
+def _validation(error: ValidationError, place: str) -> Unprocessable:
+    found: list[FieldError] = []
+    for one in error.errors(include_url=False, include_input=False, include_context=False):
+        loc = place + ".".join(str(part) for part in one["loc"])
+        found.append(FieldError(loc, "Required field is missing" if one["type"] == "missing" else one["msg"]))
+    first = found[0]
+    said = f"{first.loc[:1].upper()}{first.loc[1:]} is required" if first.msg.startswith("Required") else f"{first.loc}: {first.msg}"
+    return Unprocessable(said, errors=found)
+
+
+def _missing(field: str) -> Unprocessable:
+    return Unprocessable(f"{field.capitalize()} is required", errors=[FieldError(field, "Required field is missing")])
+
+
+def _wrong(field: str, message: str) -> Unprocessable:
+    return Unprocessable(f"{field}: {message}", errors=[FieldError(field, message)])
+
+
+def _object(value: dict[str, Any] | None, field: str) -> dict[str, Any]:
+    raw = orjson.dumps(value or {})
+    if len(raw) > _LARGEST_OBJECT:
+        raise _wrong(field, f"must be at most {_LARGEST_OBJECT} bytes of JSON")
+    require_storable(raw.decode(), field)
+    if b"\\u0000" in raw:
+        raise _wrong(field, "holds a NUL character; remove it")
+    return value or {}
+
+
+def _methods(given: dict[str, Any] | None) -> dict[str, float]:
+    """Weights above 0, by method (D8)."""
+    if given is None:
+        _require_served(REASONING)
+        return {REASONING: 1.0}
+    for name, weight in given.items():
+        if name not in METHODS:
+            raise _wrong(f"methods.{name}", f"Unknown method; there are {', '.join(METHODS)}")
+        fits = isinstance(weight, int | float) and not isinstance(weight, bool) and math.isfinite(weight)
+        if not fits or not 0 <= weight <= _HEAVIEST:
+            raise _wrong(f"methods.{name}", f"Weight must be a number from 0 to {_HEAVIEST}")
+    weights = {name: float(weight) for name, weight in given.items() if weight > 0}
+    for name in weights:
+        _require_served(name)
+    if not weights:
+        raise _wrong("methods", "At least one method must have a weight above 0")
+    return weights
+
+
+def _require_served(method: str) -> None:
+    if method not in SERVED:
+        raise _wrong(f"methods.{method}", f"This server has no {method} yet: ask for {', '.join(SERVED)}")
+
+
+def _options(given: OptionsFields | None) -> Options:
+    default = Options()
+    if given is None:
+        return default
+    accept = default.accept_threshold if given.acceptThreshold is None else given.acceptThreshold
+    escalate = default.escalate_threshold if given.escalateThreshold is None else given.escalateThreshold
+    if accept <= escalate:
+        raise _wrong("options.acceptThreshold", "acceptThreshold must be greater than escalateThreshold")
+    again = bool(given.retryOnLowConfidence)
+    if again and given.minConfidence is None:
+        raise _wrong("options.minConfidence", "minConfidence is required when retryOnLowConfidence is true")
+    return Options(
+        timeout=default.timeout if given.timeout is None else given.timeout,
+        min_confidence=given.minConfidence,
+        accept_threshold=accept,
+        escalate_threshold=escalate,
+        max_retries=default.max_retries if given.maxRetries is None else given.maxRetries,
+        retry_on_low_confidence=again,
+        model=given.model,
+    )

@@ -1,0 +1,230 @@
+"""Response bodies, as the record has them. Additions of ours are fields beside the documented ones."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from passel.core.states import DELAYED, HELD, RUNNING, WAITING
+from passel.core.verification.events import METHOD_ENDED, METHOD_FAILED
+from passel.core.verification.pooling import ESCALATE
+from passel.faces.kit.json import timestamp
+from passel.services.verification.batches import Batch, VerificationItem
+from passel.services.verification.verifications import Verification
+
+Body = dict[str, Any]
+
+_REVIEW = timedelta(hours=24)
+_PROCESSING = (RUNNING, WAITING, DELAYED)
+BATCH_STATUSES = ("pending", "validating", "processing", "completed", "failed", "cancelled")
+ITEM_STATUSES = ("pending", "queued", "processing", "completed", "failed", "skipped")
+
+
+def verification(read: Verification) -> Body:
+    """While it runs only what was asked; a person's decision is waited for with what speaks for it."""
+    message, result = read.message, read.message.result or {}
+    body: Body = {"id": read.session.id, "status": _status(read), "content": read.claim.content}
+    if not read.ended:
+        return body | {"createdAt": timestamp(message.created_at)}
+    if message.result is None:
+        body |= {"errorMessage": message.error}
+    else:
+        body |= {name: result[name] for name in ("verdict", "confidence", "decision", "reasoning")}
+        if result["decision"] == ESCALATE:
+            body["escalation"] = _escalation(read.session.id, result, message.ended_at or message.created_at)
+    return body | {
+        "paradigmResults": _paradigms(read),
+        "processingTimeMs": _milliseconds(message.created_at, message.ended_at),
+        "costCents": 0 if message.result is None else result.get("cost_cents", 0),
+        "metadata": read.session.spec.get("metadata", {}),
+        "createdAt": timestamp(message.created_at),
+        "completedAt": timestamp(message.ended_at),
+    }
+
+
+def _status(read: Verification) -> str:
+    if not read.ended:
+        return "processing"
+    if read.message.result is None:
+        return "failed"
+    return "escalated" if read.message.result["decision"] == ESCALATE else "completed"
+
+
+def _escalation(verification_id: str, result: Body, at: datetime) -> Body:
+    confidence = result["confidence"]
+    return {
+        "id": f"esc_{verification_id.partition('_')[2]}",
+        "reason": result["escalation"],
+        "priority": "high" if confidence < 0.5 else "medium" if confidence < 0.8 else "low",
+        "deadline": timestamp(at + _REVIEW),
+        "status": "pending",
+    }
+
+
+def _paradigms(read: Verification) -> list[Body]:
+    """What each method found in the round that counts, in the order in which they ended."""
+    progress = read.progress
+    counts = progress.rounds.index(progress.best()) + 1
+    told = (event for event in read.ledger if event.type in (METHOD_ENDED, METHOD_FAILED))
+    return [_paradigm(event.type, event.data) for event in told if event.data["round"] == counts]
+
+
+def _paradigm(type: str, data: Body) -> Body:
+    body: Body = {"id": data["id"], "paradigm": data["method"]}
+    if type == METHOD_ENDED:
+        body |= {name: data[name] for name in ("verdict", "confidence", "reasoning", "applicable", "evidence")}
+        body |= {name: data[name] for name in ("provider", "model") if data[name] is not None}
+    else:
+        body |= {"verdict": "uncertain", "confidence": 0, "reasoning": data["error"], "applicable": False, "error": data["error"]}
+    return body | {"processingTimeMs": data["milliseconds"]}
+
+
+def batch_status(batch: Batch) -> str:
+    if "problems" in batch.spec:
+        return "failed"
+    if batch.cancel_requested_at is not None:
+        return "cancelled"
+    return "completed" if batch.finished_at is not None else "processing"
+
+
+def _counts(batch: Batch) -> Body:
+    counts = batch.counts
+    failures = counts.failed - batch.cancelled
+    return {
+        "totalItems": batch.spec["total"],
+        "processedItems": counts.completed + failures,
+        "successCount": counts.completed,
+        "failureCount": failures,
+    }
+
+
+def _completed_at(batch: Batch) -> str | None:
+    return timestamp(batch.cancel_requested_at or batch.finished_at)
+
+
+def _started_at(batch: Batch) -> str | None:
+    counts = batch.counts
+    began = counts.running + counts.completed + counts.failed > batch.cancelled
+    return timestamp(batch.created_at) if began else None
+
+
+def created(batch: Batch) -> Body:
+    failed = batch_status(batch) == "failed"
+    message = f"Batch validation failed: {_problem(batch)}." if failed else "Batch created successfully. Items are being processed."
+    return {
+        "id": batch.id,
+        "status": batch_status(batch),
+        "name": batch.spec["name"],
+        **_counts(batch),
+        "methods": batch.spec["methods"],
+        "createdAt": timestamp(batch.created_at),
+        "message": message,
+        "inputFormat": batch.spec["format"],
+        "options": _options(batch),
+        "context": batch.spec["context"],
+        "expiresAt": timestamp(batch.expires_at),
+    }
+
+
+def _options(batch: Batch) -> Body:
+    told = batch.spec["options"]
+    return {
+        "timeout": told["timeout"],
+        "minConfidence": told["min_confidence"],
+        "acceptThreshold": told["accept_threshold"],
+        "escalateThreshold": told["escalate_threshold"],
+        "maxRetries": told["max_retries"],
+        "retryOnLowConfidence": told["retry_on_low_confidence"],
+        "model": told["model"],
+    }
+
+
+def _problem(batch: Batch) -> str | None:
+    count = batch.spec.get("problem_count")
+    return None if count is None else f"{count} validation error(s)"
+
+
+def batch(batch: Batch) -> Body:
+    """The 20 documented fields, and `skippedCount` (D44)."""
+    return {
+        "id": batch.id,
+        "name": batch.spec["name"],
+        "inputFormat": batch.spec["format"],
+        "originalFileName": batch.spec["file"],
+        "status": batch_status(batch),
+        **_counts(batch),
+        "methodsConfig": batch.spec["methods"],
+        "context": batch.spec["context"],
+        "totalCostCents": _cost_cents(batch),
+        "totalInputTokens": batch.input_tokens,
+        "totalOutputTokens": batch.output_tokens,
+        "errorMessage": _problem(batch),
+        "validationErrors": batch.spec.get("problems"),
+        "createdAt": timestamp(batch.created_at),
+        "startedAt": _started_at(batch),
+        "completedAt": _completed_at(batch),
+        "expiresAt": timestamp(batch.expires_at),
+        "skippedCount": batch.cancelled,
+    }
+
+
+def _cost_cents(batch: Batch) -> int:
+    return 0
+
+
+def summary(batch: Batch) -> Body:
+    """An element of the list."""
+    return {
+        "id": batch.id,
+        "name": batch.spec["name"],
+        "status": batch_status(batch),
+        **_counts(batch),
+        "totalCostCents": _cost_cents(batch),
+        "createdAt": timestamp(batch.created_at),
+        "startedAt": _started_at(batch),
+        "completedAt": _completed_at(batch),
+    }
+
+
+def results(batch: Batch, items: list[VerificationItem], page: Body) -> Body:
+    head = {"id": batch.id, "status": batch_status(batch), **_counts(batch)}
+    return {"batch": head, "items": [_item(item) for item in items], "pagination": page}
+
+
+def _item(item: VerificationItem) -> Body:
+    result = item.result or {}
+    done = item.result is not None
+    return {
+        "id": f"item_{item.session_id.partition('_')[2]}",
+        "itemIndex": item.index,
+        "idempotencyKey": item.spec.get("key"),
+        "content": item.content,
+        "itemContext": item.spec.get("context"),
+        "status": _item_status(item),
+        "verificationId": item.session_id if done else None,
+        "verdict": result.get("verdict"),
+        "confidence": result.get("confidence"),
+        "decision": result.get("decision"),
+        "costCents": result.get("cost_cents", 0) if done else None,
+        "processingTimeMs": _milliseconds(item.created_at, item.ended_at) if done else None,
+        "errorMessage": item.error if not done and not item.cancelled else None,
+        "retryCount": 0,
+        "createdAt": timestamp(item.created_at),
+        "completedAt": timestamp(item.ended_at),
+    }
+
+
+def _item_status(item: VerificationItem) -> str:
+    if item.cancelled:
+        return "skipped"
+    if item.outcome is not None:
+        return item.outcome
+    if item.state in _PROCESSING:
+        return "processing"
+    return "pending" if item.state == HELD else "queued"
+
+
+def pagination(total: int, limit: int, offset: int, shown: int) -> Body:
+    return {"total": total, "limit": limit, "offset": offset, "hasMore": offset + shown < total}
+
+
+def _milliseconds(began: datetime, ended: datetime | None) -> int | None:
+    return None if ended is None else round((ended - began).total_seconds() * 1000)

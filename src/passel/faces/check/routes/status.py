@@ -1,0 +1,27 @@
+"""Whether the service is well: for everybody, without a key."""
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from passel import __version__
+from passel.core.verification import METHODS, SERVED
+from passel.faces.kit.context import DepsIn
+from passel.faces.kit.json import json_response, timestamp
+from passel.services.verification import verifications
+
+routes = APIRouter(prefix="/v1/status", tags=["status"])
+
+
+@routes.get("")
+async def status(request: Request, deps: DepsIn) -> Response:
+    """503 when the database is away (D31). Methods that this server does not have are `unconfigured`."""
+    depth = await verifications.backlog(deps)
+    return json_response(
+        {
+            "status": "ok",
+            "version": __version__,
+            "time": timestamp(deps.now()),
+            "methods": {method: "available" if method in SERVED else "unconfigured" for method in METHODS},
+            "queue": {"depth": depth},
+        }
+    )

@@ -1,0 +1,82 @@
+"""Single verifications."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from passel.core.errors import Forbidden, NotFound
+from passel.core.events import Event
+from passel.core.ids import SessionId
+from passel.core.states import ENDED
+from passel.core.verification import KIND
+from passel.core.verification.claims import Claim
+from passel.core.verification.progress import Progress
+from passel.services import sessions
+from passel.services.deps import Caller, Deps
+from passel.services.following import Following
+from passel.services.verification.batches import PREFIX
+from passel.store import sessions as store
+from passel.store import verifications as verification_store
+from passel.store.sessions import Message, NewSession, Session
+
+_LANE = "verification/methods"
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """A verification as its ledger says: `progress` has what each method found."""
+
+    session: Session
+    message: Message
+    claim: Claim
+    ledger: list[Event]
+
+    @property
+    def progress(self) -> Progress:
+        return Progress.of(self.ledger, self.message.id)
+
+    @property
+    def ended(self) -> bool:
+        return self.message.state in ENDED
+
+
+async def create(deps: Deps, caller: Caller, claim: Claim, metadata: dict[str, Any]) -> Verification:
+    """Begin to verify a claim."""
+    new = NewSession(caller.org_id, SessionId(deps.ids.new(PREFIX)), KIND, None, {"metadata": metadata}, None, {}, _LANE, None, deps.now())
+    async with deps.db.write() as c:
+        await store.insert_session(c, new)
+        session = await store.lock_session(c, new.id)
+        assert session is not None
+        await sessions.add_request(deps, caller, c, session, claim.to_json(), None)
+    return await get(deps, caller, new.id)
+
+
+async def get(deps: Deps, caller: Caller, id: str) -> Verification:
+    """Raises `NotFound`, and `Forbidden` for one of another organisation."""
+    async with deps.db.snapshot() as c:
+        session = await store.find_session(c, id)
+        if session is None or session.kind != KIND or (session.org_id != caller.org_id and deps.hide_foreign):
+            raise NotFound("Verification not found")
+        if session.org_id != caller.org_id:
+            raise Forbidden("This verification belongs to a different organization")
+        ledger = await store.read_ledger(c, session.id)
+        assert session.last_message_id is not None, "verifications are made with their message"
+        message = await store.find_message(c, session.last_message_id)
+    assert message is not None
+    return Verification(session, message, Claim.from_json(ledger[0].data), ledger)
+
+
+async def backlog(deps: Deps) -> int:
+    """How many verifications wait for a worker; 10,000 means at least so many."""
+    async with deps.db.read() as c:
+        return await verification_store.backlog(c)
+
+
+async def wait(deps: Deps, caller: Caller, following: Following, id: str, seconds: float) -> Verification:
+    """Until it has ended, but no longer than so."""
+    with following.bell.listening(id) as ring:
+        found = await get(deps, caller, id)
+        until = deps.now().timestamp() + seconds
+        while not found.ended and (left := until - deps.now().timestamp()) > 0 and not following.bell.closed:
+            await ring.wait(left)
+            found = await get(deps, caller, id)
+    return found
