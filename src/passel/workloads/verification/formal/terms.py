@@ -69,7 +69,7 @@ class Terms(Measures):
                 elif text in ("mod", "modulo"):
                     op, words = "mod", (text,)
                 elif self._implicit():
-                    if divided:
+                    if divided or self.open:
                         raise two_readings()
                     left = Op("*", left, self.raised())
                     levels, products = levels | 2, products + 1
