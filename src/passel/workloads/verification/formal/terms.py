@@ -7,10 +7,11 @@ from fractions import Fraction
 
 from passel.workloads.verification.formal import dates, numerals
 from passel.workloads.verification.formal.limits import DEPTH, NODES, TooLarge, Unclear
-from passel.workloads.verification.formal.reader import Reader, two_readings
+from passel.workloads.verification.formal.measures import Measures
+from passel.workloads.verification.formal.reader import two_readings
 from passel.workloads.verification.formal.tokens import Token
 from passel.workloads.verification.formal.trees import Const, Day, Fn, Measure, Num, Op, Shift, Term, Var, holds_any
-from passel.workloads.verification.formal.units import AMBIGUOUS, CELSIUS, FAHRENHEIT, SYMBOLS_ONLY, UNITS, Unit, per, power
+from passel.workloads.verification.formal.units import CELSIUS, FAHRENHEIT, UNITS
 
 _FUNCTIONS = {
     "sqrt": "sqrt", "cbrt": "cbrt", "abs": "abs", "gcd": "gcd", "lcm": "lcm", "max": "max", "min": "min", "floor": "floor", "ceil": "ceil",
@@ -35,13 +36,11 @@ _STEPS = {"integer": 1, "ten": 10, "hundred": 100, "thousand": 1000, "tenth": Fr
 _TWO = Num(2)
 
 
-class Terms(Reader):
+class Terms(Measures):
     def __init__(self, tokens: list[Token], letters: bool) -> None:
-        """`letters`: `5 m` is a length; else m is a variable. `lettered` says whether it mattered."""
-        super().__init__(tokens)
+        super().__init__(tokens, letters)
         if len(tokens) > NODES:
             raise TooLarge(f"more than {NODES} words and signs")
-        self.letters, self.lettered = letters, False
         self.open = False
         self.listing = False
         self.signed = False
@@ -70,7 +69,7 @@ class Terms(Reader):
                 elif text in ("mod", "modulo"):
                     op, words = "mod", (text,)
                 elif self._implicit():
-                    if divided:
+                    if divided or self.open:
                         raise two_readings()
                     left = Op("*", left, self.raised())
                     levels, products = levels | 2, products + 1
@@ -399,51 +398,6 @@ class Terms(Reader):
         if isinstance(tree, Op) and self.signed:
             raise two_readings()
         return tree
-
-    def unit(self) -> Unit | None:
-        unit = self._one_unit()
-        if unit is None:
-            return None
-        if self.texts[self.at] == "per" or (self.texts[self.at] == "/" and self.token().glued and self._unit_at(self.at + 1)):
-            self.at += 1
-            below = self._one_unit()
-            if below is None:
-                raise self.stuck()
-            if self.texts[self.at] == "/" and self._unit_at(self.at + 1):
-                raise two_readings()
-            return per(unit, below)
-        return unit
-
-    def _one_unit(self) -> Unit | None:
-        n = 1
-        if self.texts[self.at] in ("square", "cubic") and self._unit_at(self.at + 1):
-            n = 2 if self.texts[self.at] == "square" else 3
-            self.at += 1
-        unit = self._unit_at(self.at)
-        if unit is None:
-            return None
-        self.at += 1
-        if n == 1 and self.texts[self.at] == "^" and self.tokens[self.at].glued and self.tokens[self.at + 1].text in ("2", "3"):
-            n = int(self.tokens[self.at + 1].value)
-            self.at += 2
-        return power(unit, n) if n > 1 else unit
-
-    def _unit_at(self, at: int) -> Unit | None:
-        token = self.tokens[at]
-        if token.kind != "word":
-            return None
-        text = token.text
-        unit = UNITS.get(token.written)
-        if unit is None and (len(text) > 3 or text == token.written):
-            unit = UNITS.get(text)
-        if unit is None and token.written == "L":
-            unit = UNITS["l"]
-        if unit is not None and text in SYMBOLS_ONLY:
-            self.lettered = True
-            return unit if self.letters and token.written in ("m", "s", "g", "h", "l", "L") else None
-        if unit is None and text in AMBIGUOUS:
-            raise Unclear(f"{token.written} is ambiguous: {AMBIGUOUS[text]}.")
-        return unit
 
     # ---- words ------------------------------------------------------------------------------------------------------
 
