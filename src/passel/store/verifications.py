@@ -21,6 +21,7 @@ class VerificationItem:
     state: str
     outcome: str | None
     cancelled: bool
+    tries: int
     result: dict[str, Any] | None
     error: str | None
     created_at: datetime

@@ -1,5 +1,6 @@
 """Response bodies, as the record has them. Additions of ours are fields beside the documented ones."""
 
+import math
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -167,7 +168,7 @@ def batch(batch: Batch) -> Body:
 
 
 def _cost_cents(batch: Batch) -> int:
-    return 0
+    return math.ceil(batch.cost_usd * 100)
 
 
 def summary(batch: Batch) -> Body:
@@ -206,7 +207,7 @@ def _item(item: VerificationItem) -> Body:
         "costCents": result.get("cost_cents", 0) if done else None,
         "processingTimeMs": _milliseconds(item.created_at, item.ended_at) if done else None,
         "errorMessage": item.error if not done and not item.cancelled else None,
-        "retryCount": 0,
+        "retryCount": max(0, item.tries - 1),
         "createdAt": timestamp(item.created_at),
         "completedAt": timestamp(item.ended_at),
     }

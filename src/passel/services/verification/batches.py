@@ -21,11 +21,10 @@ from passel.store.batches import Batch
 from passel.store.database import WriteConnection
 from passel.store.verifications import VerificationItem
 
-PREFIX = "ver"
+PREFIX, LANE = "ver", "verification/methods"
 
 _SHOWN_PROBLEMS = 100
 _LONGEST_KEY = 255
-_LANE = "verification/methods"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +70,14 @@ class VerificationPlanner:
     async def learn(self, index: int, item: ItemRequest) -> None: ...
 
     async def prepare(self) -> Sequence[str]:
-        return [_LANE]
+        return [LANE]
 
     async def lock(self, c: WriteConnection) -> None: ...
 
     def build(self, index: int, item: ItemRequest) -> Planned | Refused:
         claim = replace(self._claim, content=item.content, context={**self._claim.context, **(item.context or {})})
         spec = {"context": item.context, "key": item.key}
-        return Planned(None, spec, _LANE, {}, claim.to_json(), prefix=PREFIX)
+        return Planned(None, spec, LANE, {}, claim.to_json(), prefix=PREFIX)
 
     def pack(self, item: ItemRequest) -> bytes:
         return orjson.dumps([item.content, item.context, item.key], option=orjson.OPT_APPEND_NEWLINE)

@@ -13,12 +13,10 @@ from passel.core.verification.progress import Progress
 from passel.services import sessions
 from passel.services.deps import Caller, Deps
 from passel.services.following import Following
-from passel.services.verification.batches import PREFIX
+from passel.services.verification.batches import LANE, PREFIX
 from passel.store import sessions as store
 from passel.store import verifications as verification_store
 from passel.store.sessions import Message, NewSession, Session
-
-_LANE = "verification/methods"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +39,7 @@ class Verification:
 
 async def create(deps: Deps, caller: Caller, claim: Claim, metadata: dict[str, Any]) -> Verification:
     """Begin to verify a claim."""
-    new = NewSession(caller.org_id, SessionId(deps.ids.new(PREFIX)), KIND, None, {"metadata": metadata}, None, {}, _LANE, None, deps.now())
+    new = NewSession(caller.org_id, SessionId(deps.ids.new(PREFIX)), KIND, None, {"metadata": metadata}, None, {}, LANE, None, deps.now())
     async with deps.db.write() as c:
         await store.insert_session(c, new)
         session = await store.lock_session(c, new.id)

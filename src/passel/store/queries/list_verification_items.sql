@@ -1,6 +1,6 @@
 -- Items of a batch with what was asked and what came of it, in input order; filters where not null. `total` are all that match.
 with found as (
-    select i.index, i.session_id, s.spec, m.id as message_id, m.state, m.outcome, m.cancelled, m.result, m.error, m.created_at, m.ended_at
+    select i.index, i.session_id, s.spec, m.id as message_id, m.state, m.outcome, m.cancelled, m.tries, m.result, m.error, m.created_at, m.ended_at
     from item i
     join message m on m.id = i.message_id
     join session s on s.id = i.session_id
