@@ -23,6 +23,7 @@ from tests.support.installation import Installation, scratch_dir, wait_until
 from tests.support.worlds import World
 from tests.test_cli import passel_command
 from tests.test_deleting import deps_of
+from tests.test_streams import first, stream
 from tests.test_tenancy import stranger
 
 __all__ = ["stranger"]
@@ -322,3 +323,14 @@ def test_a_batch_is_kept_for_so_long(with_db: Any) -> None:
         await world.check()
 
     with_db(scenario)
+
+
+def test_the_stream_of_everything_tells_of_verifications(passel: Installation) -> None:
+    with stream(passel, "/v1/events/stream", params={"kind": "verification"}) as events:
+        made = make(passel, ["6 * 7 = 42"])
+        told = first(events, 8)
+    assert {event["data"]["kind"] for event in told} == {"verification"} and {event["data"]["batch_id"] for event in told} == {made["id"]}
+    types = [event["event"] for event in told]
+    assert types.count("item.status_changed") >= 1 and {"message.requested", "message.status_changed", "method.ended"} <= set(types)
+    with stream(passel, "/v1/events/stream", params={"batch_id": made["id"], "after": "0"}) as events:
+        assert first(events, 8) == told

@@ -101,7 +101,7 @@ def test_commits_in_any_order_are_told_once_and_in_the_order_of_each_session(wit
             while not (done.is_set() and len(told) == len(written)):
                 async with aclosing(firehose.follow(world.org_id, place, Wanted())) as pages:
                     async for page in pages:
-                        told += [(entry.told.session_id, entry.told.seq) for entry in page.entries]  # type: ignore[union-attr]
+                        told += [(entry.told.session_id, entry.told.seq) for entry in page.entries]
                         place = page.place
                         if (page.entries and rng.random() < 0.1) or (done.is_set() and len(told) == len(written)):
                             break

@@ -26,6 +26,7 @@ import typer
 
 from passel.cli.output import print_json, stdout
 from passel.cli.server import DataDir, load_settings
+from passel.compose.kinds import KINDS
 from passel.compose.settings import Settings
 from passel.models.local import PACKAGED
 from passel.store.postgres import EmbeddedPostgres, PostgresError
@@ -55,6 +56,7 @@ def doctor(data_dir: DataDir = None, json_output: Annotated[bool, typer.Option("
         _address(settings),
         _files(),
         *([_local_models(settings)] if _usable(settings.data_dir) else []),
+        _verifications(),
         _keys(settings),
         _private(settings),
     ]
@@ -199,6 +201,15 @@ def _local_models(settings: Settings) -> Finding:
     if not here:
         return Finding("note", "xllamacpp is installed, no model is here", "passel models pull smollm2")
     return Finding("ok", f"local models: {', '.join(here)}")
+
+
+def _verifications() -> Finding:
+    lack = KINDS["verification"].missing()
+    return (
+        Finding("ok", "claims can be verified")
+        if lack is None
+        else Finding("note", "no verifications: " + lack.partition(": ")[0], lack.partition(": ")[2])
+    )
 
 
 def _keys(settings: Settings) -> Finding:

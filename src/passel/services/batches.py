@@ -7,7 +7,7 @@ request with the same key makes the batch then.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -115,10 +115,20 @@ async def get(deps: Deps, caller: Caller, kind: str, batch_id: str) -> Batch:
         return await own(deps, caller, c, kind, batch_id)
 
 
+async def get_any(deps: Deps, caller: Caller, kinds: Collection[str], batch_id: str) -> Batch:
+    """A batch of any of these kinds. Raises `NotFound` or `Forbidden`."""
+    async with deps.db.read() as c:
+        return await _own_of(deps, caller, c, kinds, batch_id)
+
+
 async def own(deps: Deps, caller: Caller, c: ReadConnection, kind: str, batch_id: str) -> Batch:
     """The caller's batch, on a connection. Raises `NotFound` or `Forbidden`."""
+    return await _own_of(deps, caller, c, (kind,), batch_id)
+
+
+async def _own_of(deps: Deps, caller: Caller, c: ReadConnection, kinds: Collection[str], batch_id: str) -> Batch:
     batch = await store.find_batch(c, batch_id)
-    of_kind = batch if batch and batch.kind == kind else None
+    of_kind = batch if batch and batch.kind in kinds else None
     require_own(deps, caller, of_kind and of_kind.org_id, "batch")
     assert batch is not None
     return batch

@@ -170,8 +170,12 @@ async def list_new_entries(c: ReadConnection, followers: Sequence[tuple[str, int
     pages: list[list[BatchEntry]] = [[] for _ in followers]
     for row in await c.fetch("list_new_batch_events", [id for id, _ in followers], [after for _, after in followers]):
         follower = row["follower"] - 1
-        told = [Transition(*change) for change in row["changes"]]
-        counts = Counts(row["queued"], row["running"], row["completed"], row["failed"])
-        made = entries(row["batch_id"], row["last_seq"], told, counts, row["status"], row["created_at"])
-        pages[follower] += [entry for entry in made if entry.seq > followers[follower][1]]
+        pages[follower] += [entry for entry in entries_of_row(row) if entry.seq > followers[follower][1]]
     return pages
+
+
+def entries_of_row(row: Row) -> list[BatchEntry]:
+    """What one row of a batch's ledger tells."""
+    told = [Transition(*change) for change in row["changes"]]
+    counts = Counts(row["queued"], row["running"], row["completed"], row["failed"])
+    return entries(row["batch_id"], row["last_seq"], told, counts, row["status"], row["created_at"])

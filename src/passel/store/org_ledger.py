@@ -11,11 +11,10 @@ from typing import NamedTuple
 
 import orjson
 
-from passel.core.batch_log import Transition, entries
 from passel.core.events import Event
 from passel.core.ids import OrgId
 from passel.core.org_ledger import OrgEntry, Place, Row, Stretch, Wanted, stretches
-from passel.core.states import Counts
+from passel.store.batches import entries_of_row
 from passel.store.database import ReadConnection, WriteConnection
 
 _ROWS, _EVENTS = 64, 500
@@ -164,12 +163,9 @@ async def _entries(c: ReadConnection, of: Sequence[Stretch], wanted: Wanted) -> 
     told: list[OrgEntry] = []
     for row in rows:
         stretch = of[row["stretch"] - 1]
-        transitions = [Transition(*change) for change in row["changes"]]
-        counts = Counts(row["queued"], row["running"], row["completed"], row["failed"])
-        made = entries(row["batch_id"], row["last_seq"], transitions, counts, row["status"], row["created_at"])
         told += [
             OrgEntry(stretch.behind(one.seq), one, row["kind"], row["subject_id"], row["batch_id"], None)
-            for one in made
+            for one in entries_of_row(row)
             if stretch.first <= one.seq <= stretch.last and wanted.of_batch(one)
         ]
     return told

@@ -39,7 +39,16 @@ def event_id(session_id: str, seq: int) -> str:
 
 
 def event(event: Event, agent_id: str) -> Body:
-    kind, source, translate = _TRANSLATIONS.get(event.type, (event.type, "system", _as_it_is))
+    return _event(event, agent_id, *_TRANSLATIONS.get(event.type, (event.type, "system", _as_it_is)))
+
+
+def event_of_kind(event: Event) -> Body:
+    """Of a kind of work that this wire format does not know: what is every kind's is said in its words, the rest as it is."""
+    known = event.type in _OF_EVERY_KIND
+    return _event(event, "", *_TRANSLATIONS[event.type] if known else (event.type, "system", _as_it_is))
+
+
+def _event(event: Event, agent_id: str, kind: str, source: str, translate: Callable[[Event], Body]) -> Body:
     return {
         "id": event_id(event.session_id, event.seq),
         "session_id": event.session_id,
@@ -153,6 +162,7 @@ _TRANSLATIONS: dict[str, tuple[str, str, Callable[[Event], Body]]] = {
     agent.TOOL_COMPLETED: ("tool.call_completed", "tool", _tool_completed),
     agent.TOOL_FAILED: ("tool.call_failed", "tool", _tool_failed),
 }
+_OF_EVERY_KIND = (MESSAGE_STATE, SESSION_STATE, EFFECT_IN_DOUBT)
 BATCH_CHANGED, ITEM_CHANGED = "batch.status_changed", "item.status_changed"
 LEDGER_TYPES = {wire: type for type, (wire, *_) in _TRANSLATIONS.items()} | {BATCH_CHANGED: BATCH, ITEM_CHANGED: ITEM}
 """How the ledger calls the events of each type of this wire format."""

@@ -10,12 +10,12 @@ from passel.core.agent.spec import SessionSpec
 from passel.core.batch_log import BatchEntry
 from passel.core.costs import decimal_string
 from passel.core.org_ledger import OrgEntry
-from passel.faces.dari.events import BATCH_CHANGED, ITEM_CHANGED, event, event_id, item_status, message_status
+from passel.faces.dari.events import BATCH_CHANGED, ITEM_CHANGED, event, event_id, event_of_kind, item_status, message_status
 from passel.faces.kit.json import timestamp
 from passel.services.accounts import ApiKey, Credential, Organisation
 from passel.services.agents.answers import OpenCall
 from passel.services.agents.publishing import Agent, Published, Snapshot, Version
-from passel.services.agents.sessions import ReadMessage, Transcript
+from passel.services.agents.sessions import KIND, ReadMessage, Transcript
 from passel.services.batches import Batch, Item, Result
 from passel.services.files import File
 from passel.services.sessions import Bill, Message, Sent, Session
@@ -267,7 +267,8 @@ def org_entry(entry: OrgEntry) -> Body:
     if isinstance(entry.told, BatchEntry):
         return batch_entry(entry.told) | {"kind": entry.kind, "agent_id": entry.subject_id}
     about = {"kind": entry.kind, "agent_id": entry.subject_id, "batch_id": entry.batch_id, "metadata": entry.metadata}
-    return event(entry.told, entry.subject_id or "") | about
+    told = event(entry.told, entry.subject_id or "") if entry.kind == KIND else event_of_kind(entry.told)
+    return told | about
 
 
 def batch(batch: Batch) -> Body:

@@ -1,6 +1,6 @@
 """Batches of verifications: from items inline or from a file, read by offset, cancelled."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -25,6 +25,7 @@ PREFIX, LANE = "ver", "verification/methods"
 
 _SHOWN_PROBLEMS = 100
 _LONGEST_KEY = 255
+_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +115,15 @@ async def create(deps: Deps, caller: Caller, request: BatchRequest) -> Batch:
         spec |= {"problems": problems[:_SHOWN_PROBLEMS], "problem_count": len(problems)}
     with Intake(planner) as intake:
         if not problems:
-            await intake.take(request.items)
+            await intake.take_all(_groups(request.items))
         expires_at = deps.now() + timedelta(days=deps.limits.result_days)
         made = await batches.create(deps, caller, planner, intake, None, None, spec, expires_at)
     return made.batch
+
+
+async def _groups(items: Sequence[ItemRequest]) -> AsyncGenerator[Sequence[ItemRequest]]:
+    for start in range(0, len(items), _AT_ONCE):
+        yield items[start : start + _AT_ONCE]
 
 
 def _problems(items: Sequence[ItemRequest]) -> list[dict[str, Any]]:

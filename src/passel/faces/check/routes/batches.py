@@ -1,5 +1,7 @@
 """Batches of verifications."""
 
+import asyncio
+
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
@@ -21,7 +23,8 @@ _BODY = {"requestBody": {"required": True, "content": {"application/json": {"sch
 
 @routes.post("", status_code=202, openapi_extra=_BODY)
 async def create(request: Request, deps: DepsIn, caller: CallerIn) -> Response:
-    made = await batches.create(deps, caller, requests.batch_request(await requests.read_body(request)))
+    body = await requests.read_body(request)
+    made = await batches.create(deps, caller, await asyncio.to_thread(requests.batch_request, body))
     return json_response(responses.created(made), 202, {"Location": f"/v1/batch/{made.id}"})
 
 

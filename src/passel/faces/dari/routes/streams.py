@@ -32,7 +32,7 @@ LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", max_length=200
 
 _OPEN = ("idle", "running")
 _ENDED = ("completed", "failed", "partial_failed")
-_KINDS = (KIND,)
+_KINDS = (KIND, "verification")  # what clients have asked for; deliveries have a log of their own
 _SSE = {
     200: {"description": "Server-sent events.", "content": {"text/event-stream": {"schema": {"type": "string"}}}},
     204: {"description": "There will be no more events."},
@@ -103,7 +103,9 @@ async def event_stream(
     following: FollowingIn,
     firehose: FirehoseIn,
     authenticator: AuthenticatorIn,
-    kind: Annotated[list[Literal["agent"]] | None, Query(description="Only of sessions and batches of these kinds of work.")] = None,
+    kind: Annotated[
+        list[Literal["agent", "verification"]] | None, Query(description="Only of sessions and batches of these kinds of work.")
+    ] = None,
     batch_id: Annotated[str | None, Query(max_length=128, description="Only of this batch and its sessions.")] = None,
     agent_id: Annotated[str | None, Query(max_length=128, description="Only of sessions with this agent.")] = None,
     type: Annotated[list[str] | None, Query(description="Only events of these types.")] = None,
@@ -118,7 +120,7 @@ async def event_stream(
         raise Invalid("metadata has one value for each key", field="metadata")
     own = None
     if batch_id is not None:
-        own = (await batches.get(deps, caller, KIND, batch_id)).id
+        own = (await batches.get_any(deps, caller, _KINDS, batch_id)).id
     if agent_id is not None:
         await publishing.get_agent(deps, caller, agent_id)
     types = [_ledger_type(one) for one in type] if type is not None else None

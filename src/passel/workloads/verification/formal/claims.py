@@ -49,7 +49,6 @@ _DOMAINS = {
     ("positive", "integer"): "positive integer", ("positive", "real", "numbers"): "positive real", ("positive", "real"): "positive real",
     ("positive", "reals"): "positive real",
 }  # fmt: skip
-_FLIPPED = {"=": "!=", "!=": "=", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
 
 
 class Claims(Terms):

@@ -29,7 +29,6 @@ _OF_MANY = {
     ("lowest", "common", "multiple"): "lcm", ("lcm",): "lcm",
 }  # fmt: skip
 _PRODUCTS = {"ab", "ac", "bc", "xy", "xz", "yz", "abc", "xyz"}
-_NO_VARIABLES = {"i", "e"}
 _ADD = {"+": "+", "-": "-", "plus": "+", "minus": "-"}
 _PLACES = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
 _STEPS = {"integer": 1, "ten": 10, "hundred": 100, "thousand": 1000, "tenth": Fraction(1, 10), "hundredth": Fraction(1, 100)}

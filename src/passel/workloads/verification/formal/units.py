@@ -83,10 +83,8 @@ def _table() -> dict[str, Unit]:
 
 
 UNITS = _table()
-DOZENS = {word for word, unit in UNITS.items() if not unit.dimension}
 CELSIUS = Unit("°C", Fraction(1), DEGREES, Fraction("273.15"))
 FAHRENHEIT = Unit("°F", Fraction(5, 9), DEGREES, Fraction("459.67") * Fraction(5, 9))
-KELVIN = Unit("K", Fraction(1), DEGREES)
 SYMBOLS_ONLY = {"m", "s", "g", "h", "l"}  # one letter, which may as well be a variable
 
 AMBIGUOUS = {
