@@ -15,7 +15,7 @@ from passel.core.verification import events
 from passel.core.verification.findings import Finding
 from passel.core.verification.progress import Progress
 from passel.workloads.loop import until_ended
-from passel.workloads.verification.methods import Method
+from passel.workloads.verification.methods import NO_MODELS, Method, Work
 
 _LONGEST_ERROR = 2000
 
@@ -83,7 +83,7 @@ class _Run:
             return events.method_failed(self._id(), round, name, "this server is not set up for it", 0)
         while retries <= self.progress.claim.options.max_retries:
             try:
-                finding = await method(self.progress.claim)
+                finding = await method(Work(self.progress.claim, self.context.task.org_id, NO_MODELS))
                 return events.method_ended(self._id(), round, name, _stored(finding), _since(began))
             except Exception as accident:
                 error = clean(f"{type(accident).__name__}: {accident}")[:_LONGEST_ERROR]
