@@ -416,7 +416,7 @@ def test_hot_statements_use_their_indexes(with_db: Any) -> None:
             )
             await c.raw.execute("analyze")
             nothing: list[Any] = [None]
-            zeros = [[0]] * 12
+            zeros = [[0]] * 13
             plans: dict[str, tuple[Any, ...]] = {
                 "choose_ready": ("agent", 500),
                 "choose_suspects": ("agent", 16, 1, 1),

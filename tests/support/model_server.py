@@ -11,6 +11,7 @@ The model's name says how it behaves; several rules may be joined with `+`:
     script          plays what the user's text says as JSON: a list of answers, one for each time it is asked in a turn. An
                     answer is a text, or {"text": ..., "calls": [{"name": ..., "arguments": ..., "id": ...}]}; "{results}"
                     in a text becomes the JSON list of the tool results since the user spoke
+    verifier        answers what verifications ask, in the form asked for: what it is to think of a text stands in it (`_verified`)
     count           answers with the number of messages that it was sent, and what kinds of parts they held
 
 `GET /calls` tells how often each prompt (the last user text) was asked, and the most calls in flight at once.
@@ -22,6 +23,8 @@ import asyncio
 import collections
 import json
 import os
+import random
+import re
 
 import orjson
 import uvloop
@@ -126,6 +129,8 @@ class ModelProtocol(asyncio.Protocol):
                 return self._answer(200, body(request["model"], said, calls))
             elif name == "nul":
                 text = "before\x00after \ud83d"
+            elif name == "verifier":
+                text = _verified(request["messages"])
             elif name == "count":
                 kinds = [p["type"] for m in request["messages"] if isinstance(m["content"], list) for p in m["content"]]
                 text = json.dumps({"messages": len(request["messages"]), "kinds": kinds, "roles": [m["role"] for m in request["messages"]]})
@@ -145,6 +150,41 @@ class ModelProtocol(asyncio.Protocol):
     def _raw(self, data: bytes) -> None:
         if not self._transport.is_closing():
             self._transport.write(data)
+
+
+def _verified(messages: list) -> str:
+    """A text with `not so` is false and one with `unsure` uncertain, else it is true; `sure 0.7` is how sure. With `split` the
+    doubter among judges is of the other opinion, with `vary` answers differ. With `nonsense` nothing can be read, with `at first
+    nonsense` only the first answer."""
+    system, text = messages[0]["content"], messages[1]["content"]
+    if ("at first nonsense" in text and len(messages) < 4) or ("nonsense" in text and "at first" not in text):
+        return "I would rather talk about the weather {today}."
+    form = system.rsplit("in this form:\n", 1)[-1]
+    sure = re.search(r"sure (0\.\d+)", text)
+    wrong = "not so" in text
+    if "split" in text and "You doubt" in system:
+        wrong = not wrong
+    verdict = "uncertain" if "unsure" in text else "false" if wrong else "true"
+    confidence = float(sure[1]) if sure else 0.97
+    body = text.split("]\n", 1)[1].rsplit("\n[/", 1)[0]
+    lines = body.splitlines()
+    if '"claims"' in form:
+        answer = {"claims": [part.strip() for part in re.split(r"(?<=\.)\s+", body) if part.strip()]}
+    elif '"scores"' in form:
+        answer = {"scores": [0.1 if "not so" in line else 0.95 for line in lines]}
+    elif '"questions"' in form:
+        answer = {
+            "questions": [{"question": f"What of {body}?", "answer": "blue"}, {"question": f"And then, of {body}?", "answer": "blue"}]
+        }
+    elif '"groups"' in form:
+        answer = {"groups": [[n] for n in range(1, len(text.rsplit("[answers ", 1)[1].splitlines()) - 1)]}
+    elif '{"answer"' in form:
+        answer = {"answer": "green" if wrong else random.choice(["red", "blue", "green"]) if "vary" in text else "Blue."}
+    elif '"reason"' in form:
+        answer = {"reason": "I was told so.", "verdict": verdict, "confidence": confidence}
+    else:
+        answer = {"steps": ["I was told so."], "verdict": verdict, "confidence": confidence}
+    return "Here it is: " + json.dumps(answer)
 
 
 def _content_length(head: bytes) -> int:

@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from passel.compose.settings import Settings
 from passel.core.agent.announcements import ANNOUNCED
@@ -13,6 +14,9 @@ from passel.core.agent.planner import Rules
 from passel.core.announcements import Vocabulary
 from passel.core.context import Workload
 from passel.services.deps import Deps
+
+if TYPE_CHECKING:
+    from passel.models.directory import ModelDirectory
 
 
 def _always() -> str | None:
@@ -31,19 +35,25 @@ class Kind:
     announces: Vocabulary | None = None
 
 
-@asynccontextmanager
-async def _agents(settings: Settings, deps: Deps) -> AsyncGenerator[Workload]:
+def _models(settings: Settings) -> "ModelDirectory":
     from passel.models.directory import CallSettings, ModelDirectory
     from passel.models.local import LocalModels
-    from passel.services.agents.capabilities import AttachedFiles, KeyRing, VersionSpecs
-    from passel.workloads.agent.turns import AgentWorkload
 
     threads = settings.local_threads or max(1, (os.cpu_count() or 1) // max(1, settings.workers))
     local = LocalModels(
         settings.models_dir, parallel=settings.local_parallel, context_tokens=settings.local_context_tokens, threads=threads
     )
     calls = CallSettings(settings.model_timeout, settings.concurrency, settings.private_urls_allowed, settings.model_client == "auto")
-    models = ModelDirectory(calls, local.serve)
+    return ModelDirectory(calls, local.serve)
+
+
+@asynccontextmanager
+async def _agents(settings: Settings, deps: Deps) -> AsyncGenerator[Workload]:
+    from passel.services.agents.capabilities import AttachedFiles, VersionSpecs
+    from passel.services.keys import KeyRing
+    from passel.workloads.agent.turns import AgentWorkload
+
+    models = _models(settings)
     try:
         yield AgentWorkload(models, VersionSpecs(deps), KeyRing(deps, settings.server_keys), AttachedFiles(deps), Rules(settings.retries))
     finally:
@@ -68,13 +78,31 @@ async def _webhooks(settings: Settings, deps: Deps) -> AsyncGenerator[Workload]:
 
 @asynccontextmanager
 async def _verifications(settings: Settings, deps: Deps) -> AsyncGenerator[Workload]:
-    from passel.core.verification import FORMAL
+    from passel.core import verification as names
+    from passel.services.keys import KeyRing
+    from passel.workloads.verification.asking import Desk
+    from passel.workloads.verification.biprm import BiPrm
+    from passel.workloads.verification.ensemble import Ensemble
+    from passel.workloads.verification.entropy import Entropy
     from passel.workloads.verification.formal import Checker
-    from passel.workloads.verification.methods import Formal
+    from passel.workloads.verification.methods import Formal, Method
+    from passel.workloads.verification.reasoning import Reasoning
     from passel.workloads.verification.verify import VerificationWorkload
 
-    async with Checker(max(1, (os.cpu_count() or 1) // max(1, settings.workers))) as checker:
-        yield VerificationWorkload({FORMAL: Formal(checker)})
+    models = _models(settings)
+    desk = Desk(models, KeyRing(deps, settings.server_keys), settings.model_patience)
+    try:
+        async with Checker(max(1, (os.cpu_count() or 1) // max(1, settings.workers))) as checker:
+            methods: dict[str, Method] = {
+                names.FORMAL: Formal(checker),
+                names.REASONING: Reasoning(),
+                names.BIPRM: BiPrm(checker.check),
+                names.ENSEMBLE: Ensemble(),
+                names.ENTROPY: Entropy(),
+            }
+            yield VerificationWorkload(methods, desk)
+    finally:
+        await models.close()
 
 
 def _lacks_verify() -> str | None:

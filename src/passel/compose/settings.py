@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from passel.core.limits import MIB, Limits
 from passel.core.llm.retry import RetryPolicy
+from passel.services.deps import VerificationModels
 from passel.store.admission import Capacity
 
 
@@ -172,6 +173,18 @@ class Settings(BaseSettings):
     verification_wait: float = Field(
         60, gt=0, le=600, description="Seconds that a synchronous verification waits before it answers that it goes on."
     )
+    verification_model: str | None = Field(
+        None, description="What verifications ask: `provider:model`, or the model's name at verification_base_url."
+    )
+    verification_base_url: str | None = Field(None, description="OpenAI-compatible server that has this model.")
+    verification_price: str = Field(
+        "",
+        pattern=r"^(\d+(\.\d+)?,\d+(\.\d+)?)?$",
+        description="What models at verification_base_url cost: US dollars a million tokens, `input,output`. Default: nothing is known.",
+    )
+    verification_panel: str = Field(
+        "", description="Further models, with commas between them, for methods that want several opinions (ensemble)."
+    )
     max_waiting_messages: int = Field(100, ge=1, description="Most messages that wait in one session.")
 
     @classmethod
@@ -214,6 +227,13 @@ class Settings(BaseSettings):
     @property
     def retries(self) -> RetryPolicy:
         return RetryPolicy(tries=self.model_tries, patience=self.model_patience)
+
+    @property
+    def verification_models(self) -> VerificationModels:
+        panel = tuple(ref.strip() for ref in self.verification_panel.split(",") if ref.strip())
+        given = [float(part) for part in self.verification_price.split(",") if part]
+        price = {"input_per_million": given[0], "output_per_million": given[1]} if given else None
+        return VerificationModels(self.verification_model or None, self.verification_base_url or None, panel, price)
 
     @property
     def limits(self) -> Limits:

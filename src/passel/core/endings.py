@@ -7,9 +7,11 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The message is answered. `result` is what its kind makes of it, as a JSON object."""
+    """The message is answered. `result` is what its kind makes of it, as a JSON object; `charge` in cents is what an item of a
+    batch costs whoever asked, where the kind says so."""
 
     result: dict[str, Any] = field(default_factory=dict[str, Any])
+    charge: int = 0
 
 
 @dataclass(frozen=True, slots=True)

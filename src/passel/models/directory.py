@@ -80,6 +80,9 @@ class ModelDirectory:
             asked, held = prompted.rewritten(question), {"response_format": prompted.response_format(question.tools)}
             answer = await wire.ask(session, local.url, option, api_key, asked, self._settings.timeout, held)
             return prompted.answered(answer)
+        if local is not None and question.schema is not None:
+            held = {"response_format": prompted.held_to(question.schema)}
+            return await wire.ask(session, local.url, option, api_key, question, self._settings.timeout, held)
         if base_url is not None and option.provider != ANTHROPIC and self._settings.direct:
             return await wire.ask(session, base_url, option, api_key, question, self._settings.timeout)
         return await self._ask_hosted(option, base_url, api_key, question)

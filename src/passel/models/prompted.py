@@ -67,6 +67,10 @@ def response_format(tools: Sequence[ToolOffer]) -> dict[str, Any]:
     """What holds the answer to the two ways."""
     calls = [_record(name={"const": tool.name}, arguments=_parameters(tool)) for tool in tools]
     schema = {"anyOf": [*(_record(tool_call=call) for call in calls), _record(response={"type": "string"})]}
+    return held_to(schema)
+
+
+def held_to(schema: dict[str, Any]) -> dict[str, Any]:
     return {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
 
 

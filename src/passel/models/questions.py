@@ -40,11 +40,13 @@ class ToolOffer(NamedTuple):
 
 
 class Question(NamedTuple):
-    """Where `system` is empty, no system message is sent."""
+    """Where `system` is empty, no system message is sent. `schema` is a JSON Schema that the answer is to have: local models
+    are held to it, others have to be told in words."""
 
     system: str
     conversation: tuple[Spoken, ...]
     tools: tuple[ToolOffer, ...] = ()
+    schema: dict[str, Any] | None = None
 
 
 class Answer(NamedTuple):

@@ -20,6 +20,18 @@ PLATFORM, ROUTING = "platform", "routing"
 
 
 @dataclass(frozen=True, slots=True)
+class VerificationModels:
+    """What verifications ask where nobody names a model: `provider:model`, or the model of an OpenAI-compatible server at
+    `base_url`, with its `price` as in `passel.core.llm.options`. `panel` are further ones, for methods that want several
+    opinions."""
+
+    model: str | None = None
+    base_url: str | None = None
+    panel: tuple[str, ...] = ()
+    price: dict[str, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Deps:
     """`key_providers` are the providers that the server has keys of, `models_dir` is where its local models lie. With
     `strict_idempotency` a known key with another body is refused. With `hide_foreign` what is another organisation's is
@@ -42,6 +54,7 @@ class Deps:
     models_dir: Path | None = None
     webhook_overlap: float = 0.0
     public_url: str | None = None
+    verification_models: VerificationModels = VerificationModels()
 
     def now(self) -> datetime:
         return self.clock()

@@ -38,6 +38,7 @@ class Batch:
     input_tokens: int
     output_tokens: int
     cost_usd: Decimal
+    charged: int
     created_at: datetime
     cancel_requested_at: datetime | None
     finished_at: datetime | None

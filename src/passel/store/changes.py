@@ -42,6 +42,7 @@ class BatchDelta:
     input_tokens: int = 0
     output_tokens: int = 0
     cost_usd: Decimal = Decimal(0)
+    charged: int = 0
     transitions: list[Transition] = field(default_factory=list[Transition])
 
     def count(self, name: str, n: int) -> None:

@@ -102,6 +102,9 @@ def _endings(writes: Sequence[StepWrite]) -> tuple[list[Any], ...]:
 
 def _move(write: StepWrite, settled_before: bool, changes: Changes) -> None:
     place = write.lease.place._replace(settled=settled_before)
+    told = write.step.settles or write.step.ending
+    if isinstance(told, Done) and told.charge and not settled_before and place.batch_id is not None:
+        changes.batches[place.batch_id].charged += told.charge
     if write.step.settles is not None and not settled_before:
         changes.count(place, phase(RUNNING), state_after(write.step.settles), _error(write.step.settles))
         place = place._replace(settled=True)

@@ -15,7 +15,7 @@ from passel.core.agent.fields import known, load, mapping, require_plain_path, s
 from passel.core.agent.spec import AgentSpec
 from passel.core.errors import Invalid
 from passel.core.limits import Limits
-from passel.core.llm.options import ANTHROPIC, LOCAL, OPENAI, OPENROUTER, PROVIDERS, LlmOption
+from passel.core.llm.options import LOCAL, OPENAI, OPENROUTER, PROVIDERS, LlmOption, split_ref
 from passel.core.secrets import SECRET_NAME
 
 FILE = "dari.yml"
@@ -197,11 +197,7 @@ def split_model(model: str, provider: object, where: str = "llm") -> tuple[str, 
         if name not in PROVIDERS:
             raise Invalid(f"{where}.provider must be one of {', '.join(PROVIDERS)}", field=f"{where}.provider")
         return name, model.removeprefix(f"{name}/").removeprefix(f"{name}:") if name != OPENROUTER else model
-    for named in (OPENAI, ANTHROPIC, LOCAL):
-        for mark in ("/", ":"):
-            if model.startswith(named + mark):
-                return named, model[len(named) + 1 :]
-    return OPENROUTER, model.removeprefix("openrouter:")
+    return split_ref(model)
 
 
 def check_url_form(url: str, where: str) -> None:

@@ -44,6 +44,16 @@ class LlmOption:
         return {k: v for k, v in asdict(self).items() if v not in (None, {})}
 
 
+def split_ref(model: str) -> tuple[str, str]:
+    """Provider and bare name of `anthropic/claude-haiku-4-5`, `openai:gpt-5.5`, `local:smollm2`. All without a provider is
+    OpenRouter's (section 6.4 of the `dari` contract)."""
+    for named in (OPENAI, ANTHROPIC, LOCAL):
+        for mark in ("/", ":"):
+            if model.startswith(named + mark):
+                return named, model[len(named) + 1 :]
+    return OPENROUTER, model.removeprefix("openrouter:")
+
+
 def fingerprint(secret: str) -> str:
     """Enough of a digest to tell two keys apart, too little to find one."""
     return hashlib.sha256(secret.encode()).hexdigest()[:12]

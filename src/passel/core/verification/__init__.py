@@ -6,6 +6,13 @@ Rules marked D are numbered decisions of the `check` contract.
 KIND = "verification"
 
 SEMANTIC, REASONING, TOOL, BIPRM, ENSEMBLE, ENTROPY, FORMAL = "semantic", "reasoning", "tool", "biprm", "ensemble", "entropy", "formal"
-SERVED = (FORMAL,)
+SERVED = (REASONING, BIPRM, ENSEMBLE, ENTROPY, FORMAL)
 """The methods that this version has."""
 METHODS = (SEMANTIC, REASONING, TOOL, BIPRM, ENSEMBLE, ENTROPY, FORMAL)
+ASKING = (REASONING, BIPRM, ENSEMBLE, ENTROPY)
+"""Those that can do nothing without a model. Others do more with one."""
+
+
+def provider_key_name(provider: str) -> str:
+    """The name of the credential that holds an organisation's own key of a provider."""
+    return f"provider-key/{provider}"

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from passel.core.llm.options import LlmOption
 from passel.core.verification.pooling import LINEAR, Thresholds
 
 MOST_CHARACTERS = 50_000
@@ -31,19 +32,24 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """`methods` have weights above 0; `context` may be shown to models and is as little to be trusted as the content."""
+    """`methods` have weights above 0; `context` may be shown to models and is as little to be trusted as the content.
+    `models` are those that methods ask, chosen when the verification was made: the first by all, the others by those that
+    want several opinions."""
 
     content: str
     methods: dict[str, float]
     context: dict[str, Any] = field(default_factory=dict[str, Any])
     options: Options = field(default_factory=Options)
+    models: tuple[LlmOption, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        return {"content": self.content, "methods": self.methods, "context": self.context, "options": asdict(self.options)}
+        data = {"content": self.content, "methods": self.methods, "context": self.context, "options": asdict(self.options)}
+        return data | ({"models": [model.to_json() for model in self.models]} if self.models else {})
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> "Claim":
-        return Claim(data["content"], data["methods"], data["context"], Options(**data["options"]))
+        models = tuple(LlmOption(**model) for model in data.get("models", ()))
+        return Claim(data["content"], data["methods"], data["context"], Options(**data["options"]), models)
 
     @property
     def premises(self) -> tuple[str, ...]:

@@ -7,9 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from passel.core.costs import decimal_string
 from passel.core.endings import Done, Fail
 from passel.core.events import MESSAGE_REQUESTED, Draft, Event
 from passel.core.ids import MessageId
+from passel.core.verification.calls import Calls
 from passel.core.verification.claims import Claim
 from passel.core.verification.events import METHOD_ENDED, METHOD_FAILED
 from passel.core.verification.findings import Finding
@@ -42,10 +44,11 @@ class Round:
 
 @dataclass(slots=True)
 class Progress:
-    """Of one message. Events go in with `add`, in their order."""
+    """Of one message. What methods came to goes in with `add`, what models said into `calls`."""
 
     claim: Claim
     rounds: list[Round] = field(default_factory=lambda: [Round()])
+    calls: Calls = field(default_factory=Calls)
 
     @staticmethod
     def of(ledger: Iterable[Event], message_id: MessageId) -> "Progress":
@@ -53,6 +56,7 @@ class Progress:
         claim = next(Claim.from_json(event.data) for event in told if event.type == MESSAGE_REQUESTED)
         progress = Progress(claim)
         progress.add(told)
+        progress.calls.read(told)
         return progress
 
     def add(self, told: Sequence[Event | Draft]) -> None:
@@ -106,7 +110,10 @@ class Progress:
                 "decision": decided.decision,
                 "escalation": decided.reason,
                 "reasoning": _reasoning(self.claim, best),
-            }
+                "cost_usd": decimal_string(self.calls.cost_usd),
+                "cost_cents": self.calls.cost_cents,
+            },
+            self.calls.cost_cents,
         )
 
 

@@ -1,6 +1,5 @@
 """Response bodies, as the record has them. Additions of ours are fields beside the documented ones."""
 
-import math
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -154,7 +153,7 @@ def batch(batch: Batch) -> Body:
         **_counts(batch),
         "methodsConfig": batch.spec["methods"],
         "context": batch.spec["context"],
-        "totalCostCents": _cost_cents(batch),
+        "totalCostCents": batch.charged,
         "totalInputTokens": batch.input_tokens,
         "totalOutputTokens": batch.output_tokens,
         "errorMessage": _problem(batch),
@@ -167,10 +166,6 @@ def batch(batch: Batch) -> Body:
     }
 
 
-def _cost_cents(batch: Batch) -> int:
-    return math.ceil(batch.cost_usd * 100)
-
-
 def summary(batch: Batch) -> Body:
     """An element of the list."""
     return {
@@ -178,7 +173,7 @@ def summary(batch: Batch) -> Body:
         "name": batch.spec["name"],
         "status": batch_status(batch),
         **_counts(batch),
-        "totalCostCents": _cost_cents(batch),
+        "totalCostCents": batch.charged,
         "createdAt": timestamp(batch.created_at),
         "startedAt": _started_at(batch),
         "completedAt": _completed_at(batch),

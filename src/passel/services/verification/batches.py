@@ -15,13 +15,14 @@ from passel.services import batches
 from passel.services.deps import Caller, Deps
 from passel.services.intake import Intake
 from passel.services.planning import Planned, Refused
+from passel.services.verification.models import lane_of, with_models
 from passel.store import batches as batch_store
 from passel.store import verifications as store
 from passel.store.batches import Batch
 from passel.store.database import WriteConnection
 from passel.store.verifications import VerificationItem
 
-PREFIX, LANE = "ver", "verification/methods"
+PREFIX = "ver"
 
 _SHOWN_PROBLEMS = 100
 _LONGEST_KEY = 255
@@ -64,21 +65,21 @@ class VerificationPlanner:
     kind, subject_id = KIND, None
 
     def __init__(self, claim: Claim) -> None:
-        self._claim = claim
+        self._claim, self._lane = claim, lane_of(claim)
 
     async def take_subject(self, subject_id: str | None) -> None: ...
 
     async def learn(self, index: int, item: ItemRequest) -> None: ...
 
     async def prepare(self) -> Sequence[str]:
-        return [LANE]
+        return [self._lane]
 
     async def lock(self, c: WriteConnection) -> None: ...
 
     def build(self, index: int, item: ItemRequest) -> Planned | Refused:
         claim = replace(self._claim, content=item.content, context={**self._claim.context, **(item.context or {})})
         spec = {"context": item.context, "key": item.key}
-        return Planned(None, spec, LANE, {}, claim.to_json(), prefix=PREFIX)
+        return Planned(None, spec, self._lane, {}, claim.to_json(), prefix=PREFIX)
 
     def pack(self, item: ItemRequest) -> bytes:
         return orjson.dumps([item.content, item.context, item.key], option=orjson.OPT_APPEND_NEWLINE)
@@ -101,7 +102,7 @@ async def create(deps: Deps, caller: Caller, request: BatchRequest) -> Batch:
     if len(request.items) > deps.limits.json_items:
         raise Unprocessable(f"Batch exceeds maximum of {deps.limits.json_items} items", field="items")
     problems = _problems(request.items)
-    planner = VerificationPlanner(request.claim)
+    planner = VerificationPlanner(await with_models(deps, caller.org_id, request.claim))
     spec: dict[str, Any] = {
         "name": request.name,
         "format": "json",

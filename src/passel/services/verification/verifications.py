@@ -13,7 +13,8 @@ from passel.core.verification.progress import Progress
 from passel.services import sessions
 from passel.services.deps import Caller, Deps
 from passel.services.following import Following
-from passel.services.verification.batches import LANE, PREFIX
+from passel.services.verification.batches import PREFIX
+from passel.services.verification.models import lane_of, with_models
 from passel.store import sessions as store
 from passel.store import verifications as verification_store
 from passel.store.sessions import Message, NewSession, Session
@@ -38,8 +39,10 @@ class Verification:
 
 
 async def create(deps: Deps, caller: Caller, claim: Claim, metadata: dict[str, Any]) -> Verification:
-    """Begin to verify a claim."""
-    new = NewSession(caller.org_id, SessionId(deps.ids.new(PREFIX)), KIND, None, {"metadata": metadata}, None, {}, LANE, None, deps.now())
+    """Begin to verify a claim. Raises `Unprocessable` where it needs a model that is not there."""
+    claim = await with_models(deps, caller.org_id, claim)
+    spec = {"metadata": metadata}
+    new = NewSession(caller.org_id, SessionId(deps.ids.new(PREFIX)), KIND, None, spec, None, {}, lane_of(claim), None, deps.now())
     async with deps.db.write() as c:
         await store.insert_session(c, new)
         session = await store.lock_session(c, new.id)

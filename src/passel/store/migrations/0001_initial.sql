@@ -243,7 +243,7 @@ create table worker (
 -- Counters are by items (queued, running, completed, failed); `spec` is what the kind keeps of it. One that `expires_at` has passed
 -- is deleted with all that is in it. One that is `deleting` has gone for everybody but those who
 -- remove what is left of it. `active` counts messages that hold a place, where there is
--- a cap.
+-- a cap. `charged` is what its completed items say that they cost, in cents: `cost_usd` also has what was spent in vain.
 create table batch (
     org_id text not null references organisation,
     id text primary key,
@@ -268,6 +268,7 @@ create table batch (
     input_tokens bigint not null default 0,
     output_tokens bigint not null default 0,
     cost_usd numeric not null default 0,
+    charged bigint not null default 0,
     created_at timestamptz not null,
     cancel_requested_at timestamptz,
     finished_at timestamptz,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from passel.core.agent import events
-from passel.core.agent.capabilities import Files, Keys, MissingKey, Specs
+from passel.core.agent.capabilities import Files, Specs
 from passel.core.agent.events import ToolCall
 from passel.core.agent.planner import AwaitResults, CallModel, Finish, GiveUp, Rules, RunTools, next_step, request_hash
 from passel.core.agent.spec import AgentSpec, SessionSpec
@@ -20,6 +20,7 @@ from passel.core.costs import Usage
 from passel.core.effects import DONE, FAILED, IN_DOUBT, UNSENT, Effect, Outcome
 from passel.core.endings import Done, Fail, Retry
 from passel.core.llm.events import MODEL, call_failed, record
+from passel.core.llm.keys import Keys, MissingKey
 from passel.core.llm.options import LlmOption
 from passel.core.llm.retry import Fault, ModelFailure
 from passel.core.text import clean

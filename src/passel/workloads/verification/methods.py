@@ -13,7 +13,11 @@ from passel.workloads.verification.formal import Checker
 
 
 class NoAnswer(Exception):
-    """A model gave no answer, or none that can be read, and was asked as often as it may be. The method has failed."""
+    """A model gave no answer, or was asked as often as it may be. To run the method again would not help."""
+
+
+class Unreadable(Exception):
+    """A model answered with what is no answer to the question, twice. Another try of the method asks anew."""
 
 
 class Models(Protocol):

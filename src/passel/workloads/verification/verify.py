@@ -1,6 +1,7 @@
 """The workload of the kind `verification`: its methods side by side, each finding in the ledger as soon as it is there.
 
-A method that has ended is never run again, whatever dies; what is concluded follows from the ledger alone.
+A method that has ended is never run again, and a question that a model has answered is never asked again, whatever dies;
+what is concluded follows from the ledger alone.
 """
 
 import asyncio
@@ -9,25 +10,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from passel.core.context import Context, Step
+from passel.core.endings import Retry
+from passel.core.errors import LeaseLost, NotReady
 from passel.core.events import Draft
 from passel.core.text import clean
 from passel.core.verification import events
 from passel.core.verification.findings import Finding
 from passel.core.verification.progress import Progress
 from passel.workloads.loop import until_ended
-from passel.workloads.verification.methods import NO_MODELS, Method, Work
+from passel.workloads.verification.asking import Asker, Book, Desk, Paused
+from passel.workloads.verification.methods import Method, NoAnswer, Work
 
 _LONGEST_ERROR = 2000
+_LEAST_WAIT = 0.05  # seconds, while the stopwatch stands
 
 
 @dataclass(frozen=True, slots=True)
 class VerificationWorkload:
-    """`methods` are those that this worker can do."""
+    """`methods` are those that this worker can do, `desk` is where they ask models."""
 
     methods: Mapping[str, Method]
+    desk: Desk | None = None
 
     async def __call__(self, context: Context) -> Step:
-        run = _Run(self.methods, context, Progress.of(context.ledger, context.task.message_id))
+        progress = Progress.of(context.ledger, context.task.message_id)
+        run = _Run(self, context, progress, Book(context, progress.calls))
         try:
             return await until_ended(context, run.next)
         finally:
@@ -38,37 +45,51 @@ class VerificationWorkload:
 class _Run:
     """One attempt."""
 
-    methods: Mapping[str, Method]
+    workload: VerificationWorkload
     context: Context
     progress: Progress
-    began: float = field(default_factory=time.monotonic)
+    book: Book
     running: dict[asyncio.Task[Draft], str] = field(default_factory=dict[asyncio.Task[Draft], str])
+    paused: dict[str, Paused] = field(default_factory=dict[str, Paused])
 
     async def next(self) -> Step:
         """Wait until something has ended, and write it; with the last of it what follows."""
         for method in self.progress.missing():
-            if method not in self.running.values():
+            if method not in self.running.values() and method not in self.paused:
                 self.running[asyncio.create_task(self._method(method, self.progress.round))] = method
-        drafts = await self._ended() if self.running else []
+        drafts: list[Draft] = []
+        while self.running and not drafts:
+            drafts = await self._ended()
         self.progress.add(drafts)
-        if self.progress.missing():
-            return Step(tuple(drafts))
-        return Step(tuple(drafts), ending=self.progress.conclusion())
+        told = self.book.take()
+        step = told._replace(drafts=(*told.drafts, *drafts))
+        if not self.progress.missing():
+            return step._replace(ending=self.progress.conclusion())
+        if not self.running and self.paused and not drafts:
+            first = min(self.paused.values(), key=lambda pause: pause.at)
+            return step._replace(ending=Retry(first.at, first.reason))
+        return step
 
     async def _ended(self) -> list[Draft]:
-        left = self.began + self.progress.claim.options.timeout / 1000 - time.monotonic()
-        done, _ = await asyncio.wait(self.running, timeout=max(0.0, left), return_when=asyncio.FIRST_COMPLETED)
-        if not done:
+        """What has ended meanwhile, which may be nothing."""
+        left = self.progress.claim.options.timeout / 1000 - self.book.stopwatch.seconds
+        if left <= 0:
             return self._time_is_up()
-        drafts = [task.result() for task in done]
+        done, _ = await asyncio.wait(self.running, timeout=max(_LEAST_WAIT, left), return_when=asyncio.FIRST_COMPLETED)
+        drafts: list[Draft] = []
         for task in done:
-            del self.running[task]
+            method = self.running.pop(task)
+            try:
+                drafts.append(task.result())
+            except Paused as pause:
+                self.paused[method] = pause
         return drafts
 
     def _time_is_up(self) -> list[Draft]:
         late = list(self.running.values())
         for task in self.running:
             task.cancel()
+        self.running.clear()
         milliseconds = self.progress.claim.options.timeout
         return [
             events.method_failed(self._id(), self.progress.round, method, "its time was over", milliseconds, timed_out=True)
@@ -76,17 +97,23 @@ class _Run:
         ]
 
     async def _method(self, name: str, round: int) -> Draft:
-        """Runs a method, again after an accident."""
-        began, retries, error = time.monotonic(), 0, ""
-        method = self.methods.get(name)
+        """Runs a method, again after an accident. Raises `Paused`, and what the engine has to know of."""
+        began, retries, error, most = time.monotonic(), 0, "", self.progress.claim.options.max_retries
+        method = self.workload.methods.get(name)
         if method is None:
             return events.method_failed(self._id(), round, name, "this server is not set up for it", 0)
-        while retries <= self.progress.claim.options.max_retries:
+        while retries <= most:
+            asker = Asker(self.workload.desk, self.book, self.progress.claim.models, round, name, most + 1, retries)
             try:
-                finding = await method(Work(self.progress.claim, self.context.task.org_id, NO_MODELS))
-                return events.method_ended(self._id(), round, name, _stored(finding), _since(began))
+                finding = await method(Work(self.progress.claim, self.context.task.org_id, asker))
+                used = asker.used
+                return events.method_ended(self._id(), round, name, _stored(finding), _since(began), *used)
+            except (Paused, LeaseLost, NotReady):
+                raise
+            except NoAnswer as failure:
+                return events.method_failed(self._id(), round, name, _said(failure), _since(began), retries=most if asker.asked else 0)
             except Exception as accident:
-                error = clean(f"{type(accident).__name__}: {accident}")[:_LONGEST_ERROR]
+                error = _said(accident)
                 retries += 1
         return events.method_failed(self._id(), round, name, error, _since(began), retries=retries - 1)
 
@@ -98,10 +125,16 @@ class _Run:
             task.cancel()
         if self.running:
             await asyncio.wait(self.running)
+        await self.book.close()
 
 
 def _since(began: float) -> int:
     return round((time.monotonic() - began) * 1000)
+
+
+def _said(accident: Exception) -> str:
+    text = str(accident) if isinstance(accident, NoAnswer) else f"{type(accident).__name__}: {accident}"
+    return clean(text)[:_LONGEST_ERROR]
 
 
 def _stored(finding: Finding) -> Finding:

@@ -1,0 +1,65 @@
+"""Which models the methods of a verification ask: chosen once, when it is made, so that every try asks the same."""
+
+from dataclasses import replace
+
+from passel.core.errors import FieldError, Unprocessable
+from passel.core.ids import OrgId
+from passel.core.llm.options import LOCAL, OPENAI, LlmOption, lane_name, split_ref
+from passel.core.verification import ASKING, provider_key_name
+from passel.core.verification.claims import Claim
+from passel.services.deps import Deps
+from passel.store import accounts
+
+LANE = "verification/methods"
+
+_HOW = (
+    "needs a model: set PASSEL_VERIFICATION_MODEL to `provider:model`, give the organisation one (`model` in PUT /v1/settings), "
+    "or name one in options.model"
+)
+
+
+async def with_models(deps: Deps, org_id: OrgId, claim: Claim) -> Claim:
+    """The claim with what its methods ask. Raises `Unprocessable` for a model that cannot be, and where all of its methods
+    need one and there is none (D42)."""
+    asked = claim.options.model
+    chosen = _set_up(deps) if asked is None else [_named(deps, asked, "options.model")]
+    if not chosen and all(method in ASKING for method in claim.methods):
+        method = next(iter(claim.methods))
+        raise Unprocessable(f"{method} {_HOW}", errors=[FieldError(f"methods.{method}", f"{method} {_HOW}")])
+    return replace(claim, models=tuple(await _with_keys(deps, org_id, chosen)))
+
+
+def _set_up(deps: Deps) -> list[LlmOption]:
+    """The server's own choice."""
+    defaults = deps.verification_models
+    refs = [ref for ref in (defaults.model, *defaults.panel) if ref]
+    if defaults.base_url is None:
+        return [_named(deps, ref, "verification_model") for ref in dict.fromkeys(refs)]
+    names = dict.fromkeys(ref.removeprefix(f"{OPENAI}:") for ref in refs)
+    return [LlmOption(OPENAI, name, defaults.base_url, price=defaults.price) for name in names]
+
+
+def _named(deps: Deps, ref: str, field: str) -> LlmOption:
+    provider, model = split_ref(ref)
+    if not model.strip():
+        raise Unprocessable(f"{field} must name a model, such as openai:gpt-5.5 or local:smollm2", field=field)
+    if provider == LOCAL and ("/" in model or model.endswith(".gguf")) and not deps.allow_private_urls:
+        raise Unprocessable(f"{field} names a file of the server, which this server does not allow", field=field)
+    return LlmOption(provider, model)
+
+
+async def _with_keys(deps: Deps, org_id: OrgId, chosen: list[LlmOption]) -> list[LlmOption]:
+    """With the organisation's own keys, where it stored some (BYOK)."""
+    names = sorted({provider_key_name(option.provider) for option in chosen if option.provider != LOCAL})
+    if not names:
+        return chosen
+    async with deps.db.read() as c:
+        stored = await accounts.find_credentials(c, org_id, names)
+    own = {name for name in names if stored.get(name) is not None}
+    return [replace(option, api_key_secret=name) if (name := provider_key_name(option.provider)) in own else option for option in chosen]
+
+
+def lane_of(claim: Claim) -> str:
+    """Verifications that ask the same model with the same key stand in one line."""
+    asks = claim.models and any(method in ASKING for method in claim.methods)
+    return lane_name(claim.models[0], None, {}) if asks else LANE
