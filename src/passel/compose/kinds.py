@@ -85,7 +85,8 @@ async def _verifications(settings: Settings, deps: Deps) -> AsyncGenerator[Workl
     from passel.workloads.verification.ensemble import Ensemble
     from passel.workloads.verification.entropy import Entropy
     from passel.workloads.verification.formal import Checker
-    from passel.workloads.verification.methods import Formal, Method
+    from passel.workloads.verification.formalising import Formal
+    from passel.workloads.verification.methods import Method
     from passel.workloads.verification.reasoning import Reasoning
     from passel.workloads.verification.verify import VerificationWorkload
 
