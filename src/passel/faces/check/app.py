@@ -4,7 +4,8 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from passel.core.limits import Limits
+from passel.core.limits import MIB, Limits
+from passel.faces.check.errors import UPLOAD
 from passel.faces.check.requests import BatchFields, VerifyFields
 from passel.faces.check.routes import batches, status, verify
 
@@ -71,4 +72,6 @@ def is_public(path: str) -> bool:
 
 
 def body_limit(path: str, limits: Limits) -> int:
-    return limits.batch_body_bytes if path == "/v1/batch" else 1024 * 1024
+    if path == UPLOAD:
+        return limits.upload_bytes + MIB // 2  # what multipart adds
+    return limits.batch_body_bytes if path == "/v1/batch" else MIB

@@ -433,3 +433,19 @@ from delivery d
 join session s on s.id = d.id
 join message f on f.id = d.message_id
 join message l on l.id = s.last_message_id;
+
+-- Files of claims that were uploaded and wait for the batch that is made of them: its items lie in the object store. One that
+-- was `used_at` some moment, or has expired, is removed with its bytes.
+create table upload (
+    org_id text not null references organisation,
+    id text primary key,
+    filename text not null,
+    format text not null,
+    items int not null,
+    created_at timestamptz not null,
+    expires_at timestamptz not null,
+    used_at timestamptz
+);
+
+create index upload_expiring on upload (expires_at);
+create index upload_used on upload (used_at) where used_at is not null;
