@@ -1,12 +1,14 @@
 -- Every table leads with the organisation, so that a shard can own whole organisations later.
 
--- `owner_id` is the organisation whose key made this one: its keys may manage it too.
+-- `owner_id` is the organisation whose key made this one: its keys may manage it too. `settings` are its own choices
+-- (passel.services.verification.settings).
 create table organisation (
     id text primary key,
     name text not null,
     slug text not null unique,
     created_at timestamptz not null,
-    owner_id text references organisation
+    owner_id text references organisation,
+    settings jsonb not null default '{}'
 );
 
 create index organisation_owner on organisation (owner_id) where owner_id is not null;
