@@ -80,6 +80,7 @@ async def _webhooks(settings: Settings, deps: Deps) -> AsyncGenerator[Workload]:
 async def _verifications(settings: Settings, deps: Deps) -> AsyncGenerator[Workload]:
     from passel.core import verification as names
     from passel.services.keys import KeyRing
+    from passel.services.verification.keys import VerificationKeys
     from passel.workloads.verification.asking import Desk
     from passel.workloads.verification.biprm import BiPrm
     from passel.workloads.verification.ensemble import Ensemble
@@ -101,7 +102,7 @@ async def _verifications(settings: Settings, deps: Deps) -> AsyncGenerator[Workl
                 names.ENSEMBLE: Ensemble(),
                 names.ENTROPY: Entropy(),
             }
-            yield VerificationWorkload(methods, desk)
+            yield VerificationWorkload(methods, desk, VerificationKeys(deps))
     finally:
         await models.close()
 

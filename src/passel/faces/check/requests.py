@@ -15,7 +15,7 @@ from passel.core.verification import METHODS, REASONING, SERVED
 from passel.core.verification.claims import MOST_CHARACTERS, Claim, Options
 from passel.faces.kit.item_stream import NO_OBJECT, ItemsInObject, NotJson, StreamLimits
 from passel.services.verification.batches import BatchHead
-from passel.services.verification.items import ItemRequest
+from passel.services.verification.items import LONGEST_KEY, ItemRequest
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -141,6 +141,13 @@ def _item(raw: Any, n: int) -> ItemRequest:
     if isinstance(fields.context, dict):
         _object(cast(dict[str, Any], fields.context), f"{where}.context")
     return ItemRequest(fields.content, fields.context, fields.idempotencyKey)
+
+
+def request_key(given: str | None) -> str | None:
+    """The header `Idempotency-Key`. Raises `Invalid`."""
+    if given is not None and not 1 <= len(given) <= LONGEST_KEY:
+        raise Invalid(f"Idempotency-Key must have 1 to {LONGEST_KEY} characters", field="Idempotency-Key")
+    return given
 
 
 def comma_list(value: str | None, known: Sequence[str], field: str) -> list[str] | None:

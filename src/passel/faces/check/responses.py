@@ -210,7 +210,7 @@ def _item(item: VerificationItem) -> Body:
         "content": item.content,
         "itemContext": item.spec.get("context"),
         "status": _item_status(item),
-        "verificationId": item.session_id if done else None,
+        "verificationId": result.get("reused", item.session_id) if done else None,
         "verdict": result.get("verdict"),
         "confidence": result.get("confidence"),
         "decision": result.get("decision"),

@@ -451,3 +451,15 @@ create table upload (
 
 create index upload_expiring on upload (expires_at);
 create index upload_used on upload (used_at) where used_at is not null;
+
+-- Which verification an item's idempotency key stands for: that of the first that came to run, unless it failed.
+create table verification_key (
+    org_id text not null,
+    key text not null,
+    content_hash text not null,
+    request_hash text not null,
+    session_id text not null references session on delete cascade,
+    primary key (org_id, key)
+);
+
+create index verification_key_session on verification_key (session_id);
