@@ -80,7 +80,7 @@ def _require_json(request: Request) -> None:
 
 def verify_request(body: dict[str, Any]) -> tuple[Claim, dict[str, Any], bool]:
     """The claim, the client's metadata, and whether nobody waits for the end. Raises `Unprocessable`."""
-    fields = _parse(VerifyFields, body)
+    fields = parse(VerifyFields, body)
     if not fields.content.strip():
         raise _missing("content")
     if len(fields.content) > MOST_CHARACTERS:
@@ -123,7 +123,7 @@ class BatchBody:
         return self._fields().fileId
 
     def _fields(self) -> BatchFields:
-        fields = _parse(BatchFields, self._reader.fields)
+        fields = parse(BatchFields, self._reader.fields)
         if self._reader.found == (fields.fileId is not None):
             raise Unprocessable("Provide either items or fileId")
         return fields
@@ -132,7 +132,7 @@ class BatchBody:
 def _item(raw: Any, n: int) -> ItemRequest:
     if not isinstance(raw, dict):
         raise _wrong(f"items.{n}", "must be an object")
-    fields = _parse(BatchItemFields, cast(dict[str, Any], raw), f"items[{n}].")
+    fields = parse(BatchItemFields, cast(dict[str, Any], raw), f"items[{n}].")
     where = f"items[{n}]"
     if fields.content is not None and not isinstance(fields.content, str):
         raise _wrong(f"{where}.content", "must be a string")
@@ -171,7 +171,8 @@ def whole(value: str | None, field: str, default: int, least: int, most: int) ->
     return number
 
 
-def _parse(model: type[_Model], body: dict[str, Any], place: str = "") -> _Model:
+def parse(model: type[_Model], body: dict[str, Any], place: str = "") -> _Model:
+    """Raises `Unprocessable` with each wrong field."""
     try:
         return model.model_validate(body)
     except ValidationError as error:

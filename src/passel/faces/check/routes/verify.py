@@ -25,9 +25,9 @@ async def verify(request: Request, deps: DepsIn, caller: CallerIn, following: Fo
     made = await verifications.create(deps, caller, claim, metadata, requests.request_key(idempotency_key))
     if not in_background:
         made = await verifications.wait(deps, caller, following, made.session.id, request.app.state.verification_wait)
-    return json_response(responses.verification(made), 200 if made.ended else 202)
+    return json_response(responses.verification(made, deps.now()), 200 if made.ended else 202)
 
 
 @routes.get("/{verification_id}")
 async def read(verification_id: str, deps: DepsIn, caller: CallerIn) -> Response:
-    return json_response(responses.verification(await verifications.get(deps, caller, verification_id)))
+    return json_response(responses.verification(await verifications.get(deps, caller, verification_id), deps.now()))
