@@ -13,7 +13,7 @@ from passel.core.verification.findings import FALSE, TRUE, UNCERTAIN, Finding, a
 from passel.workloads.verification.answers import Fields, shares_of, side_by_side, structured
 from passel.workloads.verification.methods import Work
 from passel.workloads.verification.prompts import NUMBER, context_text, numbered, question, record
-from passel.workloads.verification.sentences import steps
+from passel.core.sentences import steps
 
 MOST_STEPS = 60
 WRONG, RIGHT = 0.5, 0.8

@@ -1,0 +1,1 @@
+select exists (select from document where org_id = $1)
