@@ -11,7 +11,8 @@ class Limits:
     """`batch_body_bytes` and `json_items` are of a batch sent as JSON, `stream_bytes` and `stream_items` of one sent as
     NDJSON, `item_bytes` of an item of either; `body_bytes` is of every other JSON body. `bundle_bytes` counts an
     archive as it is packed, `unpacked_bytes` what comes out of it. Secrets and metadata are a session's, and
-    `waiting_messages` stand behind its active one. A batch of verifications is kept for `result_days`."""
+    `waiting_messages` stand behind its active one. A batch of verifications is kept for `result_days`;
+    an organisation may have so many `facts`, which workers hold in memory."""
 
     body_bytes: int = 4 * MIB
     batch_body_bytes: int = 64 * MIB
@@ -31,3 +32,4 @@ class Limits:
     prompt_bytes: int = 256 * 1024
     waiting_messages: int = 100
     result_days: float = 90
+    facts: int = 100_000

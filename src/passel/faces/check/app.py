@@ -3,10 +3,12 @@
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.types import Scope
 
 from passel.core.limits import Limits
+from passel.faces.check.fact_requests import is_upload
 from passel.faces.check.requests import BatchFields, VerifyFields
-from passel.faces.check.routes import batches, status, verify
+from passel.faces.check.routes import batches, facts, status, verify
 
 ERROR = {
     "type": "object",
@@ -40,7 +42,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     status: {"description": text, "content": {"application/json": {"schema": ERROR}}} for status, text in _SAID.items()
 }
 
-_ROOMS = (verify, batches, status)
+_ROOMS = (verify, batches, facts, status)
 _ROOTS = tuple(room.routes.prefix for room in _ROOMS)
 
 
@@ -70,5 +72,10 @@ def is_public(path: str) -> bool:
     return path == status.routes.prefix
 
 
-def body_limit(path: str, limits: Limits) -> int:
+def body_limit(scope: Scope, limits: Limits) -> int:
+    path = scope["path"]
+    if path == facts.routes.prefix:
+        if not is_upload(dict(scope["headers"]).get(b"content-type", b"").decode("latin-1")):
+            return limits.body_bytes
+        return limits.file_bytes + 64 * 1024  # a CSV file, and what multipart puts around it
     return limits.batch_body_bytes if path == "/v1/batch" else 1024 * 1024
