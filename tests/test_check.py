@@ -3,7 +3,7 @@
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx2
@@ -16,7 +16,8 @@ from passel.core.verification.claims import Claim
 from passel.services.deps import Caller
 from passel.services.retention import OldBatches
 from passel.services.verification import batches
-from passel.services.verification.batches import BatchRequest, ItemRequest
+from passel.services.verification.batches import BatchHead
+from passel.services.verification.items import ItemRequest
 from passel.store import deleting
 from passel.store.database import Database
 from tests.support.installation import Installation, scratch_dir, wait_until
@@ -201,7 +202,7 @@ def test_a_batch_is_cancelled_once(roomy: Installation) -> None:
         ({"content": "x", "methods": {"formal": -1}}, 422, "validation_error", None, "methods.formal"),
         ({"content": "x", "methods": {"formal": True}}, 422, "validation_error", None, "methods.formal"),
         ({"content": "x", "methods": {"formal": 101}}, 422, "validation_error", None, "methods.formal"),
-        ({"content": "x", "methods": {"semantic": 1}}, 422, "validation_error", None, "methods.semantic"),
+        ({"content": "x", "methods": {"tool": 1}}, 422, "validation_error", None, "methods.tool"),
         ({"content": "x"}, 422, "validation_error", None, "methods.reasoning"),
         ({"content": "x", "methods": FORMAL, "options": {"timeout": 999}}, 422, "validation_error", None, "options.timeout"),
         ({"content": "x", "methods": FORMAL, "options": {"maxRetries": 1.5}}, 422, "validation_error", None, "options.maxRetries"),
@@ -293,6 +294,10 @@ def test_the_command_says_why(passel: Installation) -> None:
     assert unknown.returncode == 1 and "Unknown method" in unknown.stderr
 
 
+async def one_group(*items: ItemRequest) -> AsyncIterator[list[ItemRequest]]:
+    yield list(items)
+
+
 def test_a_batch_is_kept_for_so_long(with_db: Any) -> None:
     """Then it is not found any more, and what is left of it goes with its verifications."""
 
@@ -300,7 +305,9 @@ def test_a_batch_is_kept_for_so_long(with_db: Any) -> None:
         world = await World(db).start()
         deps = deps_of(world)
         caller = Caller(world.org_id, KeyId("key_1"))
-        made = await batches.create(deps, caller, BatchRequest(Claim("", {"formal": 1.0}), [ItemRequest("1 = 1"), ItemRequest("2 = 2")]))
+        made = await batches.create(
+            deps, caller, one_group(ItemRequest("1 = 1"), ItemRequest("2 = 2")), lambda: BatchHead(Claim("", {"formal": 1.0}))
+        )
         world.kind = "verification"
         for claim in await world.claim():
             await world.finish(claim.lease, Done({"verdict": "true", "decision": "accept"}))

@@ -118,6 +118,21 @@ def test_entropy_believes_consistent_answers(asking: Installation) -> None:
     assert verify(asking, "The sky is blue, not so", "entropy")["verdict"] == "false"
 
 
+def test_formal_takes_translations_that_agree_and_hold_for_other_values(asking: Installation) -> None:
+    story = "Ann has {} apples and gives away {} of them, so {} are left to her"
+    right, wrong = verify(asking, story.format(12, 5, 7), "formal"), verify(asking, story.format(12, 5, 8), "formal")
+    assert (right["verdict"], right["confidence"]) == ("true", 0.95) and (wrong["verdict"], wrong["decision"]) == ("false", "reject")
+    assert found(right, "formal")["evidence"][0]["tier"] == "B"
+    mistaken = verify(asking, "A mistaken story: she has 12 apples and gives away 5, so 7 are left", "formal")
+    assert found(mistaken, "formal")["applicable"] is False
+    assert found(verify(asking, "The bridge has 7 towers", "formal"), "formal")["applicable"] is False
+
+
+def test_formal_asks_nobody_about_what_it_can_decide_or_nobody_could(asking: Installation) -> None:
+    for content in ("2 + 2 = 4", "Copper conducts electricity"):
+        assert calls(asking, verify(asking, content, "formal")["id"]) == []
+
+
 def test_methods_are_pooled_and_their_calls_paid_once(asking: Installation) -> None:
     body = verify(asking, "Copper conducts electricity", "reasoning", "ensemble", "entropy")
     assert {one["paradigm"] for one in body["paradigmResults"]} == {"reasoning", "ensemble", "entropy"}

@@ -168,6 +168,8 @@ def _verified(messages: list) -> str:
     confidence = float(sure[1]) if sure else 0.97
     body = text.split("]\n", 1)[1].rsplit("\n[/", 1)[0]
     lines = body.splitlines()
+    if '"cannot"' in form:
+        return _translated(body, system)
     if '"claims"' in form:
         answer = {"claims": [part.strip() for part in re.split(r"(?<=\.)\s+", body) if part.strip()]}
     elif '"scores"' in form:
@@ -185,6 +187,27 @@ def _verified(messages: list) -> str:
     else:
         answer = {"steps": ["I was told so."], "verdict": verdict, "confidence": confidence}
     return "Here it is: " + json.dumps(answer)
+
+
+def _translated(body: str, system: str) -> str:
+    """`... has A and gives away B ..., C are left` as A - B = C, with the second translator's own way of saying it; the rest cannot
+    be said. With `mistaken` the second translator takes it for a sum."""
+    numbers = re.findall(r"\d+", body)
+    if "gives away" not in body or len(numbers) != 3:
+        return json.dumps({"cannot": "it is about something else"})
+    had, gave, left = ({"var": f"n{n}"} for n in (1, 2, 3))
+    second = "second translator" in system
+    claim = {"cmp": "=", "left": {"op": "-", "left": had, "right": gave}, "right": left}
+    if second:
+        sign = "-" if "mistaken" in body else "+"
+        claim = {"cmp": "=", "left": {"op": sign, "left": left, "right": gave}, "right": had}
+    instances = [
+        {"values": {"n1": "9", "n2": "4", "n3": "5"}, "right": True},
+        {"values": {"n1": "9", "n2": "4", "n3": "6"}, "right": False},
+        {"values": {"n1": "1", "n2": "1", "n3": "0"}, "right": True},
+    ]
+    values = {f"n{n}": number for n, number in enumerate(numbers, 1)}
+    return json.dumps({"values": values, "premises": [], "claim": claim, "instances": instances})
 
 
 def _content_length(head: bytes) -> int:

@@ -1,12 +1,14 @@
 """The object store: bundles and files by name, in a directory or in S3, GCS or Azure."""
 
 import contextlib
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import obstore
 from obstore.store import LocalStore, from_url
+
+_PART = 256 * 1024
 
 
 class BlobStore:
@@ -31,6 +33,15 @@ class BlobStore:
             return bytes(await result.bytes_async())
         except FileNotFoundError as error:
             raise KeyError(path) from error
+
+    async def stream(self, path: str) -> AsyncIterator[bytes]:
+        """The same, part by part."""
+        try:
+            result = await obstore.get_async(self._store, path)
+        except FileNotFoundError as error:
+            raise KeyError(path) from error
+        async for part in result.stream(min_chunk_size=_PART):
+            yield bytes(part)
 
     async def delete(self, path: str) -> None:
         """Nothing happens when there is no such object."""

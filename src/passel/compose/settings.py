@@ -170,6 +170,8 @@ class Settings(BaseSettings):
     max_metadata_value: int = Field(512, ge=0, le=65536, description="Longest value of them, in characters.")
     verification_places: int = Field(1000, ge=2, le=20000, description="Verifications that one worker runs at once.")
     verification_days: float = Field(90, gt=0, le=36500, description="Days for which a batch of verifications is kept.")
+    max_upload_mib: int = Field(100, ge=1, description="Largest uploaded file of claims.")
+    upload_hours: float = Field(24, gt=0, le=8760, description="Hours for which an uploaded file of claims waits for its batch.")
     verification_wait: float = Field(
         60, gt=0, le=600, description="Seconds that a synchronous verification waits before it answers that it goes on."
     )
@@ -259,6 +261,8 @@ class Settings(BaseSettings):
             waiting_messages=self.max_waiting_messages,
             result_days=self.verification_days,
             facts=self.max_facts,
+            upload_bytes=self.max_upload_mib * MIB,
+            upload_hours=self.upload_hours,
         )
 
     def environment(self) -> dict[str, str]:

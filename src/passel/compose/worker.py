@@ -29,6 +29,7 @@ from passel.services.agents.sweeping import StaleSnapshots
 from passel.services.deps import Deps
 from passel.services.files import UnusedFiles
 from passel.services.retention import OldBatches, OldOrder, OldSessions
+from passel.services.verification.uploads import OldUploads
 from passel.store.database import Database, is_passing, pause_before_retry
 from passel.store.schema import current_revision, newest_revision
 
@@ -148,6 +149,7 @@ class _Assembly:
             StaleSnapshots(deps),
             UnusedFiles(deps, timedelta(hours=settings.unused_file_hours)),
             OldBatches(deps, None if settings.batch_retention_days is None else timedelta(days=settings.batch_retention_days)),
+            OldUploads(deps),
             OldOrder(deps, timedelta(days=settings.firehose_days)),
         ]
         if settings.session_retention_days is not None:

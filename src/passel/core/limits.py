@@ -11,8 +11,9 @@ class Limits:
     """`batch_body_bytes` and `json_items` are of a batch sent as JSON, `stream_bytes` and `stream_items` of one sent as
     NDJSON, `item_bytes` of an item of either; `body_bytes` is of every other JSON body. `bundle_bytes` counts an
     archive as it is packed, `unpacked_bytes` what comes out of it. Secrets and metadata are a session's, and
-    `waiting_messages` stand behind its active one. A batch of verifications is kept for `result_days`;
-    an organisation may have so many `facts`, which workers hold in memory."""
+    `waiting_messages` stand behind its active one. A batch of verifications is kept for `result_days`, an uploaded
+    file of claims of at most `upload_bytes` for `upload_hours`. An organisation may have so many `facts`, which workers hold
+    in memory."""
 
     body_bytes: int = 4 * MIB
     batch_body_bytes: int = 64 * MIB
@@ -33,3 +34,5 @@ class Limits:
     waiting_messages: int = 100
     result_days: float = 90
     facts: int = 100_000
+    upload_bytes: int = 100 * MIB
+    upload_hours: float = 24

@@ -16,8 +16,12 @@ def clean(text: str) -> str:
     return _UNSTORABLE.sub("\ufffd", text)
 
 
+def is_storable(text: str) -> bool:
+    return _UNSTORABLE.search(text) is None
+
+
 def require_storable(text: str, field: str) -> str:
     """`text` itself. Raises `Unprocessable` with `field` when no ledger can hold it."""
-    if _UNSTORABLE.search(text):
+    if not is_storable(text):
         raise Unprocessable(f"{field} holds a NUL character or half of a surrogate pair; remove it", field=field)
     return text

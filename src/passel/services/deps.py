@@ -10,6 +10,7 @@ from passel.core.clock import Clock
 from passel.core.errors import Forbidden, NotFound
 from passel.core.ids import IdSource, KeyId, OrgId
 from passel.core.limits import Limits
+from passel.services.choices import Choices
 from passel.services.vault import Vault
 from passel.store.admission import Capacity
 from passel.store.announcing import Announcing
@@ -55,6 +56,10 @@ class Deps:
     webhook_overlap: float = 0.0
     public_url: str | None = None
     verification_models: VerificationModels = VerificationModels()
+    choices: Choices = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "choices", Choices(self.db))  # frozen for everybody else
 
     def now(self) -> datetime:
         return self.clock()

@@ -2,7 +2,7 @@
 
 Lock order, for every transaction that writes (a test walks it):
 
-    file (by id) -> agent -> message (by id) -> session -> next message in line -> lane (by id) -> batch (by id)
+    upload -> file (by id) -> agent -> message (by id) -> session -> next message in line -> lane (by id) -> batch (by id)
     -> batch_lane
 
 - A session's active message is locked before the session; a message that stands in line behind it changes only under

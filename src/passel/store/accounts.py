@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from passel.core.ids import CredentialId, KeyId, OrgId
 from passel.store.database import ReadConnection, Row, WriteConnection
@@ -68,6 +69,15 @@ async def list_owned_organisations(c: ReadConnection, org_id: OrgId) -> list[Org
 async def is_owned_by(c: ReadConnection, org_id: str, owner_id: OrgId) -> bool | None:
     """Whether `org_id` is `owner_id` or owned by it; None when there is no such organisation."""
     return await c.fetchval("is_owned_by", org_id, owner_id)
+
+
+async def find_settings(c: ReadConnection, org_id: OrgId) -> dict[str, Any]:
+    """Its own choices, by name. Empty also where there is no such organisation."""
+    return await c.fetchval("find_settings", org_id) or {}
+
+
+async def put_settings(c: WriteConnection, org_id: OrgId, settings: dict[str, Any]) -> None:
+    await c.execute("put_settings", org_id, settings)
 
 
 async def lock_organisation(c: WriteConnection, org_id: OrgId) -> None:

@@ -5,7 +5,8 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import Scope
 
-from passel.core.limits import Limits
+from passel.core.limits import MIB, Limits
+from passel.faces.check.errors import UPLOAD
 from passel.faces.check.fact_requests import is_upload
 from passel.faces.check.requests import BatchFields, VerifyFields
 from passel.faces.check.routes import batches, facts, status, verify
@@ -74,8 +75,9 @@ def is_public(path: str) -> bool:
 
 def body_limit(scope: Scope, limits: Limits) -> int:
     path = scope["path"]
+    if path == UPLOAD:
+        return limits.upload_bytes + MIB // 2  # what multipart adds
     if path == facts.routes.prefix:
-        if not is_upload(dict(scope["headers"]).get(b"content-type", b"").decode("latin-1")):
-            return limits.body_bytes
-        return limits.file_bytes + 64 * 1024  # a CSV file, and what multipart puts around it
-    return limits.batch_body_bytes if path == "/v1/batch" else 1024 * 1024
+        is_file = is_upload(dict(scope["headers"]).get(b"content-type", b"").decode("latin-1"))
+        return limits.upload_bytes + MIB // 2 if is_file else limits.body_bytes
+    return limits.batch_body_bytes if path == "/v1/batch" else MIB

@@ -8,7 +8,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from passel.core.errors import PasselError, Unauthenticated, Unavailable
+from passel.core.errors import PasselError, TooLarge, Unauthenticated, Unavailable
+from passel.core.limits import MIB
 from passel.core.text import clean
 from passel.faces.kit.json import json_response
 from passel.faces.kit.limits import request_id
@@ -30,6 +31,13 @@ _OTHER = {404: "not_found", 405: "bad_request", 413: "payload_too_large"}
 _LONGEST = 2000
 
 
+UPLOAD = "/v1/batch/upload"
+
+
+def upload_too_large(most: int) -> str:
+    return f"File size exceeds maximum of {most // MIB} MB"
+
+
 def error(scope: Any, status: int, code: str, message: str, details: list[dict[str, str]] | None = None) -> Response:
     body: dict[str, Any] = {"code": code, "message": clean(message)[:_LONGEST]}
     if details:
@@ -45,6 +53,8 @@ def passel_error(scope: Any, failed: PasselError) -> Response:
         message = "Invalid API key" if any(name == b"authorization" for name, _ in scope["headers"]) else _NO_KEY
     if isinstance(failed, Unavailable):
         message = f"Service is unavailable: {message}"
+    if isinstance(failed, TooLarge) and scope["path"] == UPLOAD:
+        message = _too_large(message)
     details = [{"field": one.loc, "message": one.msg} for one in failed.errors[:20]]
     return error(scope, status, code, message, details)
 
@@ -56,7 +66,18 @@ async def on_passel_error(request: Request, failed: Exception) -> Response:
 
 async def on_http_error(request: Request, failed: Exception) -> Response:
     assert isinstance(failed, HTTPException)
-    return error(request.scope, failed.status_code, _OTHER.get(failed.status_code, "bad_request"), str(failed.detail))
+    message = str(failed.detail)
+    if failed.status_code == 413 and request.url.path == UPLOAD:
+        message = _too_large(message)
+    if failed.status_code == 400 and request.url.path == UPLOAD:
+        return error(request.scope, 400, "validation_error", message)
+    return error(request.scope, failed.status_code, _OTHER.get(failed.status_code, "bad_request"), message)
+
+
+def _too_large(said: str) -> str:
+    """In the words of the record, where the body as a whole was refused: `said` names the bytes that it may have."""
+    most = next((int(word) for word in said.split() if word.isdigit()), 0)
+    return upload_too_large(most)
 
 
 async def on_unexpected(request: Request, failed: Exception) -> Response:

@@ -1,7 +1,7 @@
 """Bodies and queries of this wire format, checked (decisions D2, D5, D8, D9 of the `check` contract). Unknown fields are ignored."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, TypeVar, cast
 
 import orjson
@@ -9,10 +9,13 @@ from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from passel.core.errors import FieldError, Invalid, Unprocessable
+from passel.core.limits import Limits
 from passel.core.text import require_storable
 from passel.core.verification import METHODS, REASONING, SERVED
 from passel.core.verification.claims import MOST_CHARACTERS, Claim, Options
-from passel.services.verification.batches import BatchRequest, ItemRequest
+from passel.faces.kit.item_stream import NO_OBJECT, ItemsInObject, NotJson, StreamLimits
+from passel.services.verification.batches import BatchHead
+from passel.services.verification.items import ItemRequest
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -49,7 +52,7 @@ class BatchItemFields(_Body):
 
 
 class BatchFields(_Body):
-    items: list[dict[str, Any]] | None = None
+    items: list[BatchItemFields] | None = None
     fileId: str | None = None
     methods: dict[str, Any] | None = None
     options: OptionsFields | None = None
@@ -59,9 +62,7 @@ class BatchFields(_Body):
 
 async def read_body(request: Request) -> dict[str, Any]:
     """Raises `Invalid` for what is no JSON, `Unprocessable` for what is no object."""
-    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
-    if kind != "application/json":
-        raise Invalid(f"Content-Type must be application/json, not {kind}")
+    _require_json(request)
     try:
         body = orjson.loads(await request.body())
     except orjson.JSONDecodeError as error:
@@ -69,6 +70,12 @@ async def read_body(request: Request) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise Unprocessable("Request body must be a JSON object")
     return cast(dict[str, Any], body)
+
+
+def _require_json(request: Request) -> None:
+    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise Invalid(f"Content-Type must be application/json, not {kind}")
 
 
 def verify_request(body: dict[str, Any]) -> tuple[Claim, dict[str, Any], bool]:
@@ -83,20 +90,49 @@ def verify_request(body: dict[str, Any]) -> tuple[Claim, dict[str, Any], bool]:
     return claim, _object(fields.metadata, "metadata"), bool(fields.run_async)
 
 
-def batch_request(body: dict[str, Any]) -> BatchRequest:
-    """Raises `Unprocessable` for what is wrong with the form; what is wrong with the content of items fails the batch."""
-    fields = _parse(BatchFields, body)
-    if (fields.items is None) == (fields.fileId is None):
-        raise Unprocessable("Provide either items or fileId")
-    if fields.name is not None and len(fields.name) > _LONGEST_NAME:
-        raise _wrong("name", f"must have at most {_LONGEST_NAME} characters")
-    require_storable(fields.name or "", "name")
-    claim = Claim("", _methods(fields.methods), _object(fields.context, "context"), _options(fields.options))
-    return BatchRequest(claim, [_item(item, n) for n, item in enumerate(fields.items or ())], fields.name)
+class BatchBody:
+    """The body of a new batch, whose items are read as they come in."""
+
+    def __init__(self, request: Request, limits: Limits) -> None:
+        _require_json(request)
+        bounds = StreamLimits(limits.batch_body_bytes, limits.item_bytes, limits.json_items)
+        self._reader, self._taken = ItemsInObject(request.stream(), "items", bounds), 0
+
+    async def groups(self) -> AsyncIterator[list[ItemRequest]]:
+        """Raises `Unprocessable` for what is wrong with the form of items; what is wrong with their content fails the batch."""
+        try:
+            async for group in self._reader.groups():
+                yield [_item(raw, self._taken + n) for n, raw in enumerate(group)]
+                self._taken += len(group)
+        except NotJson as error:
+            if error.message.endswith(NO_OBJECT):
+                raise Unprocessable("Request body must be a JSON object") from error
+            raise Invalid(f"Request body is not valid JSON: {error.message.partition(': ')[2]}") from error
+
+    def head(self) -> BatchHead:
+        """What stands beside the items, once they were read. Raises `Unprocessable`."""
+        fields = self._fields()
+        if fields.name is not None and len(fields.name) > _LONGEST_NAME:
+            raise _wrong("name", f"must have at most {_LONGEST_NAME} characters")
+        require_storable(fields.name or "", "name")
+        claim = Claim("", _methods(fields.methods), _object(fields.context, "context"), _options(fields.options))
+        return BatchHead(claim, fields.name)
+
+    def file_id(self) -> str | None:
+        """The file that the items are in; None when they are in the body. Raises `Unprocessable`."""
+        return self._fields().fileId
+
+    def _fields(self) -> BatchFields:
+        fields = _parse(BatchFields, self._reader.fields)
+        if self._reader.found == (fields.fileId is not None):
+            raise Unprocessable("Provide either items or fileId")
+        return fields
 
 
-def _item(raw: dict[str, Any], n: int) -> ItemRequest:
-    fields = _parse(BatchItemFields, raw, f"items[{n}].")
+def _item(raw: Any, n: int) -> ItemRequest:
+    if not isinstance(raw, dict):
+        raise _wrong(f"items.{n}", "must be an object")
+    fields = _parse(BatchItemFields, cast(dict[str, Any], raw), f"items[{n}].")
     where = f"items[{n}]"
     if fields.content is not None and not isinstance(fields.content, str):
         raise _wrong(f"{where}.content", "must be a string")

@@ -9,6 +9,7 @@ from passel.core.verification.facts import Fact
 from passel.core.verification.pooling import ESCALATE
 from passel.faces.kit.json import timestamp
 from passel.services.verification.batches import Batch, VerificationItem
+from passel.services.verification.uploads import Kept
 from passel.services.verification.verifications import Verification
 
 Body = dict[str, Any]
@@ -125,6 +126,20 @@ def created(batch: Batch) -> Body:
     }
 
 
+def upload(kept: Kept) -> Body:
+    one = kept.upload
+    skipped = f"File uploaded with {kept.wrong} validation warning(s). Items with errors were skipped."
+    return {
+        "fileId": one.id,
+        "originalFileName": one.filename,
+        "format": one.format,
+        "itemCount": one.items,
+        "validationErrors": kept.problems,
+        "expiresAt": timestamp(one.expires_at),
+        "message": skipped if kept.wrong else "File uploaded successfully",
+    }
+
+
 def _options(batch: Batch) -> Body:
     told = batch.spec["options"]
     return {
@@ -204,6 +219,7 @@ def _item(item: VerificationItem) -> Body:
         "processingTimeMs": _milliseconds(item.created_at, item.ended_at) if done else None,
         "errorMessage": item.error if not done and not item.cancelled else None,
         "retryCount": max(0, item.tries - 1),
+        **({"sourceRow": item.spec["row"]} if "row" in item.spec else {}),
         "createdAt": timestamp(item.created_at),
         "completedAt": timestamp(item.ended_at),
     }

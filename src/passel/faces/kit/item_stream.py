@@ -69,14 +69,22 @@ def _check_count(count: int, limits: StreamLimits) -> None:
         raise TooLarge(f"a stream may have {limits.items} items")
 
 
-class ItemsInObject:
-    """The members of one list of a JSON object, in groups; its other fields are in `fields` at the end.
+NO_OBJECT = "it is something else"
 
-    Raises `Unprocessable` for what is no such object, `TooLarge` past the limits.
+
+class NotJson(Unprocessable):
+    """The body is not JSON, or not the object that it should be."""
+
+
+class ItemsInObject:
+    """The members of one list of a JSON object, in groups; its other fields are in `fields` at the end. With `or_list` the body
+    may be the list alone.
+
+    Raises `NotJson` for what is no such object, `TooLarge` past the limits.
     """
 
-    def __init__(self, body: AsyncIterable[bytes], name: str, limits: StreamLimits) -> None:
-        self._body, self._name, self._limits = body, name, limits
+    def __init__(self, body: AsyncIterable[bytes], name: str, limits: StreamLimits, *, or_list: bool = False) -> None:
+        self._body, self._name, self._limits, self._or_list = body, name, limits, or_list
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._scan = json.JSONDecoder(strict=True).raw_decode
         self._text, self._at = "", 0
@@ -89,6 +97,19 @@ class ItemsInObject:
 
     async def groups(self) -> AsyncIterator[list[Any]]:
         """Groups of members, each decoded."""
+        if self._or_list and await self._peek() == "[":
+            self.found = True
+            async for group in self._members():
+                yield group
+        else:
+            async for group in self._of_object():
+                yield group
+        if await self._peek():
+            raise _not_json("there is something behind it")
+
+    async def _of_object(self) -> AsyncIterator[list[Any]]:
+        if (begins := await self._peek()) and begins in '["-0123456789tfn':
+            raise _not_json(NO_OBJECT)
         await self._expect("{")
         if await self._peek() == "}":
             await self._expect("}")
@@ -108,8 +129,6 @@ class ItemsInObject:
                     self.fields[name] = await self._value()
                 if await self._one_of(",}") == "}":
                     break
-        if await self._peek():
-            raise _not_json("there is something behind the object")
 
     async def _members(self) -> AsyncIterator[list[Any]]:
         await self._expect("[")
@@ -212,5 +231,5 @@ class ItemsInObject:
         self._text, self._at = "".join(parts), 0
 
 
-def _not_json(what: str) -> Unprocessable:
-    return Unprocessable(f"the body is not a valid JSON object: {what}", field="body")
+def _not_json(what: str) -> NotJson:
+    return NotJson(f"the body is not a valid JSON object: {what}", field="body")

@@ -1,62 +1,43 @@
 """Batches of verifications: from items inline or from a file, read by offset, cancelled."""
 
-from collections.abc import AsyncGenerator, Sequence
+import asyncio
+from collections.abc import AsyncIterable, Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
-
-import orjson
 
 from passel.core.errors import NotFound, Unprocessable
 from passel.core.ids import BatchId
 from passel.core.verification import KIND
-from passel.core.verification.claims import MOST_CHARACTERS, Claim
+from passel.core.verification.claims import Claim
 from passel.services import batches
 from passel.services.deps import Caller, Deps
 from passel.services.intake import Intake
 from passel.services.planning import Planned, Refused
+from passel.services.verification import uploads
+from passel.services.verification.items import Checks, ItemRequest
 from passel.services.verification.models import lane_of, with_models
 from passel.store import batches as batch_store
+from passel.store import uploads as upload_store
 from passel.store import verifications as store
 from passel.store.batches import Batch
 from passel.store.database import WriteConnection
+from passel.store.uploads import Upload
 from passel.store.verifications import VerificationItem
 
 PREFIX = "ver"
 
-_SHOWN_PROBLEMS = 100
-_LONGEST_KEY = 255
-_AT_ONCE = 500
-
 
 @dataclass(frozen=True, slots=True)
-class ItemRequest:
-    """`content` and `context` as the client gave them, which may be anything."""
-
-    content: Any
-    context: Any = None
-    key: str | None = None
-
-    def problem(self) -> str | None:
-        """What is wrong with it, in the words of the `check` contract (3.3)."""
-        if not isinstance(self.content, str) or not self.content.strip():
-            return "Content is required"
-        if len(self.content) > MOST_CHARACTERS:
-            return "Content exceeds maximum length"
-        if self.context is not None and not isinstance(self.context, dict):
-            return "Context must be an object"
-        if self.key is not None and len(self.key) > _LONGEST_KEY:
-            return f"idempotencyKey exceeds maximum length ({_LONGEST_KEY} chars)"
-        return None
-
-
-@dataclass(frozen=True, slots=True)
-class BatchRequest:
-    """`claim` is what all items have in common: methods, options, and the batch's context."""
+class BatchHead:
+    """What a batch says beside its items. `claim` is what all of them have in common: methods, options, and the batch's
+    context."""
 
     claim: Claim
-    items: Sequence[ItemRequest]
     name: str | None = None
+
+
+Groups = AsyncIterable[Sequence[ItemRequest]]
 
 
 class VerificationPlanner:
@@ -64,82 +45,87 @@ class VerificationPlanner:
 
     kind, subject_id = KIND, None
 
-    def __init__(self, claim: Claim) -> None:
-        self._claim, self._lane = claim, lane_of(claim)
+    def __init__(self, now: Callable[[], datetime], upload: Upload | None = None) -> None:
+        self._now, self._upload = now, upload
+        self.claim = Claim("", {})
 
     async def take_subject(self, subject_id: str | None) -> None: ...
 
     async def learn(self, index: int, item: ItemRequest) -> None: ...
 
     async def prepare(self) -> Sequence[str]:
-        return [self._lane]
+        return [lane_of(self.claim)]
 
-    async def lock(self, c: WriteConnection) -> None: ...
+    async def lock(self, c: WriteConnection) -> None:
+        """A file is used up by the batch that is made of it (D12)."""
+        if self._upload is not None and not await upload_store.use(c, self._upload.org_id, self._upload.id, self._now()):
+            raise uploads.gone()
 
     def build(self, index: int, item: ItemRequest) -> Planned | Refused:
-        claim = replace(self._claim, content=item.content, context={**self._claim.context, **(item.context or {})})
-        spec = {"context": item.context, "key": item.key}
-        return Planned(None, spec, self._lane, {}, claim.to_json(), prefix=PREFIX)
+        claim = replace(self.claim, content=item.content, context={**self.claim.context, **(item.context or {})})
+        spec = {"context": item.context, "key": item.key} | ({} if item.row is None else {"row": item.row})
+        return Planned(None, spec, lane_of(self.claim), {}, claim.to_json(), prefix=PREFIX)
 
     def pack(self, item: ItemRequest) -> bytes:
-        return orjson.dumps([item.content, item.context, item.key], option=orjson.OPT_APPEND_NEWLINE)
+        return item.pack()
 
     def identity(self, item: ItemRequest, line: bytes) -> bytes:
         return line
 
     def unpack(self, line: bytes) -> ItemRequest:
-        return ItemRequest(*orjson.loads(line))
+        return ItemRequest.unpack(line)
 
     def again(self, asked: dict[str, Any]) -> ItemRequest:
         raise AssertionError("every item can be made")
 
 
-async def create(deps: Deps, caller: Caller, request: BatchRequest) -> Batch:
-    """A batch, which has failed at once where an item is wrong: then none of them runs (3.3). Raises `Unprocessable` for
-    none, or too many."""
-    if not request.items:
-        raise Unprocessable("items must hold at least one item", field="items")
-    if len(request.items) > deps.limits.json_items:
-        raise Unprocessable(f"Batch exceeds maximum of {deps.limits.json_items} items", field="items")
-    problems = _problems(request.items)
-    planner = VerificationPlanner(await with_models(deps, caller.org_id, request.claim))
-    spec: dict[str, Any] = {
-        "name": request.name,
-        "format": "json",
-        "file": None,
-        "methods": request.claim.methods,
-        "context": request.claim.context or None,
-        "options": request.claim.to_json()["options"],
-        "total": len(request.items),
-    }
-    if problems:
-        spec |= {"problems": problems[:_SHOWN_PROBLEMS], "problem_count": len(problems)}
+async def create(deps: Deps, caller: Caller, groups: Groups, head: Callable[[], BatchHead]) -> Batch:
+    """A batch of items that come in group by group; `head` is asked for when all are in. It has failed at once where an item is
+    wrong: then none of them runs (3.3). Raises `Unprocessable` for none, or too many, and what `head` raises."""
+    planner, checks = VerificationPlanner(deps.now), Checks()
+    most, total = deps.limits.json_items, 0
     with Intake(planner) as intake:
-        if not problems:
-            await intake.take_all(_groups(request.items))
-        expires_at = deps.now() + timedelta(days=deps.limits.result_days)
-        made = await batches.create(deps, caller, planner, intake, None, None, spec, expires_at)
+        async for group in groups:
+            await asyncio.to_thread(checks.take, total + 1, group)
+            total += len(group)
+            if total > most:
+                raise Unprocessable(f"Batch exceeds maximum of {most} items", field="items")
+            if not checks.wrong:
+                await intake.take(group)
+        told = head()
+        if not total:
+            raise Unprocessable("items must hold at least one item", field="items")
+        if not checks.wrong:
+            return await _make(deps, caller, planner, intake, told, {"format": "json", "file": None, "total": total})
+    with Intake(planner) as nothing:
+        further = {"format": "json", "file": None, "total": total, "problems": checks.problems, "problem_count": checks.wrong}
+        return await _make(deps, caller, planner, nothing, told, further)
+
+
+async def create_of_file(deps: Deps, caller: Caller, upload_id: str, head: BatchHead) -> Batch:
+    """A batch of an uploaded file, which is used up by it. Raises `NotFound` (D12)."""
+    upload = await uploads.find(deps, caller, upload_id)
+    planner = VerificationPlanner(deps.now, upload)
+    with Intake(planner) as intake:
+        await intake.take_all(uploads.items(deps, upload))
+        further = {"format": upload.format, "file": upload.filename, "total": upload.items}
+        return await _make(deps, caller, planner, intake, head, further)
+
+
+async def _make(
+    deps: Deps, caller: Caller, planner: VerificationPlanner, intake: Intake[ItemRequest], head: BatchHead, further: dict[str, Any]
+) -> Batch:
+    planner.claim = await with_models(deps, caller.org_id, head.claim)
+    spec: dict[str, Any] = {
+        "name": head.name,
+        "methods": head.claim.methods,
+        "context": head.claim.context or None,
+        "options": head.claim.to_json()["options"],
+        **further,
+    }
+    expires_at = deps.now() + timedelta(days=deps.limits.result_days)
+    made = await batches.create(deps, caller, planner, intake, None, None, spec, expires_at)
     return made.batch
-
-
-async def _groups(items: Sequence[ItemRequest]) -> AsyncGenerator[Sequence[ItemRequest]]:
-    for start in range(0, len(items), _AT_ONCE):
-        yield items[start : start + _AT_ONCE]
-
-
-def _problems(items: Sequence[ItemRequest]) -> list[dict[str, Any]]:
-    """Rows count from 1 (D14)."""
-    found: list[dict[str, Any]] = []
-    keys: set[str] = set()
-    for row, item in enumerate(items, 1):
-        problem = item.problem()
-        if problem is None and item.key is not None and item.key in keys:
-            problem = "Duplicate idempotencyKey"
-        if item.key is not None:
-            keys.add(item.key)
-        if problem is not None:
-            found.append({"row": row, "error": problem})
-    return found
 
 
 async def get(deps: Deps, caller: Caller, batch_id: str) -> Batch:

@@ -1,12 +1,14 @@
 -- Every table leads with the organisation, so that a shard can own whole organisations later.
 
--- `owner_id` is the organisation whose key made this one: its keys may manage it too.
+-- `owner_id` is the organisation whose key made this one: its keys may manage it too. `settings` are its own choices
+-- (passel.services.verification.settings).
 create table organisation (
     id text primary key,
     name text not null,
     slug text not null unique,
     created_at timestamptz not null,
-    owner_id text references organisation
+    owner_id text references organisation,
+    settings jsonb not null default '{}'
 );
 
 create index organisation_owner on organisation (owner_id) where owner_id is not null;
@@ -460,3 +462,19 @@ create table fact_shelf (
     thinned bigint not null default 0,
     size int not null default 0
 );
+
+-- Files of claims that were uploaded and wait for the batch that is made of them: its items lie in the object store. One that
+-- was `used_at` some moment, or has expired, is removed with its bytes.
+create table upload (
+    org_id text not null references organisation,
+    id text primary key,
+    filename text not null,
+    format text not null,
+    items int not null,
+    created_at timestamptz not null,
+    expires_at timestamptz not null,
+    used_at timestamptz
+);
+
+create index upload_expiring on upload (expires_at);
+create index upload_used on upload (used_at) where used_at is not null;

@@ -9,7 +9,6 @@ from passel.core.llm.options import LlmOption
 from passel.core.verification.claims import Claim
 from passel.core.verification.findings import Finding
 from passel.models.questions import Question
-from passel.workloads.verification.formal import Checker
 
 
 class NoAnswer(Exception):
@@ -69,13 +68,3 @@ class Method(Protocol):
     """Looks at a claim. What it cannot say anything about it abstains from; what it raises is an accident, and tried again."""
 
     async def __call__(self, work: Work) -> Finding: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Formal:
-    """Decides without a model (`passel.workloads.verification.formal`)."""
-
-    checker: Checker
-
-    async def __call__(self, work: Work) -> Finding:
-        return await self.checker.check(work.claim.content, work.claim.premises)

@@ -1,31 +1,96 @@
 """Batches of verifications."""
 
 import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 from fastapi import APIRouter, Request
+from starlette.datastructures import UploadFile
 from starlette.responses import Response
 
+from passel.core.text import clean
 from passel.core.verification.findings import FALSE, TRUE, UNCERTAIN
 from passel.core.verification.pooling import ACCEPT, ESCALATE, REJECT
-from passel.faces.check import requests, responses
-from passel.faces.check.errors import error
+from passel.faces.check import files, requests, responses
+from passel.faces.check.errors import error, upload_too_large
 from passel.faces.kit.context import CallerIn, DepsIn
 from passel.faces.kit.json import json_response
-from passel.services.verification import batches
+from passel.services.verification import batches, uploads
+from passel.services.verification.items import ItemRequest
 
 routes = APIRouter(prefix="/v1/batch", tags=["verification batches"])
 
-_MOST = 100
+_MOST, _MOST_PARTS = 100, 10
 
 
+_FILE = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {"type": "object", "required": ["file"], "properties": {"file": {"type": "string", "format": "binary"}}}
+            }
+        },
+    }
+}
 _BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/BatchFields"}}}}}
 
 
 @routes.post("", status_code=202, openapi_extra=_BODY)
 async def create(request: Request, deps: DepsIn, caller: CallerIn) -> Response:
-    body = await requests.read_body(request)
-    made = await batches.create(deps, caller, await asyncio.to_thread(requests.batch_request, body))
+    """Of items in the body, or of an uploaded file. It has failed at once where an item is wrong."""
+    body = requests.BatchBody(request, deps.limits)
+    groups = body.groups()
+    first = await anext(groups, None)
+    file_id = body.file_id() if first is None else None
+    if file_id is None:
+        made = await batches.create(deps, caller, _with_first(first, groups), body.head)
+    else:
+        made = await batches.create_of_file(deps, caller, file_id, body.head())
     return json_response(responses.created(made), 202, {"Location": f"/v1/batch/{made.id}"})
+
+
+async def _with_first(
+    first: Sequence[ItemRequest] | None, groups: AsyncIterator[Sequence[ItemRequest]]
+) -> AsyncIterator[Sequence[ItemRequest]]:
+    if first is not None:
+        yield first
+    async for group in groups:
+        yield group
+
+
+@routes.post("/upload", openapi_extra=_FILE)
+async def upload(request: Request, deps: DepsIn, caller: CallerIn) -> Response:
+    """A CSV, JSON or JSONL file of claims, for one batch. Records that are wrong are left out and told."""
+    async with _uploaded(request) as file:
+        if file is None:
+            return error(request.scope, 400, "validation_error", 'File is required. Use form field name "file".')
+        size = file.size or 0
+        if size > deps.limits.upload_bytes:
+            return error(request.scope, 413, "payload_too_large", upload_too_large(deps.limits.upload_bytes))
+        try:
+            format = await asyncio.to_thread(files.format_of, file.filename or "", file.content_type, file.file)
+            kept = await uploads.keep(deps, caller, _leaf(file.filename), format, files.records(file.file, format, size))
+        except uploads.Unusable as unusable:
+            return json_response({"error": "File parsing failed", "validationErrors": unusable.problems}, 400)
+    return json_response(responses.upload(kept))
+
+
+@asynccontextmanager
+async def _uploaded(request: Request) -> AsyncGenerator[UploadFile | None]:
+    """The part named `file`, if there is just one, and it is a file."""
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        yield None
+        return
+    async with request.form(max_files=_MOST_PARTS, max_fields=_MOST_PARTS) as form:
+        found = form.getlist("file")
+        yield found[0] if len(found) == 1 and isinstance(found[0], UploadFile) else None
+
+
+def _leaf(filename: str | None) -> str:
+    """The last part of a name, at most 255 printable characters."""
+    leaf = "".join(ch for ch in clean(filename or "").replace("\\", "/").rsplit("/", 1)[-1] if ch.isprintable())[:255]
+    return leaf or "file"
 
 
 @routes.get("")

@@ -25,9 +25,12 @@ _READ = 1 << 16
 
 @dataclass(slots=True, eq=False)
 class _Claim:
+    """With `translations` these are decided, and not the text."""
+
     text: str
     premises: list[str]
     answer: asyncio.Future[Finding]
+    translations: list[Any] | None = None
 
     def say(self, finding: Finding) -> None:
         if not self.answer.done():
@@ -60,6 +63,12 @@ class Checker:
 
     async def check(self, claim: str, premises: Sequence[str] = ()) -> Finding:
         return await self._put(claim, premises)
+
+    async def check_translations(self, translations: list[Any]) -> Finding:
+        """What follows from translations of a claim (`expressions.translated`)."""
+        answer: asyncio.Future[Finding] = asyncio.get_running_loop().create_future()
+        self._thorough.put(_Claim("", [], answer, translations))
+        return await answer
 
     async def check_many(self, claims: Iterable[tuple[str, Sequence[str]]]) -> list[Finding]:
         """In the order of the claims."""
@@ -178,7 +187,7 @@ class _Lane:
         left = deque(claims)
         why = ""
         try:
-            await worker.send([(claim.text, claim.premises) for claim in claims], self._seconds)
+            await worker.send([(claim.text, claim.premises, claim.translations) for claim in claims], self._seconds)
             while left:
                 for answer in await worker.answers(self._seconds):
                     self._answered(left.popleft(), answer)
@@ -261,7 +270,7 @@ class _Worker:
             await dead  # killed it is: soon, and no zombie is left
             raise
 
-    async def send(self, claims: list[tuple[str, list[str]]], seconds: float) -> None:
+    async def send(self, claims: list[tuple[str, list[str], list[Any] | None]], seconds: float) -> None:
         assert self.process.stdin
         self.process.stdin.write(wire.framed(claims))
         async with asyncio.timeout(seconds):

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from passel.core.verification.findings import UNCERTAIN, Finding, abstain
 from passel.workloads.verification.formal import deciding
@@ -34,6 +34,7 @@ from passel.workloads.verification.formal.trees import (
 
 CONFIDENCE = 0.95
 INSTANCES = 3
+_MOST_INSTANCES, _MOST_VALUES = 10, 20
 
 _NUMBER = r"^-?[0-9]{1,100}(\.[0-9]{1,100}|/[0-9]{1,100})?$"
 _NAME = r"^[A-Za-z][A-Za-z0-9_]{0,39}$"
@@ -105,6 +106,58 @@ def decide(formal: Formal) -> Finding:
         return abstain(unclear.reason)
     except (RecursionError, MemoryError):
         return abstain("Beyond the limits: it takes too much to decide.")
+
+
+def translated(told: Sequence[object]) -> Finding:
+    """What follows from translations of one sentence, each {values, premises, claim, instances}: trees over named quantities,
+    the values that these have in the sentence, and other values with whether the sentence would be right. It takes two at
+    least that say the same, of each of which the instances come out."""
+    try:
+        read = [_translation(one) for one in told]
+        first = read[0]
+        if len(read) < 2 or any(one.values != first.values or not agree(first.formal, one.formal) for one in read[1:]):
+            return abstain("Translations of it into formulas do not agree.")
+        if not all(instances_hold(one.formal, one.instances) for one in read):
+            return abstain("Its translation into a formula fails for other values.")
+        numbers: dict[str, Term] = {name: Num(value) for name, value in first.values.items()}
+        premises = tuple(_with(premise, numbers) for premise in first.formal.premises)
+        return decide(Formal(premises, _with(first.formal.claim, numbers)))
+    except Unclear as unclear:
+        return abstain(unclear.reason)
+    except (RecursionError, MemoryError):
+        return abstain("Beyond the limits: it takes too much to decide.")
+
+
+class _Translation(NamedTuple):
+    formal: Formal
+    values: dict[str, int | Fraction]
+    instances: list[tuple[dict[str, int | Fraction], bool]]
+
+
+def _translation(told: object) -> _Translation:
+    fields = _fields(told, {"values", "premises", "claim", "instances"})
+    formal = compile({"premises": fields["premises"], "claim": fields["claim"]})
+    instances: list[tuple[dict[str, int | Fraction], bool]] = []
+    for one in _list(fields["instances"], INSTANCES, _MOST_INSTANCES):
+        instance = _fields(one, {"values", "right"})
+        if not isinstance(instance["right"], bool):
+            raise _refused()
+        instances.append((_values(instance["values"]), instance["right"]))
+    return _Translation(formal, _values(fields["values"]), instances)
+
+
+def _values(told: object) -> dict[str, int | Fraction]:
+    if not isinstance(told, dict) or len(cast("dict[object, object]", told)) > _MOST_VALUES:
+        raise _refused()
+    return {_string(name, _NAME): _number(_string(value, _NUMBER)) for name, value in cast("dict[object, object]", told).items()}
+
+
+def _number(text: str) -> int | Fraction:
+    try:
+        value = Fraction(text)
+    except ZeroDivisionError:
+        raise _refused() from None
+    return value.numerator if value.denominator == 1 else value
 
 
 def agree(one: Formal, other: Formal) -> bool:
@@ -224,7 +277,7 @@ class _Compiler:
     def term(self, tree: object, depth: int) -> Term:
         fields = self._enter(tree, depth)
         if "num" in fields:
-            return self._number(_string(_fields(tree, {"num"})["num"], _NUMBER))
+            return Num(_number(_string(_fields(tree, {"num"})["num"], _NUMBER)))
         if "var" in fields:
             return Var(_string(_fields(tree, {"var"})["var"], _NAME))
         if "op" in fields:
@@ -235,13 +288,6 @@ class _Compiler:
         name = _one_of(fields["fn"], _FUNCTIONS)
         args = _list(fields["args"], _FUNCTIONS[name], _FUNCTIONS[name])
         return Fn(name, tuple(self.term(arg, depth + 1) for arg in args))
-
-    def _number(self, text: str) -> Num:
-        try:
-            value = Fraction(text)
-        except ZeroDivisionError:
-            raise _refused() from None
-        return Num(value.numerator if value.denominator == 1 else value)
 
     def formula(self, tree: object, depth: int) -> Formula:
         fields = self._enter(tree, depth)

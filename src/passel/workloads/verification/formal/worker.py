@@ -14,6 +14,7 @@ from typing import Any
 from passel.core.verification.findings import abstain
 from passel.workloads.verification.formal import wire
 from passel.workloads.verification.formal.checking import check
+from passel.workloads.verification.formal.expressions import translated
 from passel.workloads.verification.formal.limits import MEMORY, Handover, only_quick
 
 _PR_SET_PDEATHSIG = 1
@@ -35,13 +36,13 @@ def main(kind: str, parent: int) -> None:
     _limit_memory()
     _send(out, None)
     while (claims := wire.read(sys.stdin.buffer)) is not None:
-        for claim, premises in claims:
-            _send(out, _answer(claim, premises))
+        for claim, premises, translations in claims:
+            _send(out, _answer(claim, premises, translations))
 
 
-def _answer(claim: str, premises: list[str]) -> list[Any] | None:
+def _answer(claim: str, premises: list[str], translations: list[Any] | None) -> list[Any] | None:
     try:
-        return wire.packed(check(claim, premises))
+        return wire.packed(check(claim, premises) if translations is None else translated(translations))
     except Handover:
         return None
     except Exception as error:

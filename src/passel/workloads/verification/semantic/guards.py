@@ -16,10 +16,12 @@ from dataclasses import dataclass
 
 from passel.workloads.verification.semantic.quantities import Quantity
 from passel.workloads.verification.semantic.reading import Reading, Term, in_order, mirrored
-from passel.workloads.verification.semantic.words import ANTONYMS, BIRTH, MAKING, ONCE, OTHER_NAME, SYMMETRIC
+from passel.workloads.verification.semantic.words import ANTONYMS, BIRTH, MAKING, ONCE, OTHER_NAME, REFERENCES, SYMMETRIC
 
 AGREES, OPPOSES, UNSURE, OTHER = "agrees", "opposes", "unsure", "other"
-NEGATION, NUMBER, NAME, ANTONYM, ROLES, WORDS, QUALIFIER = "negation", "number", "name", "antonym", "roles", "words", "qualifier"
+NEGATION, NUMBER, NAME, ANTONYM, ROLES, WORDS, QUALIFIER, REFERENCE = (
+    "negation", "number", "name", "antonym", "roles", "words", "qualifier", "reference",
+)  # fmt: skip
 
 _MOST_ADDED = 1
 
@@ -67,6 +69,8 @@ def _negated(relation: Relation, claim: Reading) -> Relation:
 def _without_negation(claim: Reading, fact: Reading, of_claim: _Left, of_fact: _Left) -> Relation:
     if len(of_claim.names) > 1 or len(of_claim.words) > 2 or len(of_claim.quantities) > 1:
         return Relation(OTHER)
+    if _refers_elsewhere(claim, fact):
+        return Relation(UNSURE if len(of_claim.words) <= 1 else OTHER, REFERENCE)
     if claim.qualifiers != fact.qualifiers or claim.bounded != fact.bounded:
         return Relation(UNSURE if not of_claim else OTHER, QUALIFIER)
     if not of_claim:
@@ -76,6 +80,11 @@ def _without_negation(claim: Reading, fact: Reading, of_claim: _Left, of_fact: _
     if of_claim.names or of_claim.quantities:
         return Relation(OTHER)
     return _other_words(claim, fact, of_claim, of_fact)
+
+
+def _refers_elsewhere(claim: Reading, fact: Reading) -> bool:
+    """It, this, they: somebody whom the claim does not name. Not so in `it is false that`."""
+    return bool((claim.words & REFERENCES) - fact.words - ({"it"} if "that" in claim.words else set()))
 
 
 def _covered(claim: Reading, fact: Reading, of_fact: _Left) -> Relation:
@@ -91,7 +100,7 @@ def _roles(claim: Reading, fact: Reading) -> Relation:
     if SYMMETRIC & claim.words & fact.words:
         return Relation(AGREES)
     before, after = _governors(fact), _governors(claim)
-    moved = [words for words in after if words in before and after[words] != before[words]]
+    moved = [name for name in after if name in before and after[name] != before[name]]
     if _is_passive_of_the_other(claim, fact, moved):
         return Relation(AGREES)
     if moved:
@@ -99,20 +108,21 @@ def _roles(claim: Reading, fact: Reading) -> Relation:
         return Relation(OPPOSES if firmly else UNSURE, ROLES)
     if in_order(claim, fact) or mirrored(claim, fact):
         return Relation(AGREES)
-    known = [after[words] for words in after if words in before]
+    known = [after[name] for name in after if name in before]
     apart = len(known) >= 2 and len(set(known)) == len(known)  # each name's role shows, so the order says nothing
     return Relation(AGREES) if apart else Relation(UNSURE, ROLES)
 
 
-def _governors(reading: Reading) -> dict[tuple[str, ...], str]:
-    return {term.words: term.governor for term in reading.names}
+def _governors(reading: Reading) -> dict[str, str]:
+    """By the last word of each name, which short forms of it have too."""
+    return {term.words[-1]: term.governor for term in reading.names}
 
 
-def _changed_places(before: dict[tuple[str, ...], str], after: dict[tuple[str, ...], str], moved: Sequence[tuple[str, ...]]) -> bool:
+def _changed_places(before: dict[str, str], after: dict[str, str], moved: Sequence[str]) -> bool:
     return len(moved) == 2 and after[moved[0]] == before[moved[1]] and after[moved[1]] == before[moved[0]]
 
 
-def _is_passive_of_the_other(claim: Reading, fact: Reading, moved: Sequence[tuple[str, ...]]) -> bool:
+def _is_passive_of_the_other(claim: Reading, fact: Reading, moved: Sequence[str]) -> bool:
     """`Fleming discovered penicillin` and `penicillin was discovered by Fleming`: who did it comes first in one, and behind
     `by` in the other."""
     if len(moved) != 1:
@@ -121,7 +131,7 @@ def _is_passive_of_the_other(claim: Reading, fact: Reading, moved: Sequence[tupl
     if sorted(governors) != ["", "by"]:
         return False
     active, passive = (fact, claim) if governors[0] == "by" else (claim, fact)
-    return active.terms[0].words == moved[0] and passive.terms[0].words != moved[0] and len(active.terms) == len(passive.terms)
+    return active.terms[0].words[-1] == moved[0] and passive.terms[0].words[-1] != moved[0] and len(active.terms) == len(passive.terms)
 
 
 def _exchanged(claim: Reading, fact: Reading, of_claim: _Left, of_fact: _Left) -> Relation:
@@ -177,7 +187,7 @@ def _roles_beside(claim: Reading, fact: Reading, mine: str, theirs: str) -> Rela
     before, after = _governors(fact), _governors(claim)
     if before == after and list(before) == list(after):
         return Relation(AGREES)
-    exchanged = "than" in before.values() and _changed_places(before, after, [words for words in after if words in before])
+    exchanged = "than" in before.values() and _changed_places(before, after, [name for name in after if name in before])
     return Relation(OPPOSES if exchanged else UNSURE, ROLES)
 
 

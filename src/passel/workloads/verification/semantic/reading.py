@@ -14,7 +14,6 @@ from passel.workloads.verification.semantic.words import (
     NEGATIONS,
     PARTICLES,
     PREPOSITIONS,
-    PRONOUNS,
     QUALIFIERS,
     SUPERLATIVES,
     VERBS_OF_BEING,
@@ -180,13 +179,13 @@ class _Reader:
         return 2 if self._tokens[end] in PARTICLES and end + 1 < len(self._tokens) and self._is_name(end + 1) else 0
 
     def _is_small(self, at: int) -> bool:
-        """A word that says nothing of its own. With a capital letter it is one only at the beginning, and before `is` only if
-        it is a pronoun: Be is an element."""
+        """A word that says nothing of its own. A short one with a capital letter may be a symbol: Be is an element. `it` says
+        nothing in `it is false that`; elsewhere it is somebody whom we do not know."""
         token, small = self._tokens[at], self._tokens[at].lower()
-        if token[0].isupper() and at > 0 and self._tokens[at - 1] not in (".", "!", "?", ":"):
+        if token[0].isupper() and len(token) <= 2 and (at > 0 or self._before_being(at)) and small not in ("it", "no"):
             return False
-        if token[0].isupper() and small not in PRONOUNS and self._before_being(at):
-            return False
+        if small == "it":
+            return "that" in self._tokens
         return small in FUNCTION or small in NEGATIONS or small in QUALIFIERS or small.endswith("n't")
 
     def _before_being(self, at: int) -> bool:

@@ -30,15 +30,7 @@ FUNCTION = frozenset(
         "do",
         "does",
         "did",
-        "its",
-        "it",
-        "their",
-        "his",
-        "her",
-        "this",
         "that",
-        "these",
-        "those",
         "there",
         "which",
         "who",
@@ -60,7 +52,6 @@ FUNCTION = frozenset(
         "called",
         "named",
         "known",
-        "it's",
         "that's",
         "there's",
     ]
@@ -361,7 +352,31 @@ OTHER_NAME = frozenset(
 PARTICLES = frozenset(["da", "de", "do", "dos", "del", "della", "di", "du", "von", "van", "der", "den", "bin", "ibn", "al", "y"])
 """Between two words of a name they belong to it: Leonardo da Vinci."""
 
-PRONOUNS = frozenset(["it", "this", "that", "these", "those", "there", "he", "she", "they", "we", "i", "you", "which", "who", "what"])
+REFERENCES = frozenset(
+    [
+        "it",
+        "this",
+        "these",
+        "those",
+        "he",
+        "she",
+        "they",
+        "we",
+        "you",
+        "i",
+        "me",
+        "him",
+        "them",
+        "his",
+        "her",
+        "its",
+        "their",
+        "our",
+        "your",
+        "my",
+    ]
+)
+"""Who or what they mean stands in another sentence."""
 
 VERBS_OF_BEING = frozenset(["is", "was", "are", "were", "has", "had"])
 

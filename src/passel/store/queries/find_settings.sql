@@ -1,0 +1,1 @@
+select settings from organisation where id = $1

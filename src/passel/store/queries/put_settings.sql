@@ -1,0 +1,1 @@
+update organisation set settings = $2 where id = $1
