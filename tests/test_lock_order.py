@@ -23,6 +23,7 @@ LOCKS = {
     "live_messages": MESSAGE,
     "lock_waiting": MESSAGE,
     "lock_active": MESSAGE,
+    "resolve_escalation": MESSAGE,
     "lock_ended_messages": MESSAGE,
     "lock_delayed": MESSAGE,
     "claim_messages": SESSION,  # the messages were chosen with SKIP LOCKED

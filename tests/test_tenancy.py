@@ -31,6 +31,7 @@ BODIES: dict[str, Any] = {
     "/v1/organizations/{org_id}/api-keys": {"label": "x"},
     "/v1/organizations/{org_id}/managed-cli-key/ensure": {"device_name": "x"},
     "/v1/organizations/{org_id}/credentials/{name}": {"value": "x"},
+    "/v1/escalations/{escalation_id}/resolve": {"resolution": "accept"},
 }
 
 
@@ -41,6 +42,7 @@ def test_every_route_keeps_strangers_out(passel: Installation, agent: str, stran
     session = client.get(f"/v1/session-batches/{batch['batch_id']}")["sessions"][0]["session_id"]
     versions = client.get(f"/v1/agents/{agent}/versions")["versions"]
     client.put("/v1/organizations/current/credentials/MINE", {"value": "mine"})
+    vague = passel.http().post("/v1/verify", json={"content": "grey is glad", "methods": {"formal": 1}}).json()
     ids = {
         "agent_id": agent,
         "version_id": versions[-1]["id"],
@@ -54,6 +56,7 @@ def test_every_route_keeps_strangers_out(passel: Installation, agent: str, stran
         "index": "0",
         "delivery_id": "whk_1",
         "fact_id": passel.http().post("/v1/facts", json={"text": "private words"}).json()["id"],
+        "escalation_id": "esc_" + vague["id"].removeprefix("ver_"),
         "verification_id": passel.http().post("/v1/verify", json={"content": "1 = 1", "methods": {"formal": 1}}).json()["id"],
     }
     document = passel.http().get("/openapi.json").json()
@@ -66,7 +69,7 @@ def test_every_route_keeps_strangers_out(passel: Installation, agent: str, stran
         for method in methods:
             body = json.loads(json.dumps(BODIES.get(path)).replace("SNAPSHOT", ids["snapshot_id"]))
             answer = passel.http(stranger).request(method.upper(), url, json=body, params={"path": "dari.yml"})
-            if path.startswith(("/v1/verify/", "/v1/batch/", "/v1/facts/")):
+            if path.startswith(("/v1/verify/", "/v1/batch/", "/v1/facts/", "/v1/escalations/")):
                 _require_check_form(answer, 403 if "verify" in path else 404)
                 continue
             assert answer.status_code == 403, (method, path, answer.status_code, answer.text)

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.installation import Installation, PlayedModel, played_model, scratch_dir, wait_until
 from tests.support.worlds import INVARIANTS
-from tests.test_chaos import is_ready, kill_database, kill_worker, rows
+from tests.test_chaos import is_ready, kill_database, rows
 
 METHODS = {"formal": 1, "reasoning": 1, "ensemble": 0.5, "biprm": 0.5}
 PRICE_CENTS = 0.25
@@ -75,8 +75,8 @@ def run_chaos(directory: Path, model: PlayedModel, size: int, kills: int, seed: 
             if n % 3 == 2:
                 kill_database(passel)
                 wait_until(lambda: is_ready(passel), 60)
-            else:
-                kill_worker(passel, rng)
+            elif workers := passel.children("worker"):
+                rng.choice(workers).kill()
 
         def over() -> Any:
             batch = looked_at(passel, made["id"])

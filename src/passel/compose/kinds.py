@@ -82,6 +82,7 @@ async def _verifications(settings: Settings, deps: Deps) -> AsyncGenerator[Workl
     from passel.models.embedding import Embedder
     from passel.services.keys import KeyRing
     from passel.services.verification.facts import FactReader
+    from passel.services.verification.keys import VerificationKeys
     from passel.workloads.verification.asking import Desk
     from passel.workloads.verification.biprm import BiPrm
     from passel.workloads.verification.ensemble import Ensemble
@@ -106,7 +107,7 @@ async def _verifications(settings: Settings, deps: Deps) -> AsyncGenerator[Workl
                 names.ENTROPY: Entropy(),
                 names.SEMANTIC: Semantic(FactReader(deps), embedder.embed),
             }
-            yield VerificationWorkload(methods, desk)
+            yield VerificationWorkload(methods, desk, VerificationKeys(deps))
     finally:
         await models.close()
 

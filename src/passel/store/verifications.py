@@ -7,7 +7,7 @@ from typing import Any
 
 from passel.core.ids import MessageId, OrgId, SessionId
 from passel.store.batches import Batch, batch_of_row
-from passel.store.database import ReadConnection
+from passel.store.database import ReadConnection, WriteConnection
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +61,21 @@ async def list_batches(
 async def backlog(c: ReadConnection) -> int:
     """How many verifications wait for a worker, as far as 10,000."""
     return await c.fetchval("verification_backlog", 10_000)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyHolder:
+    """The verification that an idempotency key stands for; `state` and `result` are its message's, None for whoever has just
+    taken it."""
+
+    session_id: SessionId
+    content_hash: str
+    request_hash: str
+    state: str | None
+    result: dict[str, Any] | None
+
+
+async def claim_key(c: WriteConnection, org_id: OrgId, key: str, content: str, request: str, session_id: SessionId) -> KeyHolder | None:
+    """Take the key, unless another verification holds it by right. None when somebody took it at the same time."""
+    row = await c.fetchrow("claim_verification_key", org_id, key, content, request, session_id)
+    return None if row is None else KeyHolder(**row)

@@ -15,7 +15,7 @@ from passel.core.verification import METHODS, REASONING, SERVED
 from passel.core.verification.claims import MOST_CHARACTERS, Claim, Options
 from passel.faces.kit.item_stream import NO_OBJECT, ItemsInObject, NotJson, StreamLimits
 from passel.services.verification.batches import BatchHead
-from passel.services.verification.items import ItemRequest
+from passel.services.verification.items import LONGEST_KEY, ItemRequest
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -80,7 +80,7 @@ def _require_json(request: Request) -> None:
 
 def verify_request(body: dict[str, Any]) -> tuple[Claim, dict[str, Any], bool]:
     """The claim, the client's metadata, and whether nobody waits for the end. Raises `Unprocessable`."""
-    fields = _parse(VerifyFields, body)
+    fields = parse(VerifyFields, body)
     if not fields.content.strip():
         raise _missing("content")
     if len(fields.content) > MOST_CHARACTERS:
@@ -123,7 +123,7 @@ class BatchBody:
         return self._fields().fileId
 
     def _fields(self) -> BatchFields:
-        fields = _parse(BatchFields, self._reader.fields)
+        fields = parse(BatchFields, self._reader.fields)
         if self._reader.found == (fields.fileId is not None):
             raise Unprocessable("Provide either items or fileId")
         return fields
@@ -132,7 +132,7 @@ class BatchBody:
 def _item(raw: Any, n: int) -> ItemRequest:
     if not isinstance(raw, dict):
         raise _wrong(f"items.{n}", "must be an object")
-    fields = _parse(BatchItemFields, cast(dict[str, Any], raw), f"items[{n}].")
+    fields = parse(BatchItemFields, cast(dict[str, Any], raw), f"items[{n}].")
     where = f"items[{n}]"
     if fields.content is not None and not isinstance(fields.content, str):
         raise _wrong(f"{where}.content", "must be a string")
@@ -141,6 +141,13 @@ def _item(raw: Any, n: int) -> ItemRequest:
     if isinstance(fields.context, dict):
         _object(cast(dict[str, Any], fields.context), f"{where}.context")
     return ItemRequest(fields.content, fields.context, fields.idempotencyKey)
+
+
+def request_key(given: str | None) -> str | None:
+    """The header `Idempotency-Key`. Raises `Invalid`."""
+    if given is not None and not 1 <= len(given) <= LONGEST_KEY:
+        raise Invalid(f"Idempotency-Key must have 1 to {LONGEST_KEY} characters", field="Idempotency-Key")
+    return given
 
 
 def comma_list(value: str | None, known: Sequence[str], field: str) -> list[str] | None:
@@ -164,7 +171,8 @@ def whole(value: str | None, field: str, default: int, least: int, most: int) ->
     return number
 
 
-def _parse(model: type[_Model], body: dict[str, Any], place: str = "") -> _Model:
+def parse(model: type[_Model], body: dict[str, Any], place: str = "") -> _Model:
+    """Raises `Unprocessable` with each wrong field."""
     try:
         return model.model_validate(body)
     except ValidationError as error:

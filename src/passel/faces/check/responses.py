@@ -1,12 +1,13 @@
 """Response bodies, as the record has them. Additions of ours are fields beside the documented ones."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from passel.core.states import DELAYED, HELD, RUNNING, WAITING
+from passel.core.verification.escalations import is_escalated, review_of
 from passel.core.verification.events import METHOD_ENDED, METHOD_FAILED
 from passel.core.verification.facts import Fact
-from passel.core.verification.pooling import ESCALATE
+from passel.faces.check import escalations
 from passel.faces.kit.json import timestamp
 from passel.services.verification.batches import Batch, VerificationItem
 from passel.services.verification.uploads import Kept
@@ -14,13 +15,12 @@ from passel.services.verification.verifications import Verification
 
 Body = dict[str, Any]
 
-_REVIEW = timedelta(hours=24)
 _PROCESSING = (RUNNING, WAITING, DELAYED)
 BATCH_STATUSES = ("pending", "validating", "processing", "completed", "failed", "cancelled")
 ITEM_STATUSES = ("pending", "queued", "processing", "completed", "failed", "skipped")
 
 
-def verification(read: Verification) -> Body:
+def verification(read: Verification, now: datetime) -> Body:
     """While it runs only what was asked; a person's decision is waited for with what speaks for it."""
     message, result = read.message, read.message.result or {}
     body: Body = {"id": read.session.id, "status": _status(read), "content": read.claim.content}
@@ -30,8 +30,10 @@ def verification(read: Verification) -> Body:
         body |= {"errorMessage": message.error}
     else:
         body |= {name: result[name] for name in ("verdict", "confidence", "decision", "reasoning")}
-        if result["decision"] == ESCALATE:
-            body["escalation"] = _escalation(read.session.id, result, message.ended_at or message.created_at)
+        if is_escalated(result):
+            body["escalation"] = escalations.brief(read.session.id, result, message.ended_at or message.created_at, now)
+        if (review := review_of(result)) is not None:
+            body |= {"reviewed": True, "review": escalations.review_body(review)}
     return body | {
         "paradigmResults": _paradigms(read),
         "processingTimeMs": _milliseconds(message.created_at, message.ended_at),
@@ -47,18 +49,8 @@ def _status(read: Verification) -> str:
         return "processing"
     if read.message.result is None:
         return "failed"
-    return "escalated" if read.message.result["decision"] == ESCALATE else "completed"
-
-
-def _escalation(verification_id: str, result: Body, at: datetime) -> Body:
-    confidence = result["confidence"]
-    return {
-        "id": f"esc_{verification_id.partition('_')[2]}",
-        "reason": result["escalation"],
-        "priority": "high" if confidence < 0.5 else "medium" if confidence < 0.8 else "low",
-        "deadline": timestamp(at + _REVIEW),
-        "status": "pending",
-    }
+    result = read.message.result
+    return "escalated" if is_escalated(result) and review_of(result) is None else "completed"
 
 
 def _paradigms(read: Verification) -> list[Body]:
@@ -211,7 +203,7 @@ def _item(item: VerificationItem) -> Body:
         "content": item.content,
         "itemContext": item.spec.get("context"),
         "status": _item_status(item),
-        "verificationId": item.session_id if done else None,
+        "verificationId": result.get("reused", item.session_id) if done else None,
         "verdict": result.get("verdict"),
         "confidence": result.get("confidence"),
         "decision": result.get("decision"),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from passel.core.errors import NotFound, Unprocessable
+from passel.core.errors import Conflict, NotFound, Unprocessable
 from passel.core.ids import BatchId
 from passel.core.verification import KIND
 from passel.core.verification.claims import Claim
@@ -79,9 +79,10 @@ class VerificationPlanner:
         raise AssertionError("every item can be made")
 
 
-async def create(deps: Deps, caller: Caller, groups: Groups, head: Callable[[], BatchHead]) -> Batch:
+async def create(deps: Deps, caller: Caller, groups: Groups, head: Callable[[], BatchHead], key: str | None = None) -> Batch:
     """A batch of items that come in group by group; `head` is asked for when all are in. It has failed at once where an item is
-    wrong: then none of them runs (3.3). Raises `Unprocessable` for none, or too many, and what `head` raises."""
+    wrong: then none of them runs (3.3). With the `key` of an earlier request it is that one's. Raises `Unprocessable` for none, or
+    too many, `Conflict` for a key that came with another request, and what `head` raises."""
     planner, checks = VerificationPlanner(deps.now), Checks()
     most, total = deps.limits.json_items, 0
     with Intake(planner) as intake:
@@ -96,36 +97,55 @@ async def create(deps: Deps, caller: Caller, groups: Groups, head: Callable[[], 
         if not total:
             raise Unprocessable("items must hold at least one item", field="items")
         if not checks.wrong:
-            return await _make(deps, caller, planner, intake, told, {"format": "json", "file": None, "total": total})
+            return await _make(deps, caller, planner, intake, told, {"format": "json", "file": None, "total": total}, key)
     with Intake(planner) as nothing:
         further = {"format": "json", "file": None, "total": total, "problems": checks.problems, "problem_count": checks.wrong}
-        return await _make(deps, caller, planner, nothing, told, further)
+        return await _make(deps, caller, planner, nothing, told, further, key)
 
 
-async def create_of_file(deps: Deps, caller: Caller, upload_id: str, head: BatchHead) -> Batch:
-    """A batch of an uploaded file, which is used up by it. Raises `NotFound` (D12)."""
+async def create_of_file(deps: Deps, caller: Caller, upload_id: str, head: BatchHead, key: str | None = None) -> Batch:
+    """A batch of an uploaded file, which is used up by it. Raises `NotFound` (D12), and `Conflict` as `create` does."""
+    if key is not None and (known := await batches.find_by_key(deps, caller, KIND, key)) is not None:
+        return _same(known, _spec(head, {"upload": upload_id}))
     upload = await uploads.find(deps, caller, upload_id)
     planner = VerificationPlanner(deps.now, upload)
     with Intake(planner) as intake:
         await intake.take_all(uploads.items(deps, upload))
-        further = {"format": upload.format, "file": upload.filename, "total": upload.items}
-        return await _make(deps, caller, planner, intake, head, further)
+        further = {"format": upload.format, "file": upload.filename, "upload": upload.id, "total": upload.items}
+        return await _make(deps, caller, planner, intake, head, further, key)
 
 
 async def _make(
-    deps: Deps, caller: Caller, planner: VerificationPlanner, intake: Intake[ItemRequest], head: BatchHead, further: dict[str, Any]
+    deps: Deps,
+    caller: Caller,
+    planner: VerificationPlanner,
+    intake: Intake[ItemRequest],
+    head: BatchHead,
+    further: dict[str, Any],
+    key: str | None,
 ) -> Batch:
     planner.claim = await with_models(deps, caller.org_id, head.claim)
-    spec: dict[str, Any] = {
+    spec = _spec(head, {**further, "digest": intake.digest})
+    expires_at = deps.now() + timedelta(days=deps.limits.result_days)
+    made = await batches.create(deps, caller, planner, intake, key, None, spec, expires_at)
+    return _same(made.batch, spec) if made.replayed else made.batch
+
+
+def _spec(head: BatchHead, further: dict[str, Any]) -> dict[str, Any]:
+    return {
         "name": head.name,
         "methods": head.claim.methods,
         "context": head.claim.context or None,
         "options": head.claim.to_json()["options"],
         **further,
     }
-    expires_at = deps.now() + timedelta(days=deps.limits.result_days)
-    made = await batches.create(deps, caller, planner, intake, None, None, spec, expires_at)
-    return made.batch
+
+
+def _same(known: Batch, asked: dict[str, Any]) -> Batch:
+    """The batch of a key, if it was made of the same request. Raises `Conflict`."""
+    if any(known.spec.get(name) != value for name, value in asked.items()):
+        raise Conflict("Idempotency-Key was already used with a different request")
+    return known
 
 
 async def get(deps: Deps, caller: Caller, batch_id: str) -> Batch:

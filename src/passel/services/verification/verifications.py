@@ -3,16 +3,20 @@
 from dataclasses import dataclass
 from typing import Any
 
-from passel.core.errors import Forbidden, NotFound
+import orjson
+
+from passel.core.errors import Conflict, Forbidden, NotFound
 from passel.core.events import Event
 from passel.core.ids import SessionId
 from passel.core.states import ENDED
 from passel.core.verification import KIND
 from passel.core.verification.claims import Claim
+from passel.core.verification.keys import digests
 from passel.core.verification.progress import Progress
 from passel.services import sessions
 from passel.services.deps import Caller, Deps
 from passel.services.following import Following
+from passel.services.sessions import Once
 from passel.services.verification.batches import PREFIX
 from passel.services.verification.models import lane_of, with_models
 from passel.store import sessions as store
@@ -38,16 +42,26 @@ class Verification:
         return self.message.state in ENDED
 
 
-async def create(deps: Deps, caller: Caller, claim: Claim, metadata: dict[str, Any]) -> Verification:
-    """Begin to verify a claim. Raises `Unprocessable` where it needs a model that is not there."""
+async def create(deps: Deps, caller: Caller, claim: Claim, metadata: dict[str, Any], key: str | None = None) -> Verification:
+    """Begin to verify a claim; or find the one that a request with this key has begun within a day. Raises `Unprocessable` where it
+    needs a model that is not there, and `Conflict` for a key that came with another request."""
     claim = await with_models(deps, caller.org_id, claim)
-    spec = {"metadata": metadata}
-    new = NewSession(caller.org_id, SessionId(deps.ids.new(PREFIX)), KIND, None, spec, None, {}, lane_of(claim), None, deps.now())
+    scope, digest = f"verify/{caller.org_id}", "" if key is None else "/".join(digests(claim)) + orjson.dumps(metadata).decode()
+    new = NewSession(
+        caller.org_id, SessionId(deps.ids.new(PREFIX)), KIND, None, {"metadata": metadata}, None, {}, lane_of(claim), None, deps.now()
+    )
+    once = None if key is None else Once(scope, key, deps.vault.sign(digest))
     async with deps.db.write() as c:
+        if once is not None:
+            await store.lock_idempotency_key(c, once.scope, once.key)
+            if known := await store.recall_key(c, once.scope, once.key):
+                if known.request_hash != once.digest:
+                    raise Conflict("Idempotency-Key was already used with a different request")
+                return await get(deps, caller, known.session_id)
         await store.insert_session(c, new)
         session = await store.lock_session(c, new.id)
         assert session is not None
-        await sessions.add_request(deps, caller, c, session, claim.to_json(), None)
+        await sessions.add_request(deps, caller, c, session, claim.to_json(), once)
     return await get(deps, caller, new.id)
 
 

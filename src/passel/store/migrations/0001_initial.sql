@@ -196,6 +196,7 @@ create index message_parked on message (wake_at) where state in ('waiting', 'del
 create index message_waiting on message (org_id, kind, id) where state = 'waiting';
 create index message_lined on message (session_id, number) where state = 'lined';
 create index message_held on message (batch_id, lane_id, item_index) where state = 'held';
+create index message_escalated on message (org_id, ended_at, id) where kind = 'verification' and result ->> 'escalation' is not null;
 create index message_throttled on message (lane_id, id) where state = 'held' and throttled;
 
 create table event (
@@ -478,3 +479,15 @@ create table upload (
 
 create index upload_expiring on upload (expires_at);
 create index upload_used on upload (used_at) where used_at is not null;
+
+-- Which verification an item's idempotency key stands for: that of the first that came to run, unless it failed.
+create table verification_key (
+    org_id text not null,
+    key text not null,
+    content_hash text not null,
+    request_hash text not null,
+    session_id text not null references session on delete cascade,
+    primary key (org_id, key)
+);
+
+create index verification_key_session on verification_key (session_id);

@@ -8,20 +8,24 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from passel.core.context import Context, Step
-from passel.core.endings import Retry
+from passel.core.endings import Done, Fail, Retry
 from passel.core.errors import LeaseLost, NotReady
 from passel.core.events import Draft
 from passel.core.text import clean
 from passel.core.verification import events
+from passel.core.verification.claims import Claim
 from passel.core.verification.findings import Finding
+from passel.core.verification.keys import Busy, Keys, Known, Mine, Taken
 from passel.core.verification.progress import Progress
 from passel.workloads.loop import until_ended
 from passel.workloads.verification.asking import Asker, Book, Desk, Paused
 from passel.workloads.verification.methods import Method, NoAnswer, Work
 
 _LONGEST_ERROR = 2000
+_LOOK_AGAIN = timedelta(seconds=1)
 _LEAST_WAIT = 0.05  # seconds, while the stopwatch stands
 
 
@@ -31,14 +35,32 @@ class VerificationWorkload:
 
     methods: Mapping[str, Method]
     desk: Desk | None = None
+    keys: Keys | None = None
 
     async def __call__(self, context: Context) -> Step:
         progress = Progress.of(context.ledger, context.task.message_id)
+        if (known := await self._known(context, progress.claim)) is not None:
+            return known
         run = _Run(self, context, progress, Book(context, progress.calls))
         try:
             return await until_ended(context, run.next)
         finally:
             await run.close()
+
+    async def _known(self, context: Context, claim: Claim) -> Step | None:
+        """What becomes of a claim whose idempotency key says that there is nothing to do, or not yet."""
+        key = context.task.spec.get("key")
+        if key is None or self.keys is None:
+            return None
+        match await self.keys.claim(context.task, key, claim):
+            case Known(id, result):
+                return Step(ending=Done({**result, "reused": id, "cost_usd": "0", "cost_cents": 0}))
+            case Taken():
+                return Step(ending=Fail("idempotencyKey was already used with different content"))
+            case Busy():
+                return Step(ending=Retry(context.now() + _LOOK_AGAIN, "a verification with the same idempotencyKey is under way"))
+            case Mine():
+                return None
 
 
 @dataclass(slots=True)

@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Header, Request
 from starlette.datastructures import UploadFile
 from starlette.responses import Response
 
@@ -37,16 +38,18 @@ _BODY = {"requestBody": {"required": True, "content": {"application/json": {"sch
 
 
 @routes.post("", status_code=202, openapi_extra=_BODY)
-async def create(request: Request, deps: DepsIn, caller: CallerIn) -> Response:
+async def create(
+    request: Request, deps: DepsIn, caller: CallerIn, idempotency_key: Annotated[str | None, Header(alias="Idempotency-Key")] = None
+) -> Response:
     """Of items in the body, or of an uploaded file. It has failed at once where an item is wrong."""
-    body = requests.BatchBody(request, deps.limits)
+    body, key = requests.BatchBody(request, deps.limits), requests.request_key(idempotency_key)
     groups = body.groups()
     first = await anext(groups, None)
     file_id = body.file_id() if first is None else None
     if file_id is None:
-        made = await batches.create(deps, caller, _with_first(first, groups), body.head)
+        made = await batches.create(deps, caller, _with_first(first, groups), body.head, key)
     else:
-        made = await batches.create_of_file(deps, caller, file_id, body.head())
+        made = await batches.create_of_file(deps, caller, file_id, body.head(), key)
     return json_response(responses.created(made), 202, {"Location": f"/v1/batch/{made.id}"})
 
 
