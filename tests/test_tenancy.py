@@ -55,6 +55,7 @@ def test_every_route_keeps_strangers_out(passel: Installation, agent: str, stran
         "name": "MINE",
         "index": "0",
         "delivery_id": "whk_1",
+        "fact_id": passel.http().post("/v1/facts", json={"text": "private words"}).json()["id"],
         "escalation_id": "esc_" + vague["id"].removeprefix("ver_"),
         "verification_id": passel.http().post("/v1/verify", json={"content": "1 = 1", "methods": {"formal": 1}}).json()["id"],
     }
@@ -68,7 +69,7 @@ def test_every_route_keeps_strangers_out(passel: Installation, agent: str, stran
         for method in methods:
             body = json.loads(json.dumps(BODIES.get(path)).replace("SNAPSHOT", ids["snapshot_id"]))
             answer = passel.http(stranger).request(method.upper(), url, json=body, params={"path": "dari.yml"})
-            if path.startswith(("/v1/verify/", "/v1/batch/", "/v1/escalations/")):
+            if path.startswith(("/v1/verify/", "/v1/batch/", "/v1/facts/", "/v1/escalations/")):
                 _require_check_form(answer, 403 if "verify" in path else 404)
                 continue
             assert answer.status_code == 403, (method, path, answer.status_code, answer.text)
@@ -81,7 +82,7 @@ def test_every_route_keeps_strangers_out(passel: Installation, agent: str, stran
 
 
 def _require_check_form(answer: httpx2.Response, status: int) -> None:
-    """The `check` face says 404 of batches (its decision D13)."""
+    """The `check` face says 404 of batches and facts (its decision D13)."""
     assert answer.status_code == status and answer.json()["error"]["code"] in ("forbidden", "not_found"), answer.text
 
 

@@ -3,12 +3,14 @@
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.types import Scope
 
 from passel.core.limits import MIB, Limits
 from passel.faces.check.errors import UPLOAD
 from passel.faces.check.escalations import ResolveFields
+from passel.faces.check.fact_requests import is_upload
 from passel.faces.check.requests import BatchFields, VerifyFields
-from passel.faces.check.routes import batches, escalations, status, verify
+from passel.faces.check.routes import batches, escalations, facts, status, verify
 
 ERROR = {
     "type": "object",
@@ -42,7 +44,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     status: {"description": text, "content": {"application/json": {"schema": ERROR}}} for status, text in _SAID.items()
 }
 
-_ROOMS = (verify, batches, escalations, status)
+_ROOMS = (verify, batches, escalations, facts, status)
 _ROOTS = tuple(room.routes.prefix for room in _ROOMS)
 
 
@@ -72,7 +74,11 @@ def is_public(path: str) -> bool:
     return path == status.routes.prefix
 
 
-def body_limit(path: str, limits: Limits) -> int:
+def body_limit(scope: Scope, limits: Limits) -> int:
+    path = scope["path"]
     if path == UPLOAD:
         return limits.upload_bytes + MIB // 2  # what multipart adds
+    if path == facts.routes.prefix:
+        is_file = is_upload(dict(scope["headers"]).get(b"content-type", b"").decode("latin-1"))
+        return limits.upload_bytes + MIB // 2 if is_file else limits.body_bytes
     return limits.batch_body_bytes if path == "/v1/batch" else MIB
