@@ -33,9 +33,7 @@ class FoundPassage:
 
 async def insert(c: WriteConnection, document: Document, passages: Sequence[str]) -> None:
     one = document
-    await c.execute(
-        "insert_document", one.org_id, one.id, one.title, one.url, one.dated, one.characters, list(passages), one.created_at
-    )
+    await c.execute("insert_document", one.org_id, one.id, one.title, one.url, one.dated, one.characters, list(passages), one.created_at)
 
 
 async def find(c: ReadConnection, id: str) -> Document | None:

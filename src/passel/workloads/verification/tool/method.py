@@ -73,7 +73,7 @@ class Tool:
 
     async def _texts(self, hits: Sequence[Hit]) -> list[tuple[Hit, str]]:
         """With the pages of the first hits that are only parts; where there is none, the part that the engine shows."""
-        partial = [hit for hit in {hit.url: hit for hit in hits if not hit.whole}.values()][:_FETCHED]
+        partial = list({hit.url: hit for hit in hits if not hit.whole}.values())[:_FETCHED]
         texts = dict(zip((hit.url for hit in partial), await asyncio.gather(*(self._page(hit) for hit in partial)), strict=True))
         return [(hit, hit.text if hit.whole else texts.get(hit.url) or hit.text) for hit in hits]
 

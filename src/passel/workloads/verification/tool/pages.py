@@ -5,7 +5,8 @@ from urllib.parse import urljoin
 
 import aiohttp
 
-from passel.network import Network, PrivateAddress
+from passel.html import html_text
+from passel.network import Network, PrivateAddress, read_at_most
 
 _TIMEOUT = 10.0
 _LARGEST = 2 * 1024 * 1024
@@ -50,29 +51,11 @@ class Pages:
                 kind = response.content_type
                 if kind not in ("text/html", "text/plain", "application/xhtml+xml"):
                     raise Unreachable(f"{url} is {kind}, which is not read")
-                return kind, await _bounded(response)
+                return kind, await read_at_most(response, _LARGEST)  # the beginning of a page is evidence too
         raise Unreachable(f"more than {_MOST_REDIRECTS} redirects")
-
-
-async def _bounded(response: aiohttp.ClientResponse) -> bytes:
-    """What comes in, decompressed, up to the bound: the beginning of a page is evidence too."""
-    data = bytearray()
-    async for part in response.content.iter_chunked(65536):
-        data += part
-        if len(data) >= _LARGEST:
-            response.close()
-            break
-    return bytes(data[:_LARGEST])
 
 
 def _text_of(kind: str, data: bytes) -> str:
     if kind == "text/plain":
         return data.decode("utf-8", "replace")[:_LONGEST_TEXT]
     return html_text(data)[:_LONGEST_TEXT]
-
-
-def html_text(data: bytes | str) -> str:
-    """What people read of a page; without what stands around it."""
-    import trafilatura
-
-    return trafilatura.extract(data, include_comments=False, include_tables=True) or ""

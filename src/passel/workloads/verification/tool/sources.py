@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 import aiohttp
+import orjson
 
 from passel.core.ids import OrgId
 from passel.core.verification.documents import Hit, Library
+from passel.network import read_at_most
 from passel.workloads.verification.tool.queries import Query
 
 TIMEOUT = 10.0
@@ -51,12 +53,9 @@ class Engine:
         timeout = aiohttp.ClientTimeout(total=TIMEOUT)
         try:
             async with self.session.request(method, url, timeout=timeout, allow_redirects=False, **request) as response:
-                data = await response.content.read(_LARGEST + 1)
                 if response.status != 200:
                     raise SearchFailed(f"{self.name}: HTTP {response.status}{_hint(self.name, response.status)}")
-                if len(data) > _LARGEST or not response.content.at_eof():
-                    raise SearchFailed(f"{self.name}: the answer is larger than {_LARGEST} bytes")
-                body = await response.json(content_type=None)
+                body = orjson.loads(await read_at_most(response, _LARGEST))
         except SearchFailed:
             raise
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:

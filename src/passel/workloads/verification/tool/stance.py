@@ -73,5 +73,5 @@ def stands_in(quote: str, passage: str) -> bool:
 
 
 def _plain(text: str) -> str:
-    text = text.translate(str.maketrans("“”„«»’‘", "\"\"\"\"\"''"))
-    return re.sub(r"\s+", " ", text).strip(" \".…").casefold()
+    text = text.translate(str.maketrans("“”„«»’‘", '"""""\'\''))
+    return re.sub(r"\s+", " ", text).strip(' ".…').casefold()

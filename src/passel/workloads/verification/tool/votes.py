@@ -63,7 +63,9 @@ def score(votes: Sequence[Vote], weights: Mapping[str, float]) -> Score:
 def concluded(votes: Sequence[Vote], weights: Mapping[str, float], looked_at: int) -> Finding:
     told = [vote for vote in votes if vote.stance in (SUPPORTS, REFUTES)]
     if not told:
-        return abstain("Nothing was found about it." if not looked_at else f"None of {looked_at} passages that were found speaks for or against it.")
+        return abstain(
+            "Nothing was found about it." if not looked_at else f"None of {looked_at} passages that were found speaks for or against it."
+        )
     result, evidence = score(votes, weights), tuple(vote.to_json() for vote in told)
     pro, con = (sum(vote.stance == stance for vote in told) for stance in (SUPPORTS, REFUTES))
     said = f"{pro} passage(s) support it and {con} refute it, from {result.domains} source(s)."
