@@ -11,6 +11,7 @@ from passel.store import escalations
 from passel.store.admission import Capacity
 from passel.store.changes import Changes, settle
 from passel.store.database import Database, WriteConnection
+from passel.store.escalations import Escalation
 from passel.store.queries import SQL
 from tests.support.worlds import World
 from tests.test_histories import HookedHistory
@@ -100,9 +101,8 @@ def test_a_decision_takes_its_locks_in_order(with_db: Any) -> None:
         await world.finish(claim.lease, Done({"decision": "escalate", "escalation": "conflict"}))
         changes, review = Changes(world.now, world.announcing), Review("accept", "true", None, "key_1", "now")
         async with watched.write() as c:
-            assert await escalations.resolve(
-                c, claim.lease.message_id, review.decided(), resolved(review), world.now - TIME_TO_DECIDE, changes
-            )
+            found = Escalation(claim.lease.session_id, claim.lease.message_id, None, None, {}, world.now, "")
+            assert await escalations.resolve(c, found, review.decided(), resolved(review), world.now - TIME_TO_DECIDE, changes)
             await settle(c, changes, world.capacity)
         told = watched.seen[-1]
         assert told[:2] == ["resolve_escalation", "append_events"], told

@@ -31,6 +31,7 @@ _MODULES = {
     "webhooks": "webhooks",
     "keys": "accounts",
     "credentials": "accounts",
+    "settings": "settings",
     "models": "models",
 }
 

@@ -7,8 +7,9 @@ from fastapi import FastAPI
 from passel.core.limits import MIB, Limits
 from passel.faces.check.errors import UPLOAD
 from passel.faces.check.escalations import ResolveFields
+from passel.faces.check.organisation import KeyFields, ProviderKeyFields, SettingsFields
 from passel.faces.check.requests import BatchFields, VerifyFields
-from passel.faces.check.routes import batches, escalations, status, verify
+from passel.faces.check.routes import batches, escalations, keys, organisation, status, verify
 
 ERROR = {
     "type": "object",
@@ -42,16 +43,24 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     status: {"description": text, "content": {"application/json": {"schema": ERROR}}} for status, text in _SAID.items()
 }
 
-_ROOMS = (verify, batches, escalations, status)
-_ROOTS = tuple(room.routes.prefix for room in _ROOMS)
+_ROUTES = (
+    verify.routes,
+    batches.routes,
+    escalations.routes,
+    organisation.settings_routes,
+    organisation.provider_routes,
+    keys.routes,
+    status.routes,
+)
+_ROOTS = tuple(routes.prefix for routes in _ROUTES)
 
 
 def mount(app: FastAPI, wait_seconds: float) -> None:
     """`wait_seconds` is how long a synchronous verification is waited for."""
     app.state.verification_wait = wait_seconds
-    for room in _ROOMS:
-        app.include_router(room.routes, responses=RESPONSES)
-    app.state.face_routes += [route for room in _ROOMS for route in room.routes.routes]
+    for routes in _ROUTES:
+        app.include_router(routes, responses=RESPONSES)
+    app.state.face_routes += [route for routes in _ROUTES for route in routes.routes]
 
 
 def owns(path: str) -> bool:
@@ -62,7 +71,7 @@ def owns(path: str) -> bool:
 def complete_openapi(document: dict[str, Any]) -> None:
     """The bodies, which are read by hand."""
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    for model in (VerifyFields, BatchFields, ResolveFields):
+    for model in (VerifyFields, BatchFields, ResolveFields, SettingsFields, ProviderKeyFields, KeyFields):
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas.update(schema.pop("$defs", {}))
         schemas[model.__name__] = schema
