@@ -202,7 +202,7 @@ def test_a_batch_is_cancelled_once(roomy: Installation) -> None:
         ({"content": "x", "methods": {"formal": -1}}, 422, "validation_error", None, "methods.formal"),
         ({"content": "x", "methods": {"formal": True}}, 422, "validation_error", None, "methods.formal"),
         ({"content": "x", "methods": {"formal": 101}}, 422, "validation_error", None, "methods.formal"),
-        ({"content": "x", "methods": {"semantic": 1}}, 422, "validation_error", None, "methods.semantic"),
+        ({"content": "x", "methods": {"tool": 1}}, 422, "validation_error", None, "methods.tool"),
         ({"content": "x"}, 422, "validation_error", None, "methods.reasoning"),
         ({"content": "x", "methods": FORMAL, "options": {"timeout": 999}}, 422, "validation_error", None, "options.timeout"),
         ({"content": "x", "methods": FORMAL, "options": {"maxRetries": 1.5}}, 422, "validation_error", None, "options.maxRetries"),

@@ -17,6 +17,7 @@ from passel.compose.api import build_app
 from passel.compose.process import open_deps
 from passel.compose.serve import _Child
 from passel.compose.settings import Settings
+from passel.models.embedding import Embedder
 from passel.services.following import Following
 from passel.store.postgres import EmbeddedPostgres
 from tests.support.installation import KEY, Installation, Program, item, played_model, scratch_dir, wait_for_batch, wait_until
@@ -184,7 +185,7 @@ def test_a_connection_that_breaks_under_a_statement_is_503(tmp_path: Path) -> No
     async def scenario() -> list[int]:
         settings = Settings(data_dir=tmp_path, database_url="postgresql://nobody@127.0.0.1:1/nothing")
         deps = await open_deps(settings, name="test", connections=1)
-        app = build_app(deps, settings, Following(deps.db, 1))
+        app = build_app(deps, settings, Following(deps.db, 1), Embedder())
         errors = (
             asyncpg.InternalClientError,
             asyncpg.ConnectionDoesNotExistError,

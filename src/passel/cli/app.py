@@ -27,6 +27,7 @@ _MODULES = {
     "events": "events",
     "tools": "tools",
     "verify": "verify",
+    "facts": "facts",
     "files": "files",
     "webhooks": "webhooks",
     "keys": "accounts",

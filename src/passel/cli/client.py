@@ -105,6 +105,10 @@ class Client:
 
         return self._check(self._send(send, repeat=True))
 
+    def post_csv(self, url_path: str, name: str, data: bytes) -> Any:
+        """A part of a file, which a repeat does not load a second time."""
+        return self._check(self._send(lambda: self._http.post(url_path, files={"file": (name, data)}), repeat=True))
+
     @contextmanager
     def lines(self, path: str) -> Generator[Iterator[Any]]:
         """The objects of an NDJSON answer, as they come. Raises `Away` also in the middle."""

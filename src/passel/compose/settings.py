@@ -187,6 +187,9 @@ class Settings(BaseSettings):
     verification_panel: str = Field(
         "", description="Further models, with commas between them, for methods that want several opinions (ensemble)."
     )
+    max_facts: int = Field(
+        100_000, ge=1, description="Most facts of an organisation; each takes about 3 KB of a worker that compares claims with them."
+    )
     max_waiting_messages: int = Field(100, ge=1, description="Most messages that wait in one session.")
 
     @classmethod
@@ -257,6 +260,7 @@ class Settings(BaseSettings):
             metadata_value_chars=self.max_metadata_value,
             waiting_messages=self.max_waiting_messages,
             result_days=self.verification_days,
+            facts=self.max_facts,
             upload_bytes=self.max_upload_mib * MIB,
             upload_hours=self.upload_hours,
         )

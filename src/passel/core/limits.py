@@ -12,7 +12,8 @@ class Limits:
     NDJSON, `item_bytes` of an item of either; `body_bytes` is of every other JSON body. `bundle_bytes` counts an
     archive as it is packed, `unpacked_bytes` what comes out of it. Secrets and metadata are a session's, and
     `waiting_messages` stand behind its active one. A batch of verifications is kept for `result_days`, an uploaded
-    file of claims of at most `upload_bytes` for `upload_hours`."""
+    file of claims of at most `upload_bytes` for `upload_hours`. An organisation may have so many `facts`, which workers hold
+    in memory."""
 
     body_bytes: int = 4 * MIB
     batch_body_bytes: int = 64 * MIB
@@ -32,5 +33,6 @@ class Limits:
     prompt_bytes: int = 256 * 1024
     waiting_messages: int = 100
     result_days: float = 90
+    facts: int = 100_000
     upload_bytes: int = 100 * MIB
     upload_hours: float = 24

@@ -14,5 +14,6 @@ Lock order, for every transaction that writes (a test walks it):
   by API calls alone; what announces reads them.
 - Workers choose `ready` and `suspect` messages, the waker messages that are due, and admission `held` ones, all with
   SKIP LOCKED: they wait for nobody, so they may come at any place of the order.
+- An organisation's facts are changed under the lock of its fact_shelf, in transactions that lock nothing else.
 - Ledgers are read after the commit: the attempt protects them, no lock needs to.
 """

@@ -6,7 +6,7 @@ Rules marked D are numbered decisions of the `check` contract.
 KIND = "verification"
 
 SEMANTIC, REASONING, TOOL, BIPRM, ENSEMBLE, ENTROPY, FORMAL = "semantic", "reasoning", "tool", "biprm", "ensemble", "entropy", "formal"
-SERVED = (REASONING, BIPRM, ENSEMBLE, ENTROPY, FORMAL)
+SERVED = (SEMANTIC, REASONING, BIPRM, ENSEMBLE, ENTROPY, FORMAL)
 """The methods that this version has."""
 METHODS = (SEMANTIC, REASONING, TOOL, BIPRM, ENSEMBLE, ENTROPY, FORMAL)
 ASKING = (REASONING, BIPRM, ENSEMBLE, ENTROPY)

@@ -3,13 +3,15 @@
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.types import Scope
 
 from passel.core.limits import MIB, Limits
 from passel.faces.check.errors import UPLOAD
 from passel.faces.check.escalations import ResolveFields
+from passel.faces.check.fact_requests import is_upload
 from passel.faces.check.organisation import KeyFields, ProviderKeyFields, SettingsFields
 from passel.faces.check.requests import BatchFields, VerifyFields
-from passel.faces.check.routes import batches, escalations, keys, organisation, status, verify
+from passel.faces.check.routes import batches, escalations, facts, keys, provider_keys, settings, status, verify
 
 ERROR = {
     "type": "object",
@@ -43,24 +45,16 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     status: {"description": text, "content": {"application/json": {"schema": ERROR}}} for status, text in _SAID.items()
 }
 
-_ROUTES = (
-    verify.routes,
-    batches.routes,
-    escalations.routes,
-    organisation.settings_routes,
-    organisation.provider_routes,
-    keys.routes,
-    status.routes,
-)
-_ROOTS = tuple(routes.prefix for routes in _ROUTES)
+_ROOMS = (verify, batches, escalations, facts, settings, provider_keys, keys, status)
+_ROOTS = tuple(room.routes.prefix for room in _ROOMS)
 
 
 def mount(app: FastAPI, wait_seconds: float) -> None:
     """`wait_seconds` is how long a synchronous verification is waited for."""
     app.state.verification_wait = wait_seconds
-    for routes in _ROUTES:
-        app.include_router(routes, responses=RESPONSES)
-    app.state.face_routes += [route for routes in _ROUTES for route in routes.routes]
+    for room in _ROOMS:
+        app.include_router(room.routes, responses=RESPONSES)
+    app.state.face_routes += [route for room in _ROOMS for route in room.routes.routes]
 
 
 def owns(path: str) -> bool:
@@ -81,7 +75,11 @@ def is_public(path: str) -> bool:
     return path == status.routes.prefix
 
 
-def body_limit(path: str, limits: Limits) -> int:
+def body_limit(scope: Scope, limits: Limits) -> int:
+    path = scope["path"]
     if path == UPLOAD:
         return limits.upload_bytes + MIB // 2  # what multipart adds
+    if path == facts.routes.prefix:
+        is_file = is_upload(dict(scope["headers"]).get(b"content-type", b"").decode("latin-1"))
+        return limits.upload_bytes + MIB // 2 if is_file else limits.body_bytes
     return limits.batch_body_bytes if path == "/v1/batch" else MIB

@@ -24,7 +24,7 @@ _LARGEST_CONTEXT = 16 * 1024
 _AT_ONCE = 200
 _PART = 256 * 1024
 
-csv.field_size_limit(_LARGEST_FIELD)  # the module's own, for the whole process, which reads no other CSV
+csv.field_size_limit(_LARGEST_FIELD)  # for the whole process: facts are read with it too
 
 
 def format_of(filename: str, content_type: str | None, file: IO[bytes]) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from passel.core.states import DELAYED, HELD, RUNNING, WAITING
 from passel.core.verification.escalations import is_escalated, review_of
 from passel.core.verification.events import METHOD_ENDED, METHOD_FAILED
+from passel.core.verification.facts import Fact
 from passel.faces.check import escalations
 from passel.faces.kit.json import timestamp
 from passel.services.verification.batches import Batch, VerificationItem
@@ -224,6 +225,17 @@ def _item_status(item: VerificationItem) -> str:
     if item.state in _PROCESSING:
         return "processing"
     return "pending" if item.state == HELD else "queued"
+
+
+def fact(one: Fact) -> Body:
+    return {
+        "id": one.id,
+        "text": one.text,
+        "polarity": one.polarity,
+        "source": one.source,
+        "date": one.date.isoformat() if one.date else None,
+        "createdAt": timestamp(one.created_at),
+    }
 
 
 def pagination(total: int, limit: int, offset: int, shown: int) -> Body:

@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from passel.faces.kit.auth import Authenticator
+from passel.models.embedding import Embedder
 from passel.services.agents.answering import Answering
 from passel.services.deps import Caller, Deps
 from passel.services.firehose import Firehose
@@ -37,10 +38,15 @@ async def _current_answering(request: Request) -> Answering:
     return request.app.state.answering
 
 
+async def _current_embedder(request: Request) -> Embedder:
+    return request.app.state.embedder
+
+
 DepsIn = Annotated[Deps, Depends(_current_deps)]
 CallerIn = Annotated[Caller, Depends(_current_caller)]
 AnsweringIn = Annotated[Answering, Depends(_current_answering)]
 FollowingIn = Annotated[Following, Depends(_current_following)]
+EmbedderIn = Annotated[Embedder, Depends(_current_embedder)]
 FirehoseIn = Annotated[Firehose, Depends(_current_firehose)]
 AuthenticatorIn = Annotated[Authenticator, Depends(_current_authenticator)]
 

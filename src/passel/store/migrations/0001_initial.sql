@@ -439,6 +439,33 @@ join session s on s.id = d.id
 join message f on f.id = d.message_id
 join message l on l.id = s.last_message_id;
 
+-- What an organisation holds to be true, or false (`polarity`): what claims are compared with. `embedding` are 512 numbers of 16
+-- bits. `version` is that of the shelf when the fact was written.
+create table fact (
+    org_id text not null references organisation,
+    id text primary key,
+    text text not null,
+    polarity boolean not null,
+    source text,
+    date date,
+    embedding bytea not null,
+    version bigint not null,
+    created_at timestamptz not null
+);
+
+create unique index fact_text on fact (org_id, md5(text));
+create index fact_listed on fact (org_id, id);
+create index fact_version on fact (org_id, version, id);
+
+-- The facts of an organisation as a whole, so that a worker that has them in memory sees at a glance what is new: `version` counts
+-- changes, `thinned` is the last one that took facts away.
+create table fact_shelf (
+    org_id text primary key references organisation,
+    version bigint not null,
+    thinned bigint not null default 0,
+    size int not null default 0
+);
+
 -- Files of claims that were uploaded and wait for the batch that is made of them: its items lie in the object store. One that
 -- was `used_at` some moment, or has expired, is removed with its bytes.
 create table upload (

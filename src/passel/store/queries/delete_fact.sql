@@ -1,0 +1,1 @@
+delete from fact where org_id = $1 and id = $2

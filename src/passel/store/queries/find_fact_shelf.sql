@@ -1,0 +1,1 @@
+select version, thinned, size from fact_shelf where org_id = $1

@@ -1,0 +1,1 @@
+select id from fact where org_id = $1
