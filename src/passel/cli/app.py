@@ -33,6 +33,7 @@ _MODULES = {
     "webhooks": "webhooks",
     "keys": "accounts",
     "credentials": "accounts",
+    "settings": "settings",
     "models": "models",
 }
 

@@ -1,1 +1,0 @@
-select exists (select from document where org_id = $1)
