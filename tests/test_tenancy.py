@@ -59,6 +59,7 @@ def test_every_route_keeps_strangers_out(passel: Installation, agent: str, stran
         "provider": "nobody",
         "delivery_id": "whk_1",
         "fact_id": passel.http().post("/v1/facts", json={"text": "private words"}).json()["id"],
+        "document_id": passel.http().post("/v1/documents", json={"title": "Private", "text": "private words"}).json()["id"],
         "escalation_id": "esc_" + vague["id"].removeprefix("ver_"),
         "verification_id": passel.http().post("/v1/verify", json={"content": "1 = 1", "methods": {"formal": 1}}).json()["id"],
     }
