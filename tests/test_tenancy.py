@@ -20,7 +20,7 @@ def stranger(passel: Installation) -> str:
     return json.loads(done.stdout)["api_key"]
 
 
-CHECK = ("/v1/verify/", "/v1/batch/", "/v1/facts/", "/v1/escalations/", "/v1/keys/", "/v1/provider-keys/")
+CHECK = ("/v1/documents", "/v1/verify/", "/v1/batch/", "/v1/facts/", "/v1/escalations/", "/v1/keys/", "/v1/provider-keys/")
 BODIES: dict[str, Any] = {
     "/v1/agents/{agent_id}/webhook": {"webhook_url": "http://127.0.0.1:9/"},
     "/v1/agents/{agent_id}/webhook/redeliver": {"since": "2026-11-24T18:00:00Z"},

@@ -55,7 +55,7 @@ def test_documents_are_listed_read_and_deleted(passel: Installation, canberra: A
     other = add(passel, title="To go", text="It goes away.")
     assert get(passel, "/v1/documents", limit=1)["data"][0]["id"] == other["id"]
     theirs = passel.http(stranger)
-    assert theirs.get(f"/v1/documents/{other['id']}").status_code == 403 == theirs.delete(f"/v1/documents/{other['id']}").status_code
+    assert theirs.get(f"/v1/documents/{other['id']}").status_code == 404 == theirs.delete(f"/v1/documents/{other['id']}").status_code
     assert theirs.get("/v1/documents").json()["data"] == []
     assert passel.http().delete(f"/v1/documents/{other['id']}").json() == {"id": other["id"], "deleted": True}
     assert passel.http().get(f"/v1/documents/{other['id']}").status_code == 404
