@@ -1,11 +1,14 @@
 """What two sentences say about each other, pair by pair: the guards of the method `semantic`."""
 
+import random
 from fractions import Fraction
 
 import pytest
 
 from passel.workloads.verification.semantic.guards import AGREES, OPPOSES, OTHER, UNSURE, compare
 from passel.workloads.verification.semantic.reading import read, stem
+from passel.workloads.verification.semantic.words import FUNCTION, NEGATIONS, QUALIFIERS, SYMMETRIC
+from tests.support.facts import HAND_WRITTEN_FACTS, HELD_OUT_FACTS, facts
 
 PARIS = "Paris is the capital of France."
 RHINE = "The Rhine is 1230 km long."
@@ -115,3 +118,39 @@ def test_nothing_is_read_that_is_not_there() -> None:
     assert [stem(word) for word in ("Cities", "boxes", "glasses", "Paris's", "bus", "cats", "gas")] == [
         "city", "box", "glass", "paris", "bus", "cat", "gas",
     ]  # fmt: skip
+
+
+KNOWN = [*facts(), *HAND_WRITTEN_FACTS, *HELD_OUT_FACTS]
+
+
+def test_a_fact_with_another_word_is_never_agreed_with() -> None:
+    """Each word of each fact in turn is replaced by one of another fact."""
+    r = random.Random(7)
+    tried = 0
+    for text in KNOWN:
+        words = text.rstrip(".").split()
+        for n, word in enumerate(words):
+            strange = r.choice([other for other in r.choice(KNOWN).rstrip(".").split() if stem(other) not in map(stem, words)] or ["zebra"])
+            if {strange.lower(), word.lower()} & (FUNCTION | NEGATIONS | QUALIFIERS) or _is_same_number(word, strange):
+                continue
+            claim = " ".join([*words[:n], strange, *words[n + 1 :]])
+            assert compare(read(claim), read(text)).kind != AGREES, (claim, text)
+            tried += 1
+    assert tried > 800
+
+
+def _is_same_number(one: str, other: str) -> bool:
+    return bool(read(one).quantities) and read(one).quantities == read(other).quantities
+
+
+def test_a_fact_with_two_names_exchanged_is_never_agreed_with() -> None:
+    tried = 0
+    for text in KNOWN:
+        words = text.rstrip(".").replace("'s", " 's").split()
+        names = [n for n, word in enumerate(words) if n > 0 and word[0].isupper()]
+        if len(names) != 1 or not words[0][0].isupper() or words[0] in ("The", "Our") or SYMMETRIC & set(words):
+            continue
+        words[0], words[names[0]] = words[names[0]], words[0]
+        assert compare(read(" ".join(words).replace(" 's", "'s")), read(text)).kind != AGREES, (words, text)
+        tried += 1
+    assert tried > 30
