@@ -48,6 +48,11 @@ PAIRS = [
     ("He came 2nd", "He came first", OPPOSES, "number"),
     ("The Rhine is more than 1000 km long", RHINE, OTHER, "qualifier"),
     ("The Rhine is more than 1230 km long", RHINE, UNSURE, "qualifier"),
+    ("The Aster drill 12 weighs 5 kg", "The Aster drill 13 weighs 5 kg", OTHER, None),
+    ("The Aster drill 13 weighs 6 kg", "The Aster drill 13 weighs 5 kg", OPPOSES, "number"),
+    ("Apollo 12 landed on the Moon", "Apollo 11 landed on the Moon", OTHER, None),
+    ("The X300 weighs 2 kg", "The X200 weighs 2 kg", OTHER, None),
+    ("The train departs from platform 5", "The train departs from platform 4", OPPOSES, "number"),
     # names
     ("Lyon is the capital of France", PARIS, OPPOSES, "name"),
     ("Paris is the capital of Germany", PARIS, UNSURE, "name"),

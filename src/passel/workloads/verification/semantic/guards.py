@@ -14,7 +14,7 @@ Both are taken apart into terms and quantities, what they share is struck out, a
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from passel.workloads.verification.semantic.quantities import Quantity
+from passel.workloads.verification.semantic.quantities import LABEL, Quantity
 from passel.workloads.verification.semantic.reading import Reading, Term, in_order, mirrored
 from passel.workloads.verification.semantic.words import ANTONYMS, BIRTH, MAKING, ONCE, OTHER_NAME, REFERENCES, SYMMETRIC
 
@@ -146,6 +146,8 @@ def _exchanged(claim: Reading, fact: Reading, of_claim: _Left, of_fact: _Left) -
 
 
 def _another_number(fact: Reading, of_claim: Quantity, of_fact: Quantity) -> Relation:
+    if LABEL in (of_claim.kind, of_fact.kind):
+        return Relation(OTHER)
     if of_claim.kind != of_fact.kind:
         return Relation(UNSURE, NUMBER)
     once = fact.definite or fact.superlative or bool(ONCE & fact.words)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from passel.workloads.verification.formal.dates import MONTHS
-from passel.workloads.verification.semantic.quantities import Quantity, quantity_at
+from passel.workloads.verification.semantic.quantities import Quantity, as_label, quantity_at
 from passel.workloads.verification.semantic.words import (
     APPROXIMATE,
     BOUNDS,
@@ -141,8 +141,9 @@ class _Reader:
         while at < len(self._tokens):
             token, small = self._tokens[at], self._tokens[at].lower()
             if (found := quantity_at(self._tokens, at, near)) is not None:
-                quantity, at = found
-                self._quantities.append(quantity)
+                quantity, end = found
+                self._quantities.append(as_label(quantity) if self._is_label(at, end) else quantity)
+                at = end
                 near = False
                 continue
             near = small in APPROXIMATE or (near and small in FUNCTION)
@@ -158,6 +159,11 @@ class _Reader:
                 at = self._term(at, governor)
                 governor = governor if not self._terms[-1].name else ""
         return self._terms, self._quantities
+
+    def _is_label(self, at: int, end: int) -> bool:
+        """A number behind a word, of which more is said: drill 13 weighs, Apollo 11 landed, X200 lasts."""
+        follows = at > 0 and self._tokens[at - 1][0].isalpha() and not self._is_small(at - 1)
+        return follows and any(token[0].isalpha() for token in self._tokens[end:])
 
     def _term(self, at: int, governor: str) -> int:
         end = at + 1
