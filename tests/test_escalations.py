@@ -72,6 +72,23 @@ def test_the_decision_shows_in_the_batch(passel: Installation) -> None:
     assert (batch["successCount"], batch["failureCount"], batch["status"]) == (2, 0, "completed")
 
 
+def test_an_item_that_took_a_result_over_has_its_decision_too(passel: Installation) -> None:
+    item = {"content": "noon is noble", "idempotencyKey": "noon"}
+    batches = [make(passel, [item]) for _ in range(2)]
+    pages = []
+    for batch in batches:
+        ended(passel, batch["id"])
+        pages += get(passel, f"/v1/batch/{batch['id']}/results")["items"]
+    assert pages[0]["verificationId"] == pages[1]["verificationId"]
+    escalation_id = service.id_of(pages[0]["verificationId"])
+    listed = [one["content"] for one in get(passel, "/v1/escalations", limit=100)["data"]]
+    assert listed.count("noon is noble") == 1
+    assert resolve(passel, escalation_id, resolution="accept").status_code == 200
+    for batch in batches:
+        [told] = get(passel, f"/v1/batch/{batch['id']}/results")["items"]
+        assert (told["decision"], told["verdict"]) == ("accept", "true")
+
+
 def test_escalations_are_listed(passel: Installation, stranger: str) -> None:
     mine = [escalated(passel, f"hope is number {n} of the virtues of May")[1] for n in range(3)]
     assert resolve(passel, mine[0], resolution="accept").status_code == 200

@@ -5,8 +5,13 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from passel.core.endings import Done
+from passel.core.verification.escalations import TIME_TO_DECIDE, Review, resolved
+from passel.store import escalations
 from passel.store.admission import Capacity
+from passel.store.changes import Changes, settle
 from passel.store.database import Database, WriteConnection
+from passel.store.escalations import Escalation
 from passel.store.queries import SQL
 from tests.support.worlds import World
 from tests.test_histories import HookedHistory
@@ -23,7 +28,6 @@ LOCKS = {
     "live_messages": MESSAGE,
     "lock_waiting": MESSAGE,
     "lock_active": MESSAGE,
-    "resolve_escalation": MESSAGE,
     "lock_ended_messages": MESSAGE,
     "lock_delayed": MESSAGE,
     "claim_messages": SESSION,  # the messages were chosen with SKIP LOCKED
@@ -83,5 +87,26 @@ def test_every_transaction_takes_its_locks_in_order(with_db: Any) -> None:
             assert ranks == sorted(ranks), [name for name in transaction if name in LOCKS]
         walked = {name for transaction in watched.seen for name in transaction}
         assert walked >= set(LOCKS), set(LOCKS) - walked
+
+    with_db(scenario)
+
+
+def test_a_decision_takes_its_locks_in_order(with_db: Any) -> None:
+    async def scenario(db: Database) -> None:
+        watched = Watched(db._pool, db._url, db._name)
+        watched.seen = []
+        world = await World(watched, kind="verification").start()
+        await world.batch(1)
+        [claim] = await world.claim()
+        await world.finish(claim.lease, Done({"decision": "escalate", "escalation": "conflict"}))
+        changes, review = Changes(world.now, world.announcing), Review("accept", "true", None, "key_1", "now")
+        async with watched.write() as c:
+            found = Escalation(claim.lease.session_id, claim.lease.message_id, None, None, {}, world.now, "")
+            assert await escalations.resolve(c, found, review.decided(), resolved(review), world.now - TIME_TO_DECIDE, changes)
+            await settle(c, changes, world.capacity)
+        told = watched.seen[-1]
+        assert told[:2] == ["resolve_escalation", "append_events"], told
+        ranks = [LOCKS[name] for name in told[1:] if name in LOCKS]
+        assert ranks == sorted(ranks), told
 
     with_db(scenario)

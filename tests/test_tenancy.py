@@ -20,6 +20,7 @@ def stranger(passel: Installation) -> str:
     return json.loads(done.stdout)["api_key"]
 
 
+CHECK = ("/v1/verify/", "/v1/batch/", "/v1/facts/", "/v1/escalations/", "/v1/keys/", "/v1/provider-keys/")
 BODIES: dict[str, Any] = {
     "/v1/agents/{agent_id}/webhook": {"webhook_url": "http://127.0.0.1:9/"},
     "/v1/agents/{agent_id}/webhook/redeliver": {"since": "2026-11-24T18:00:00Z"},
@@ -31,6 +32,7 @@ BODIES: dict[str, Any] = {
     "/v1/organizations/{org_id}/api-keys": {"label": "x"},
     "/v1/organizations/{org_id}/managed-cli-key/ensure": {"device_name": "x"},
     "/v1/organizations/{org_id}/credentials/{name}": {"value": "x"},
+    "/v1/provider-keys/{provider}": {"key": "x"},
     "/v1/escalations/{escalation_id}/resolve": {"resolution": "accept"},
 }
 
@@ -54,6 +56,7 @@ def test_every_route_keeps_strangers_out(passel: Installation, agent: str, stran
         "key_id": client.get("/v1/organizations/current/api-keys")["api_keys"][0]["id"],
         "name": "MINE",
         "index": "0",
+        "provider": "nobody",
         "delivery_id": "whk_1",
         "fact_id": passel.http().post("/v1/facts", json={"text": "private words"}).json()["id"],
         "escalation_id": "esc_" + vague["id"].removeprefix("ver_"),
@@ -69,7 +72,7 @@ def test_every_route_keeps_strangers_out(passel: Installation, agent: str, stran
         for method in methods:
             body = json.loads(json.dumps(BODIES.get(path)).replace("SNAPSHOT", ids["snapshot_id"]))
             answer = passel.http(stranger).request(method.upper(), url, json=body, params={"path": "dari.yml"})
-            if path.startswith(("/v1/verify/", "/v1/batch/", "/v1/facts/", "/v1/escalations/")):
+            if path.startswith(CHECK):
                 _require_check_form(answer, 403 if "verify" in path else 404)
                 continue
             assert answer.status_code == 403, (method, path, answer.status_code, answer.text)

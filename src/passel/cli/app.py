@@ -32,6 +32,7 @@ _MODULES = {
     "webhooks": "webhooks",
     "keys": "accounts",
     "credentials": "accounts",
+    "settings": "settings",
     "models": "models",
 }
 

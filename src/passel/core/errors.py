@@ -4,10 +4,13 @@
     +-- Invalid            the request breaks a rule; `field` names where
     |   +-- Unprocessable  the request is well formed and cannot be served
     +-- Unauthenticated    no key, or one we do not know
+    |   +-- RevokedKey     one that was good once
     +-- Forbidden          the thing belongs to another organisation
     +-- NotFound           there is no such thing
     +-- Conflict           the thing is in a state that does not allow it
     +-- TooLarge           past a configured limit
+    +-- QuotaExceeded      the organisation's plan does not include it, or has no more of it
+    +-- RateLimited        too many requests; the same call works later
     +-- Unavailable        a part that we need is away; the same call may work later
 
 Two are no answers to anybody, and no `PasselError`: a worker that lost its lease gets `LeaseLost`, and work whose
@@ -41,6 +44,10 @@ class Unauthenticated(PasselError):
     code = "unauthenticated"
 
 
+class RevokedKey(Unauthenticated):
+    pass
+
+
 class Forbidden(PasselError):
     code = "forbidden"
 
@@ -55,6 +62,14 @@ class Conflict(PasselError):
 
 class TooLarge(PasselError):
     code = "too_large"
+
+
+class QuotaExceeded(PasselError):
+    code = "quota_exceeded"
+
+
+class RateLimited(PasselError):
+    code = "rate_limited"
 
 
 class Unavailable(PasselError):

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from passel.core.errors import Conflict, Forbidden, Invalid, NotFound, Unauthenticated, Unavailable, Unprocessable
+from passel.core.errors import Conflict, Forbidden, Invalid, NotFound, RevokedKey, Unauthenticated, Unavailable, Unprocessable
 from passel.core.ids import KeyId, OrgId
 from passel.core.secrets import SECRET_NAME
 from passel.core.text import require_storable
@@ -21,7 +21,7 @@ from passel.store import accounts as store
 from passel.store.accounts import ApiKey, Credential, Organisation
 from passel.store.database import is_passing
 
-KEY_PREFIX = "dari_"
+KEY_PREFIX, CHECK_KEY_PREFIX = "dari_", "vfy_"
 _TOUCH_EVERY = timedelta(minutes=1)
 _KEY_FORM = re.compile(r"[\x21-\x7e]{8,256}")
 
@@ -108,11 +108,11 @@ async def managed_organisation(deps: Deps, caller: Caller, org_id: str) -> OrgId
     return OrgId(org_id)
 
 
-async def create_key(deps: Deps, org_id: OrgId, label: str, scopes: Sequence[str] = (PLATFORM,)) -> NewKey:
-    """`scopes` are not checked here. Raises `Unprocessable` for a label that cannot be stored."""
+async def create_key(deps: Deps, org_id: OrgId, label: str, scopes: Sequence[str] = (PLATFORM,), *, prefix: str = KEY_PREFIX) -> NewKey:
+    """`scopes` are not checked here; `prefix` is how the secret begins, which changes nothing. Raises `Unprocessable` for a label that cannot be stored."""
     require_storable(label, "label")
     async with deps.db.write() as c:
-        return await _insert_key(deps, c, org_id, label, scopes)
+        return await _insert_key(deps, c, org_id, label, scopes, prefix=prefix)
 
 
 async def ensure_device_key(deps: Deps, org_id: OrgId, device_name: str) -> NewKey:
@@ -134,9 +134,10 @@ async def _insert_key(
     scopes: Sequence[str] = (PLATFORM,),
     *,
     given: str | None = None,
+    prefix: str = KEY_PREFIX,
     device_name: str | None = None,
 ) -> NewKey:
-    secret = given or KEY_PREFIX + secrets.token_urlsafe(32)
+    secret = given or prefix + secrets.token_urlsafe(32)
     shown = secret[: min(_SHOWN, len(secret) // 3)]  # one that was given may be short
     key = ApiKey(org_id, deps.ids.key(), label, shown, sorted(set(scopes)), device_name, deps.now(), None, None)
     await store.insert_api_key(c, key, _hash(secret))
@@ -151,7 +152,7 @@ async def authenticate(deps: Deps, secret: str | None) -> Caller:
     try:
         async with deps.db.read() as c:
             key = await store.find_api_key(c, _hash(secret))
-        if key is not None and (key.last_used_at is None or deps.now() - key.last_used_at > _TOUCH_EVERY):
+        if key is not None and key.revoked_at is None and (key.last_used_at is None or deps.now() - key.last_used_at > _TOUCH_EVERY):
             async with deps.db.write() as c:
                 await store.touch_api_key(c, key.id, deps.now())
     except Exception as error:
@@ -160,6 +161,8 @@ async def authenticate(deps: Deps, secret: str | None) -> Caller:
         raise
     if key is None:
         raise Unauthenticated("Missing or invalid API key")
+    if key.revoked_at is not None:
+        raise RevokedKey("Missing or invalid API key")
     return Caller(key.org_id, key.id, tuple(key.scopes))
 
 
@@ -192,9 +195,9 @@ async def put_credential(deps: Deps, org_id: OrgId, name: str, value: str) -> tu
 
 
 async def list_credentials(deps: Deps, org_id: OrgId) -> list[Credential]:
-    """Ordered by name."""
+    """Ordered by name: those that manifests can name. Others belong to other rooms."""
     async with deps.db.read() as c:
-        return await store.list_credentials(c, org_id)
+        return [one for one in await store.list_credentials(c, org_id) if SECRET_NAME.fullmatch(one.name)]
 
 
 async def delete_credential(deps: Deps, org_id: OrgId, name: str) -> Credential:

@@ -30,7 +30,5 @@ class Choices:
         self._known[org_id] = (time.monotonic() + _REMEMBERED_SECONDS, found)
         return found
 
-    async def put(self, org_id: OrgId, settings: dict[str, Any]) -> None:
-        async with self.db.write() as c:
-            await accounts.put_settings(c, org_id, settings)
+    def forget(self, org_id: OrgId) -> None:
         self._known.pop(org_id, None)

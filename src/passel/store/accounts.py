@@ -90,7 +90,7 @@ async def insert_api_key(c: WriteConnection, key: ApiKey, secret_hash: bytes) ->
 
 
 async def find_api_key(c: ReadConnection, secret_hash: bytes) -> ApiKey | None:
-    """Revoked ones are not found."""
+    """Revoked ones too."""
     row = await c.fetchrow("find_api_key", secret_hash)
     return ApiKey(**row) if row else None
 

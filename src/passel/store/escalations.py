@@ -49,11 +49,11 @@ async def find_escalation(c: ReadConnection, org_id: OrgId, session_id: str) -> 
 
 
 async def resolve(
-    c: WriteConnection, message_id: MessageId, decided: dict[str, Any], told: Draft, expired_before: datetime, changes: Changes
+    c: WriteConnection, found: Escalation, decided: dict[str, Any], told: Draft, expired_before: datetime, changes: Changes
 ) -> bool:
     """Whether the decision holds: nobody decided before, and it came in time. Then the ledger tells of it; the caller settles
     `changes`."""
-    row = await c.fetchrow("resolve_escalation", message_id, expired_before, decided)
+    row = await c.fetchrow("resolve_escalation", found.session_id, found.message_id, expired_before, decided)
     if row is None:
         return False
     telling = Telling(row["org_id"], row["session_id"], row["id"], (told,))

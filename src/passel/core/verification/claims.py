@@ -14,7 +14,7 @@ MOST_CHARACTERS = 50_000
 class Options:
     """`timeout` in milliseconds is for one attempt with all methods (D24), `max_retries` for each method. With
     `retry_on_low_confidence` all of them run once more where the confidence is below `min_confidence` (D9). `model` is which
-    one the methods ask that need one (D42)."""
+    one the methods ask that need one (D42). Without `review` nobody is asked to decide what they could not."""
 
     timeout: int = 30_000
     min_confidence: float | None = None
@@ -24,6 +24,7 @@ class Options:
     retry_on_low_confidence: bool = False
     pooling: str = LINEAR
     model: str | None = None
+    review: bool = True
 
     @property
     def thresholds(self) -> Thresholds:

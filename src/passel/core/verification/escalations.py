@@ -52,8 +52,8 @@ def resolved(review: Review) -> Draft:
 
 
 def is_escalated(result: Mapping[str, Any] | None) -> bool:
-    """Whether a person was asked, whatever came of it."""
-    return result is not None and result["escalation"] is not None
+    """Whether a person was asked, whatever came of it. Whoever took a result over asks nobody again."""
+    return result is not None and result["escalation"] is not None and "reused" not in result
 
 
 def review_of(result: Mapping[str, Any]) -> Review | None:

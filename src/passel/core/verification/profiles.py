@@ -20,7 +20,7 @@ class Profile:
     methods: tuple[str, ...]
     batch_items: int | None = None
     upload_bytes: int | None = None
-    file_hours: float = 24
+    file_hours: float | None = None
     result_days: float | None = None
 
     @property

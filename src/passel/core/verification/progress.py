@@ -108,7 +108,7 @@ class Progress:
                 "verdict": pooled.verdict,
                 "confidence": round(pooled.confidence, 4),
                 "decision": decided.decision,
-                "escalation": decided.reason,
+                "escalation": decided.reason if self.claim.options.review else None,
                 "reasoning": _reasoning(self.claim, best),
                 "cost_usd": decimal_string(self.calls.cost_usd),
                 "cost_cents": self.calls.cost_cents,

@@ -9,8 +9,9 @@ from passel.core.limits import MIB, Limits
 from passel.faces.check.errors import UPLOAD
 from passel.faces.check.escalations import ResolveFields
 from passel.faces.check.fact_requests import is_upload
+from passel.faces.check.organisation import KeyFields, ProviderKeyFields, SettingsFields
 from passel.faces.check.requests import BatchFields, VerifyFields
-from passel.faces.check.routes import batches, escalations, facts, status, verify
+from passel.faces.check.routes import batches, escalations, facts, keys, provider_keys, settings, status, verify
 
 ERROR = {
     "type": "object",
@@ -44,7 +45,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     status: {"description": text, "content": {"application/json": {"schema": ERROR}}} for status, text in _SAID.items()
 }
 
-_ROOMS = (verify, batches, escalations, facts, status)
+_ROOMS = (verify, batches, escalations, facts, settings, provider_keys, keys, status)
 _ROOTS = tuple(room.routes.prefix for room in _ROOMS)
 
 
@@ -64,7 +65,7 @@ def owns(path: str) -> bool:
 def complete_openapi(document: dict[str, Any]) -> None:
     """The bodies, which are read by hand."""
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    for model in (VerifyFields, BatchFields, ResolveFields):
+    for model in (VerifyFields, BatchFields, ResolveFields, SettingsFields, ProviderKeyFields, KeyFields):
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas.update(schema.pop("$defs", {}))
         schemas[model.__name__] = schema

@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from passel.core.errors import PasselError, TooLarge, Unauthenticated, Unavailable
+from passel.core.errors import PasselError, RevokedKey, TooLarge, Unauthenticated, Unavailable
 from passel.core.limits import MIB
 from passel.core.text import clean
 from passel.faces.kit.json import json_response
@@ -24,9 +24,12 @@ _STATUS_AND_CODE = {
     "not_found": (404, "not_found"),
     "conflict": (409, "conflict"),
     "too_large": (413, "payload_too_large"),
+    "quota_exceeded": (402, "quota_exceeded"),
+    "rate_limited": (429, "rate_limited"),
     "unavailable": (503, "service_unavailable"),
 }
 _NO_KEY = "API key is required. Include it in the Authorization header as 'Bearer vfy_...'"
+_INVALID, _REVOKED = "Invalid API key", "API key has been revoked"
 _OTHER = {404: "not_found", 405: "bad_request", 413: "payload_too_large"}
 _LONGEST = 2000
 
@@ -50,13 +53,17 @@ def passel_error(scope: Any, failed: PasselError) -> Response:
     status, code = _STATUS_AND_CODE.get(failed.code, (400, "bad_request"))
     message = failed.message
     if isinstance(failed, Unauthenticated):
-        message = "Invalid API key" if any(name == b"authorization" for name, _ in scope["headers"]) else _NO_KEY
+        message = _REVOKED if isinstance(failed, RevokedKey) else _INVALID if _has_key(scope) else _NO_KEY
     if isinstance(failed, Unavailable):
         message = f"Service is unavailable: {message}"
     if isinstance(failed, TooLarge) and scope["path"] == UPLOAD:
         message = _too_large(message)
     details = [{"field": one.loc, "message": one.msg} for one in failed.errors[:20]]
     return error(scope, status, code, message, details)
+
+
+def _has_key(scope: Any) -> bool:
+    return any(name == b"authorization" for name, _ in scope["headers"])
 
 
 async def on_passel_error(request: Request, failed: Exception) -> Response:

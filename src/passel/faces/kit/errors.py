@@ -27,6 +27,8 @@ STATUS_OF_CODE = {
     "not_found": 404,
     "conflict": 409,
     "too_large": 413,
+    "quota_exceeded": 402,
+    "rate_limited": 429,
     "unavailable": 503,
 }
 

@@ -15,6 +15,7 @@ from passel.services.deps import Caller, Deps
 from passel.services.intake import Intake
 from passel.services.planning import Planned, Refused
 from passel.services.verification import uploads
+from passel.services.verification.allowance import batch_limits
 from passel.services.verification.items import Checks, ItemRequest
 from passel.services.verification.models import lane_of, with_models
 from passel.store import batches as batch_store
@@ -84,7 +85,7 @@ async def create(deps: Deps, caller: Caller, groups: Groups, head: Callable[[], 
     wrong: then none of them runs (3.3). With the `key` of an earlier request it is that one's. Raises `Unprocessable` for none, or
     too many, `Conflict` for a key that came with another request, and what `head` raises."""
     planner, checks = VerificationPlanner(deps.now), Checks()
-    most, total = deps.limits.json_items, 0
+    most, total = (await batch_limits(deps, caller)).json_items, 0
     with Intake(planner) as intake:
         async for group in groups:
             await asyncio.to_thread(checks.take, total + 1, group)
@@ -107,6 +108,7 @@ async def create_of_file(deps: Deps, caller: Caller, upload_id: str, head: Batch
     """A batch of an uploaded file, which is used up by it. Raises `NotFound` (D12), and `Conflict` as `create` does."""
     if key is not None and (known := await batches.find_by_key(deps, caller, KIND, key)) is not None:
         return _same(known, _spec(head, {"upload": upload_id}))
+    await batch_limits(deps, caller)
     upload = await uploads.find(deps, caller, upload_id)
     planner = VerificationPlanner(deps.now, upload)
     with Intake(planner) as intake:
@@ -126,7 +128,7 @@ async def _make(
 ) -> Batch:
     planner.claim = await with_models(deps, caller.org_id, head.claim)
     spec = _spec(head, {**further, "digest": intake.digest})
-    expires_at = deps.now() + timedelta(days=deps.limits.result_days)
+    expires_at = deps.now() + timedelta(days=(await batch_limits(deps, caller)).result_days)
     made = await batches.create(deps, caller, planner, intake, key, None, spec, expires_at)
     return _same(made.batch, spec) if made.replayed else made.batch
 

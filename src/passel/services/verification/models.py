@@ -8,6 +8,7 @@ from passel.core.llm.options import LOCAL, OPENAI, LlmOption, lane_name, split_r
 from passel.core.verification import ASKING, provider_key_name
 from passel.core.verification.claims import Claim
 from passel.services.deps import Deps
+from passel.services.verification.allowance import allowed
 from passel.store import accounts
 
 LANE = "verification/methods"
@@ -20,7 +21,8 @@ _HOW = (
 
 async def with_models(deps: Deps, org_id: OrgId, claim: Claim) -> Claim:
     """The claim with what its methods ask. Raises `Unprocessable` for a model that cannot be, and where all of its methods
-    need one and there is none (D42)."""
+    need one and there is none (D42); and `Forbidden` for a method that the organisation's profile does not have."""
+    claim = await allowed(deps, org_id, claim)
     asked = claim.options.model
     chosen = _set_up(deps) if asked is None else [_named(deps, asked, "options.model")]
     if not chosen and all(method in ASKING for method in claim.methods):

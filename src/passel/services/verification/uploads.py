@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from passel.core.errors import NotFound
 from passel.core.ids import OrgId
 from passel.services.deps import Caller, Deps
+from passel.services.verification.allowance import batch_limits
 from passel.services.verification.items import Checks, ItemRequest
 from passel.store import uploads as store
 from passel.store.database import WriteConnection
@@ -52,7 +53,8 @@ class Kept:
 async def keep(deps: Deps, caller: Caller, filename: str, format: str, records: AsyncIterable[Sequence[Record]]) -> Kept:
     """Keep the good items; others are left out and told (3.3). Raises `Unusable` where there is no good one, and what reading the
     records raises."""
-    id, sieve = str(uuid.uuid4()), _Sieve(deps.limits.json_items)
+    limits = await batch_limits(deps, caller)
+    id, sieve = str(uuid.uuid4()), _Sieve(limits.json_items)
     path = blob_path(caller.org_id, id)
     failures: list[Exception] = []
 
@@ -76,7 +78,7 @@ async def keep(deps: Deps, caller: Caller, filename: str, format: str, records: 
         await deps.blobs.delete(path)
         raise Unusable(sieve.checks.problems or [{"row": 1, "error": "The file has no items"}])
     now = deps.now()
-    upload = Upload(caller.org_id, id, filename, format, sieve.count, now, now + timedelta(hours=deps.limits.upload_hours))
+    upload = Upload(caller.org_id, id, filename, format, sieve.count, now, now + timedelta(hours=limits.upload_hours))
     async with deps.db.write() as c:
         await store.insert(c, upload)
     return Kept(upload, sieve.checks.problems, sieve.checks.wrong)

@@ -196,7 +196,9 @@ create index message_parked on message (wake_at) where state in ('waiting', 'del
 create index message_waiting on message (org_id, kind, id) where state = 'waiting';
 create index message_lined on message (session_id, number) where state = 'lined';
 create index message_held on message (batch_id, lane_id, item_index) where state = 'held';
-create index message_escalated on message (org_id, ended_at, id) where kind = 'verification' and result ->> 'escalation' is not null;
+create index message_escalated on message (org_id, ended_at, id) 
+    where kind = 'verification' and result ->> 'escalation' is not null and not result ? 'reused';
+create index message_reused on message ((result ->> 'reused')) where kind = 'verification' and result ? 'reused';
 create index message_throttled on message (lane_id, id) where state = 'held' and throttled;
 
 create table event (

@@ -3,7 +3,7 @@
 with found as (
     select m.session_id, m.id, m.batch_id, m.item_index, m.result, m.ended_at
     from message m
-    where m.org_id = $1 and m.kind = 'verification' and m.result ->> 'escalation' is not null
+    where m.org_id = $1 and m.kind = 'verification' and m.result ->> 'escalation' is not null and not m.result ? 'reused'
       and ($2::text[] is null or case when m.result ? 'review' then 'resolved' when m.ended_at > $5 then 'pending' else 'expired' end = any($2))
       and ($3::text[] is null or m.result ->> 'escalation' = any($3))
       and ($4::text[] is null or case when (m.result ->> 'confidence')::float8 < 0.5 then 'high'

@@ -17,6 +17,7 @@ from passel.faces.check.errors import error, upload_too_large
 from passel.faces.kit.context import CallerIn, DepsIn
 from passel.faces.kit.json import json_response
 from passel.services.verification import batches, uploads
+from passel.services.verification.allowance import batch_limits
 from passel.services.verification.items import ItemRequest
 
 routes = APIRouter(prefix="/v1/batch", tags=["verification batches"])
@@ -68,9 +69,9 @@ async def upload(request: Request, deps: DepsIn, caller: CallerIn) -> Response:
     async with _uploaded(request) as file:
         if file is None:
             return error(request.scope, 400, "validation_error", 'File is required. Use form field name "file".')
-        size = file.size or 0
-        if size > deps.limits.upload_bytes:
-            return error(request.scope, 413, "payload_too_large", upload_too_large(deps.limits.upload_bytes))
+        size, limits = file.size or 0, await batch_limits(deps, caller)
+        if size > limits.upload_bytes:
+            return error(request.scope, 413, "payload_too_large", upload_too_large(limits.upload_bytes))
         try:
             format = await asyncio.to_thread(files.format_of, file.filename or "", file.content_type, file.file)
             kept = await uploads.keep(deps, caller, _leaf(file.filename), format, files.records(file.file, format, size))
