@@ -82,8 +82,26 @@ PAIRS = [
     ("Lyon is the capital of France", "Paris is not the capital of France", UNSURE, "name"),
     ("Vaccines cause autism", "Vaccines do not cause autism", OPPOSES, "negation"),
     ("Vaccines don't cause autism", "Vaccines do not cause autism", AGREES, None),
-    ("No vaccines cause autism", "Vaccines do not cause autism", AGREES, None),
+    ("No vaccines cause autism", "Vaccines do not cause autism", UNSURE, "negation"),
     ("The Rhine is not 900 km long", RHINE, AGREES, "number"),
+    ("Passwords are shared and not encrypted", "Passwords are not shared and encrypted", UNSURE, "negation"),
+    ("Passwords must be shared and be printed", "Passwords must not be shared and not be printed", UNSURE, "negation"),
+    ("It's not true that vaccines cause autism", "Vaccines do not cause autism", AGREES, None),
+    ("It is true that Lyon is the capital of France", PARIS, OPPOSES, "name"),
+    ("It is wrong that Lyon is the capital of France", PARIS, AGREES, "name"),
+    ("Lyon is the capital of France", "It is wrong that Paris is the capital of France", UNSURE, "negation"),
+    # facts that say several things
+    ("Berlin is the capital of Germany", "Paris is the capital of France and Berlin is the capital of Germany", AGREES, None),
+    ("Paris is the capital of Germany", "Paris is the capital of France and Berlin is the capital of Germany", UNSURE, None),
+    ("Berlin is the capital of France", "Paris is the capital of France and Berlin is the capital of Germany", UNSURE, None),
+    ("The battery lasts 12 hours", "The battery lasts 12 hours and charges in 2 hours", AGREES, None),
+    ("The battery lasts 2 hours", "The battery lasts 12 hours and charges in 2 hours", UNSURE, None),
+    ("The car has 5 doors and 4 seats", "The car has 4 doors and 5 seats", OTHER, None),
+    ("We are open from 17 to 9", "We are open from 9 to 17", UNSURE, "number"),
+    ("Entry is free for children over 6", "Entry is free for children under 6", UNSURE, "qualifier"),
+    ("Bonn is the capital of Germany", "Bonn was the capital of Germany", UNSURE, "qualifier"),
+    ("Paris", PARIS, UNSURE, "words"),
+    ("It is so.", PARIS, UNSURE, None),
     # antonyms, added words, hedges
     ("Jupiter is the smallest planet", "Jupiter is the largest planet", OPPOSES, "antonym"),
     ("Jupiter is not the smallest planet", "Jupiter is the largest planet", AGREES, "antonym"),
@@ -109,7 +127,10 @@ def test_what_a_fact_says_of_a_claim(claim: str, fact: str, kind: str, guard: st
     assert found.kind == kind and (guard is None or found.guard == guard), found
 
 
-@pytest.mark.parametrize("text", sorted({text for claim, fact, *_ in PAIRS for text in (claim, fact)}))
+WHOLE = sorted({text for claim, fact, *_ in PAIRS for text in (claim, fact) if len(text) > 10})
+
+
+@pytest.mark.parametrize("text", WHOLE)
 def test_a_sentence_agrees_with_itself_and_opposes_its_denial(text: str) -> None:
     assert compare(read(text), read(text)).kind == AGREES
     assert compare(read(f"It is untrue that {text}"), read(text)).kind == OPPOSES

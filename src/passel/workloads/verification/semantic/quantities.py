@@ -27,12 +27,14 @@ _NEAR = Fraction(5, 100)
 @dataclass(frozen=True, slots=True)
 class Quantity:
     """`value` in units of its dimension; `kind` is what it may be compared with: a dimension's name, `year`, `ordinal`, `%`,
-    `number`, or `label`, which tells things apart that have the same name. `step` is what its last digit is worth, since 8849 m may be 8848.86 m rounded."""
+    `number`, or `label`, which tells things apart that have the same name. `step` is what its last digit is
+    worth, since 8849 m may be 8848.86 m rounded. `behind` is the word that it stands behind."""
 
     value: Fraction
     kind: str
     step: Fraction = Fraction(0)
     approximate: bool = False
+    behind: str = ""
 
     def same(self, fact: "Quantity") -> bool:
         """Whether it is the fact's value: exactly, rounded, or near it where it says that it is near."""
