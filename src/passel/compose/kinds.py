@@ -80,6 +80,8 @@ async def _webhooks(settings: Settings, deps: Deps) -> AsyncGenerator[Workload]:
 
 @asynccontextmanager
 async def _verifications(settings: Settings, deps: Deps) -> AsyncGenerator[Workload]:
+    # numpy reads it when it is first imported; threads of one product that wait for each other take four times as long
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from passel.core import verification as names
     from passel.models.embedding import Embedder
     from passel.network import Network
@@ -101,9 +103,8 @@ async def _verifications(settings: Settings, deps: Deps) -> AsyncGenerator[Workl
 
     models, network = _models(settings), Network(allow_private_urls=settings.private_urls_allowed)
     desk = Desk(models, KeyRing(deps, settings.server_keys), settings.model_patience)
-    processes = max(1, (os.cpu_count() or 1) // max(1, settings.workers))
     try:
-        async with Checker(processes) as checker, aclosing(Embedder(processes)) as embedder:
+        async with Checker(max(1, (os.cpu_count() or 1) // max(1, settings.workers))) as checker, aclosing(Embedder()) as embedder:
             methods: dict[str, Method] = {
                 names.FORMAL: Formal(checker),
                 names.REASONING: Reasoning(),
