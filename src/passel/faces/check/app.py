@@ -11,7 +11,8 @@ from passel.faces.check.escalations import ResolveFields
 from passel.faces.check.fact_requests import is_upload
 from passel.faces.check.organisation import KeyFields, ProviderKeyFields, SettingsFields
 from passel.faces.check.requests import BatchFields, VerifyFields
-from passel.faces.check.routes import batches, escalations, facts, keys, provider_keys, settings, status, verify
+from passel.faces.check.routes import batches, escalations, facts, keys, provider_keys, settings, status, verify, webhooks
+from passel.faces.check.webhooks import ChangeFields, WebhookFields
 
 ERROR = {
     "type": "object",
@@ -45,7 +46,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     status: {"description": text, "content": {"application/json": {"schema": ERROR}}} for status, text in _SAID.items()
 }
 
-_ROOMS = (verify, batches, escalations, facts, settings, provider_keys, keys, status)
+_ROOMS = (verify, batches, escalations, facts, settings, provider_keys, keys, webhooks, status)
 _ROOTS = tuple(room.routes.prefix for room in _ROOMS)
 
 
@@ -65,7 +66,7 @@ def owns(path: str) -> bool:
 def complete_openapi(document: dict[str, Any]) -> None:
     """The bodies, which are read by hand."""
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    for model in (VerifyFields, BatchFields, ResolveFields, SettingsFields, ProviderKeyFields, KeyFields):
+    for model in (VerifyFields, BatchFields, ResolveFields, SettingsFields, ProviderKeyFields, KeyFields, WebhookFields, ChangeFields):
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas.update(schema.pop("$defs", {}))
         schemas[model.__name__] = schema
