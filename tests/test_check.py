@@ -202,7 +202,7 @@ def test_a_batch_is_cancelled_once(roomy: Installation) -> None:
         ({"content": "x", "methods": {"formal": -1}}, 422, "validation_error", None, "methods.formal"),
         ({"content": "x", "methods": {"formal": True}}, 422, "validation_error", None, "methods.formal"),
         ({"content": "x", "methods": {"formal": 101}}, 422, "validation_error", None, "methods.formal"),
-        ({"content": "x", "methods": {"tool": 1}}, 422, "validation_error", None, "methods.tool"),
+        ({"content": "x", "methods": {"ensemble": 1}}, 422, "validation_error", None, "methods.ensemble"),
         ({"content": "x"}, 422, "validation_error", None, "methods.reasoning"),
         ({"content": "x", "methods": FORMAL, "options": {"timeout": 999}}, 422, "validation_error", None, "options.timeout"),
         ({"content": "x", "methods": FORMAL, "options": {"maxRetries": 1.5}}, 422, "validation_error", None, "options.maxRetries"),
@@ -277,7 +277,7 @@ def test_a_killed_worker_runs_no_method_twice(roomy: Installation) -> None:
 
 def test_anybody_may_ask_whether_the_service_is_well(passel: Installation) -> None:
     body = httpx2.get(f"{passel.url}/v1/status").json()
-    assert body["status"] == "ok" and body["methods"]["formal"] == "available" and body["methods"]["tool"] == "unconfigured"
+    assert body["status"] == "ok" and body["methods"]["formal"] == "available" and body["methods"]["ensemble"] == "unconfigured"
     assert re.fullmatch(MOMENT, body["time"]) and body["queue"] == {"depth": 0}
 
 

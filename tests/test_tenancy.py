@@ -20,7 +20,16 @@ def stranger(passel: Installation) -> str:
     return json.loads(done.stdout)["api_key"]
 
 
-CHECK = ("/v1/verify/", "/v1/batch/", "/v1/facts/", "/v1/escalations/", "/v1/keys/", "/v1/provider-keys/", "/v1/webhooks/")
+CHECK = (
+    "/v1/documents",
+    "/v1/verify/",
+    "/v1/batch/",
+    "/v1/facts/",
+    "/v1/escalations/",
+    "/v1/keys/",
+    "/v1/provider-keys/",
+    "/v1/webhooks/",
+)
 BODIES: dict[str, Any] = {
     "/v1/agents/{agent_id}/webhook": {"webhook_url": "http://127.0.0.1:9/"},
     "/v1/agents/{agent_id}/webhook/redeliver": {"since": "2026-11-24T18:00:00Z"},
@@ -62,6 +71,7 @@ def test_every_route_keeps_strangers_out(passel: Installation, agent: str, stran
         "delivery_id": "whk_1",
         "webhook_id": hook["id"],
         "fact_id": passel.http().post("/v1/facts", json={"text": "private words"}).json()["id"],
+        "document_id": passel.http().post("/v1/documents", json={"title": "Private", "text": "private words"}).json()["id"],
         "escalation_id": "esc_" + vague["id"].removeprefix("ver_"),
         "verification_id": passel.http().post("/v1/verify", json={"content": "1 = 1", "methods": {"formal": 1}}).json()["id"],
     }

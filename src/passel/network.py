@@ -63,6 +63,17 @@ def _bounded(seconds: float, most: float) -> float:
     return max(0.0, min(most, seconds))
 
 
+async def read_at_most(response: aiohttp.ClientResponse, most: int) -> bytes:
+    """The body, decompressed, as far as so many bytes; the connection of a longer one is closed."""
+    data = bytearray()
+    async for part in response.content.iter_chunked(65536):
+        data += part
+        if len(data) > most:
+            response.close()
+            break
+    return bytes(data[:most])
+
+
 class _GuardedResolver(AbstractResolver):
     """Refuses names that lead to private addresses, at the moment of connecting."""
 

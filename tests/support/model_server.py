@@ -170,6 +170,8 @@ def _verified(messages: list) -> str:
     lines = body.splitlines()
     if '"cannot"' in form:
         return _translated(body, system)
+    if '"stances"' in form:
+        return _stances(text)
     if '"claims"' in form:
         answer = {"claims": [part.strip() for part in re.split(r"(?<=\.)\s+", body) if part.strip()]}
     elif '"scores"' in form:
@@ -187,6 +189,15 @@ def _verified(messages: list) -> str:
     else:
         answer = {"steps": ["I was told so."], "verdict": verdict, "confidence": confidence}
     return "Here it is: " + json.dumps(answer)
+
+
+def _stances(text: str) -> str:
+    """Of each passage: one with `speaks for it` supports, with `speaks against it` refutes, and is quoted but for one with `misquoted`."""
+    told = []
+    for n, passage in re.findall(r"\[passage (\d+) [0-9a-f]+\]\n(.*?)\n\[/passage", text, re.DOTALL):
+        stance = "supports" if "speaks for it" in passage else "refutes" if "speaks against it" in passage else "neutral"
+        told.append({"passage": int(n), "stance": stance, "quote": "what nobody said" if "misquoted" in passage else passage[:40]})
+    return json.dumps({"stances": told})
 
 
 def _translated(body: str, system: str) -> str:

@@ -28,6 +28,7 @@ _MODULES = {
     "tools": "tools",
     "verify": "verify",
     "facts": "facts",
+    "documents": "documents",
     "files": "files",
     "webhooks": "webhooks",
     "keys": "accounts",

@@ -109,6 +109,10 @@ class Client:
         """A part of a file, which a repeat does not load a second time."""
         return self._check(self._send(lambda: self._http.post(url_path, files={"file": (name, data)}), repeat=True))
 
+    def post_form(self, url_path: str, name: str, data: bytes, fields: dict[str, str]) -> Any:
+        """A file with fields beside it. A request whose answer was lost is not repeated: it would make another."""
+        return self._check(self._send(lambda: self._http.post(url_path, files={"file": (name, data)}, data=fields), repeat=False))
+
     @contextmanager
     def lines(self, path: str) -> Generator[Iterator[Any]]:
         """The objects of an NDJSON answer, as they come. Raises `Away` also in the middle."""

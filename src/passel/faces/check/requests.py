@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from passel.core.errors import FieldError, Invalid, Unprocessable
 from passel.core.limits import Limits
 from passel.core.text import require_storable
-from passel.core.verification import METHODS, REASONING, SERVED
+from passel.core.verification import METHODS, REASONING
 from passel.core.verification.claims import MOST_CHARACTERS, Claim, Options
 from passel.faces.kit.item_stream import NO_OBJECT, ItemsInObject, NotJson, StreamLimits
 from passel.services.verification.batches import BatchHead
@@ -22,11 +22,11 @@ _Model = TypeVar("_Model", bound=BaseModel)
 _LONGEST_NAME, _LARGEST_OBJECT, _HEAVIEST = 255, 16 * 1024, 100
 
 
-class _Body(BaseModel):
+class Body(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore")
 
 
-class OptionsFields(_Body):
+class OptionsFields(Body):
     timeout: int | None = Field(None, ge=1000, le=300_000)
     minConfidence: float | None = Field(None, ge=0, le=1)
     acceptThreshold: float | None = Field(None, ge=0, le=1)
@@ -36,7 +36,7 @@ class OptionsFields(_Body):
     model: str | None = Field(None, max_length=500)
 
 
-class VerifyFields(_Body):
+class VerifyFields(Body):
     content: str
     methods: dict[str, Any] | None = None
     options: OptionsFields | None = None
@@ -45,13 +45,13 @@ class VerifyFields(_Body):
     run_async: bool | None = Field(None, alias="async")
 
 
-class BatchItemFields(_Body):
+class BatchItemFields(Body):
     content: Any = None
     context: Any = None
     idempotencyKey: str | None = None
 
 
-class BatchFields(_Body):
+class BatchFields(Body):
     items: list[BatchItemFields] | None = None
     fileId: str | None = None
     methods: dict[str, Any] | None = None
@@ -210,7 +210,6 @@ def _object(value: dict[str, Any] | None, field: str) -> dict[str, Any]:
 def _methods(given: dict[str, Any] | None) -> dict[str, float]:
     """Weights above 0, by method (D8)."""
     if given is None:
-        _require_served(REASONING)
         return {REASONING: 1.0}
     for name, weight in given.items():
         if name not in METHODS:
@@ -219,16 +218,9 @@ def _methods(given: dict[str, Any] | None) -> dict[str, float]:
         if not fits or not 0 <= weight <= _HEAVIEST:
             raise _wrong(f"methods.{name}", f"Weight must be a number from 0 to {_HEAVIEST}")
     weights = {name: float(weight) for name, weight in given.items() if weight > 0}
-    for name in weights:
-        _require_served(name)
     if not weights:
         raise _wrong("methods", "At least one method must have a weight above 0")
     return weights
-
-
-def _require_served(method: str) -> None:
-    if method not in SERVED:
-        raise _wrong(f"methods.{method}", f"This server has no {method} yet: ask for {', '.join(SERVED)}")
 
 
 def _options(given: OptionsFields | None) -> Options:

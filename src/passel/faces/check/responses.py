@@ -10,6 +10,7 @@ from passel.core.verification.facts import Fact
 from passel.faces.check import escalations
 from passel.faces.kit.json import timestamp
 from passel.services.verification.batches import Batch, VerificationItem
+from passel.services.verification.documents import Document
 from passel.services.verification.uploads import Kept
 from passel.services.verification.verifications import Verification
 
@@ -249,3 +250,15 @@ def pagination(total: int, limit: int, offset: int, shown: int) -> Body:
 
 def _milliseconds(began: datetime, ended: datetime | None) -> int | None:
     return None if ended is None else round((ended - began).total_seconds() * 1000)
+
+
+def document(one: Document) -> Body:
+    return {
+        "id": one.id,
+        "title": one.title,
+        "url": one.url,
+        "date": one.dated.isoformat() if one.dated else None,
+        "characters": one.characters,
+        "passages": one.passages,
+        "createdAt": timestamp(one.created_at),
+    }

@@ -8,6 +8,7 @@ from passel.core.llm.options import LOCAL, OPENAI, LlmOption, lane_name, split_r
 from passel.core.verification import ASKING, provider_key_name
 from passel.core.verification.claims import Claim
 from passel.services.deps import Deps
+from passel.services.verification import settings
 from passel.services.verification.allowance import allowed
 from passel.store import accounts
 
@@ -24,21 +25,27 @@ async def with_models(deps: Deps, org_id: OrgId, claim: Claim) -> Claim:
     need one and there is none (D42); and `Forbidden` for a method that the organisation's profile does not have."""
     claim = await allowed(deps, org_id, claim)
     asked = claim.options.model
-    chosen = _set_up(deps) if asked is None else [_named(deps, asked, "options.model")]
+    chosen = [_named(deps, asked, "options.model")] if asked is not None else await _set_up(deps, org_id)
     if not chosen and all(method in ASKING for method in claim.methods):
         method = next(iter(claim.methods))
         raise Unprocessable(f"{method} {_HOW}", errors=[FieldError(f"methods.{method}", f"{method} {_HOW}")])
     return replace(claim, models=tuple(await _with_keys(deps, org_id, chosen)))
 
 
-def _set_up(deps: Deps) -> list[LlmOption]:
-    """The server's own choice."""
+async def _set_up(deps: Deps, org_id: OrgId) -> list[LlmOption]:
+    """The organisation's own choice, or else the server's."""
+    own = await settings.of(deps, org_id)
+    if own.model is not None:
+        return _options(deps, [own.model, *own.panel], own.base_url, None)
     defaults = deps.verification_models
-    refs = [ref for ref in (defaults.model, *defaults.panel) if ref]
-    if defaults.base_url is None:
-        return [_named(deps, ref, "verification_model") for ref in dict.fromkeys(refs)]
+    return _options(deps, [ref for ref in (defaults.model, *defaults.panel) if ref], defaults.base_url, defaults.price)
+
+
+def _options(deps: Deps, refs: list[str], base_url: str | None, price: dict[str, float] | None) -> list[LlmOption]:
+    if base_url is None:
+        return [_named(deps, ref, "model") for ref in dict.fromkeys(refs)]
     names = dict.fromkeys(ref.removeprefix(f"{OPENAI}:") for ref in refs)
-    return [LlmOption(OPENAI, name, defaults.base_url, price=defaults.price) for name in names]
+    return [LlmOption(OPENAI, name, base_url, price=price) for name in names]
 
 
 def _named(deps: Deps, ref: str, field: str) -> LlmOption:

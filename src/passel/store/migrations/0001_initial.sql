@@ -500,3 +500,28 @@ create table verification_key (
 );
 
 create index verification_key_session on verification_key (session_id);
+
+-- Documents that the method `tool` searches, whose text lies in passages.
+create table document (
+    org_id text not null references organisation,
+    id text primary key,
+    title text not null,
+    url text,
+    dated date,
+    characters int not null,
+    passages int not null,
+    created_at timestamptz not null
+);
+
+create index document_org on document (org_id, created_at desc, id desc);
+
+create table passage (
+    org_id text not null,
+    document_id text not null references document on delete cascade,
+    n int not null,
+    text text not null,
+    search tsvector not null generated always as (to_tsvector('english', text)) stored,
+    primary key (document_id, n)
+);
+
+create index passage_search on passage using gin (search);

@@ -9,11 +9,11 @@ import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from passel.core.sentences import steps
 from passel.core.verification.findings import FALSE, TRUE, UNCERTAIN, Finding, abstain
 from passel.workloads.verification.answers import Fields, shares_of, side_by_side, structured
 from passel.workloads.verification.methods import Work
 from passel.workloads.verification.prompts import NUMBER, context_text, numbered, question, record
-from passel.workloads.verification.sentences import steps
 
 MOST_STEPS = 60
 WRONG, RIGHT = 0.5, 0.8

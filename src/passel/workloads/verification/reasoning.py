@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from passel.core.sentences import sentences
 from passel.core.verification.claims import Claim
 from passel.core.verification.findings import FALSE, TRUE, UNCERTAIN, Finding
 from passel.models.questions import Question
 from passel.workloads.verification.answers import Fields, Misread, share_of, side_by_side, structured, texts_of, verdict_of
 from passel.workloads.verification.methods import Work
 from passel.workloads.verification.prompts import NUMBER, TEXTS, VERDICT, context_text, numbered, question, record
-from passel.workloads.verification.sentences import sentences
 
 MOST_PARTS = 20
 BORDERLINE = (0.5, 0.9)

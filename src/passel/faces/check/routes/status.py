@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from passel import __version__
-from passel.core.verification import ASKING, METHODS, SERVED
+from passel.core.verification import ASKING, METHODS
 from passel.faces.kit.context import DepsIn
 from passel.faces.kit.json import json_response, timestamp
 from passel.services.deps import Deps
@@ -15,7 +15,7 @@ routes = APIRouter(prefix="/v1/status", tags=["status"])
 
 @routes.get("")
 async def status(request: Request, deps: DepsIn) -> Response:
-    """503 when the database is away (D31). Methods that this server does not have are `unconfigured`."""
+    """503 when the database is away (D31). Methods that have no model are `unconfigured`."""
     depth = await verifications.backlog(deps)
     return json_response(
         {
@@ -30,4 +30,4 @@ async def status(request: Request, deps: DepsIn) -> Response:
 
 def _is_set_up(deps: Deps, method: str) -> bool:
     """Methods that ask a model can be used without the server's own, by those who name one."""
-    return method in SERVED and (method not in ASKING or deps.verification_models.model is not None)
+    return method not in ASKING or deps.verification_models.model is not None

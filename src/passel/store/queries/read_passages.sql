@@ -1,0 +1,1 @@
+select text from passage where document_id = $1 order by n
