@@ -1,8 +1,10 @@
 """The method `tool`: documents of an organisation, engines that are played, pages that are fetched, and votes."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ from passel.workloads.verification.tool.wording import Wording
 from tests.support.engines import Engines, played_engines
 from tests.support.installation import Installation, PlayedModel, scratch_dir
 from tests.test_check import get
+from tests.test_cli import passel_command
 from tests.test_tenancy import stranger
 from tests.test_verification_models import found, verify
 
@@ -72,6 +75,28 @@ def test_files_become_documents(passel: Installation) -> None:
     assert "The Rhine flows through Basel." in text and "<p>" not in text
     plain = http.post("/v1/documents", files={"file": ("notes.md", "# Notes", "application/octet-stream")})
     assert plain.status_code == 201 and plain.json()["title"] == "notes.md"
+
+
+def test_the_command_loads_lists_shows_and_deletes_documents(passel: Installation, tmp_path: Path) -> None:
+    files = [tmp_path / "rivers.md", tmp_path / "lakes.txt"]
+    for file in files:
+        file.write_text(f"All about {file.stem}.")
+    loaded = passel_command(passel, "documents", "load", *map(str, files), "--date", "2026-01-31")
+    assert loaded.returncode == 0, loaded.stderr
+    ids = [line.split()[0] for line in loaded.stdout.splitlines()]
+    listed = json.loads(passel_command(passel, "documents", "list", "--limit", "2", "--json").stdout)["data"]
+    assert [(one["id"], one["title"], one["date"]) for one in listed] == [
+        (ids[1], "lakes.txt", "2026-01-31"),
+        (ids[0], "rivers.md", "2026-01-31"),
+    ]
+    assert passel_command(passel, "documents", "show", ids[0]).stdout == "All about rivers.\n"
+    assert passel_command(passel, "documents", "delete", *ids).stdout.split() == ids
+    gone = passel_command(passel, "documents", "show", ids[0])
+    assert gone.returncode != 0 and "Document not found" in gone.stderr
+    missing = passel_command(passel, "documents", "load", str(tmp_path / "nothing.txt"))
+    assert missing.returncode != 0 and "nothing.txt cannot be read" in missing.stderr
+    both = passel_command(passel, "documents", "load", *map(str, files), "--title", "One")
+    assert both.returncode != 0 and "one file" in both.stderr
 
 
 @pytest.mark.parametrize(
