@@ -69,6 +69,7 @@ bench: $(VENV)/ready ## Every benchmark, each with its baseline
 	$(BIN)/python -m benchmarks.tools
 	$(BIN)/python -m benchmarks.formal
 	$(BIN)/python -m benchmarks.verification
+	$(BIN)/python -m benchmarks.semantic
 
 peers: $(VENV)/ready ## Passel beside LangGraph's dev server and Inspect AI, each in an environment of its own
 	$(BIN)/python -m benchmarks.peers

@@ -1,11 +1,14 @@
 """What two sentences say about each other, pair by pair: the guards of the method `semantic`."""
 
+import random
 from fractions import Fraction
 
 import pytest
 
 from passel.workloads.verification.semantic.guards import AGREES, OPPOSES, OTHER, UNSURE, compare
 from passel.workloads.verification.semantic.reading import read, stem
+from passel.workloads.verification.semantic.words import FUNCTION, NEGATIONS, QUALIFIERS, SYMMETRIC
+from tests.support.facts import HAND_WRITTEN_FACTS, HELD_OUT_FACTS, facts
 
 PARIS = "Paris is the capital of France."
 RHINE = "The Rhine is 1230 km long."
@@ -45,6 +48,11 @@ PAIRS = [
     ("He came 2nd", "He came first", OPPOSES, "number"),
     ("The Rhine is more than 1000 km long", RHINE, OTHER, "qualifier"),
     ("The Rhine is more than 1230 km long", RHINE, UNSURE, "qualifier"),
+    ("The Aster drill 12 weighs 5 kg", "The Aster drill 13 weighs 5 kg", OTHER, None),
+    ("The Aster drill 13 weighs 6 kg", "The Aster drill 13 weighs 5 kg", OPPOSES, "number"),
+    ("Apollo 12 landed on the Moon", "Apollo 11 landed on the Moon", OTHER, None),
+    ("The X300 weighs 2 kg", "The X200 weighs 2 kg", OTHER, None),
+    ("The train departs from platform 5", "The train departs from platform 4", OPPOSES, "number"),
     # names
     ("Lyon is the capital of France", PARIS, OPPOSES, "name"),
     ("Paris is the capital of Germany", PARIS, UNSURE, "name"),
@@ -74,8 +82,26 @@ PAIRS = [
     ("Lyon is the capital of France", "Paris is not the capital of France", UNSURE, "name"),
     ("Vaccines cause autism", "Vaccines do not cause autism", OPPOSES, "negation"),
     ("Vaccines don't cause autism", "Vaccines do not cause autism", AGREES, None),
-    ("No vaccines cause autism", "Vaccines do not cause autism", AGREES, None),
+    ("No vaccines cause autism", "Vaccines do not cause autism", UNSURE, "negation"),
     ("The Rhine is not 900 km long", RHINE, AGREES, "number"),
+    ("Passwords are shared and not encrypted", "Passwords are not shared and encrypted", UNSURE, "negation"),
+    ("Passwords must be shared and be printed", "Passwords must not be shared and not be printed", UNSURE, "negation"),
+    ("It's not true that vaccines cause autism", "Vaccines do not cause autism", AGREES, None),
+    ("It is true that Lyon is the capital of France", PARIS, OPPOSES, "name"),
+    ("It is wrong that Lyon is the capital of France", PARIS, AGREES, "name"),
+    ("Lyon is the capital of France", "It is wrong that Paris is the capital of France", UNSURE, "negation"),
+    # facts that say several things
+    ("Berlin is the capital of Germany", "Paris is the capital of France and Berlin is the capital of Germany", AGREES, None),
+    ("Paris is the capital of Germany", "Paris is the capital of France and Berlin is the capital of Germany", UNSURE, None),
+    ("Berlin is the capital of France", "Paris is the capital of France and Berlin is the capital of Germany", UNSURE, None),
+    ("The battery lasts 12 hours", "The battery lasts 12 hours and charges in 2 hours", AGREES, None),
+    ("The battery lasts 2 hours", "The battery lasts 12 hours and charges in 2 hours", UNSURE, None),
+    ("The car has 5 doors and 4 seats", "The car has 4 doors and 5 seats", OTHER, None),
+    ("We are open from 17 to 9", "We are open from 9 to 17", UNSURE, "number"),
+    ("Entry is free for children over 6", "Entry is free for children under 6", UNSURE, "qualifier"),
+    ("Bonn is the capital of Germany", "Bonn was the capital of Germany", UNSURE, "qualifier"),
+    ("Paris", PARIS, UNSURE, "words"),
+    ("It is so.", PARIS, UNSURE, None),
     # antonyms, added words, hedges
     ("Jupiter is the smallest planet", "Jupiter is the largest planet", OPPOSES, "antonym"),
     ("Jupiter is not the smallest planet", "Jupiter is the largest planet", AGREES, "antonym"),
@@ -101,7 +127,10 @@ def test_what_a_fact_says_of_a_claim(claim: str, fact: str, kind: str, guard: st
     assert found.kind == kind and (guard is None or found.guard == guard), found
 
 
-@pytest.mark.parametrize("text", sorted({text for claim, fact, *_ in PAIRS for text in (claim, fact)}))
+WHOLE = sorted({text for claim, fact, *_ in PAIRS for text in (claim, fact) if len(text) > 10})
+
+
+@pytest.mark.parametrize("text", WHOLE)
 def test_a_sentence_agrees_with_itself_and_opposes_its_denial(text: str) -> None:
     assert compare(read(text), read(text)).kind == AGREES
     assert compare(read(f"It is untrue that {text}"), read(text)).kind == OPPOSES
@@ -115,3 +144,39 @@ def test_nothing_is_read_that_is_not_there() -> None:
     assert [stem(word) for word in ("Cities", "boxes", "glasses", "Paris's", "bus", "cats", "gas")] == [
         "city", "box", "glass", "paris", "bus", "cat", "gas",
     ]  # fmt: skip
+
+
+KNOWN = [*facts(), *HAND_WRITTEN_FACTS, *HELD_OUT_FACTS]
+
+
+def test_a_fact_with_another_word_is_never_agreed_with() -> None:
+    """Each word of each fact in turn is replaced by one of another fact."""
+    r = random.Random(7)
+    tried = 0
+    for text in KNOWN:
+        words = text.rstrip(".").split()
+        for n, word in enumerate(words):
+            strange = r.choice([other for other in r.choice(KNOWN).rstrip(".").split() if stem(other) not in map(stem, words)] or ["zebra"])
+            if {strange.lower(), word.lower()} & (FUNCTION | NEGATIONS | QUALIFIERS) or _is_same_number(word, strange):
+                continue
+            claim = " ".join([*words[:n], strange, *words[n + 1 :]])
+            assert compare(read(claim), read(text)).kind != AGREES, (claim, text)
+            tried += 1
+    assert tried > 800
+
+
+def _is_same_number(one: str, other: str) -> bool:
+    return bool(read(one).quantities) and read(one).quantities == read(other).quantities
+
+
+def test_a_fact_with_two_names_exchanged_is_never_agreed_with() -> None:
+    tried = 0
+    for text in KNOWN:
+        words = text.rstrip(".").replace("'s", " 's").split()
+        names = [n for n, word in enumerate(words) if n > 0 and word[0].isupper()]
+        if len(names) != 1 or not words[0][0].isupper() or words[0] in ("The", "Our") or SYMMETRIC & set(words):
+            continue
+        words[0], words[names[0]] = words[names[0]], words[0]
+        assert compare(read(" ".join(words).replace(" 's", "'s")), read(text)).kind != AGREES, (words, text)
+        tried += 1
+    assert tried > 30

@@ -193,7 +193,22 @@ class HookedHistory(History):
             lanes = await admission.ensure_lanes(c, world.org_id, [lane], world.now)
             types = sorted(ANNOUNCED.types)
             new = Webhook(
-                world.org_id, SUBJECT, world.ids.new("hook"), "agent", lanes[lane], "", types, b"", None, None, world.now, world.now
+                world.org_id,
+                SUBJECT,
+                world.ids.new("hook"),
+                "agent",
+                SUBJECT,
+                True,
+                None,
+                None,
+                lanes[lane],
+                "",
+                types,
+                b"",
+                None,
+                None,
+                world.now,
+                world.now,
             )
             assert await webhooks.put_webhook(c, new)
 

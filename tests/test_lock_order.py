@@ -102,7 +102,7 @@ def test_a_decision_takes_its_locks_in_order(with_db: Any) -> None:
         changes, review = Changes(world.now, world.announcing), Review("accept", "true", None, "key_1", "now")
         async with watched.write() as c:
             found = Escalation(claim.lease.session_id, claim.lease.message_id, None, None, {}, world.now, "")
-            assert await escalations.resolve(c, found, review.decided(), resolved(review), world.now - TIME_TO_DECIDE, changes)
+            assert await escalations.resolve(c, found, review.decided({}), resolved(review), world.now - TIME_TO_DECIDE, changes)
             await settle(c, changes, world.capacity)
         told = watched.seen[-1]
         assert told[:2] == ["resolve_escalation", "append_events"], told

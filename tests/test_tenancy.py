@@ -20,7 +20,16 @@ def stranger(passel: Installation) -> str:
     return json.loads(done.stdout)["api_key"]
 
 
-CHECK = ("/v1/documents", "/v1/verify/", "/v1/batch/", "/v1/facts/", "/v1/escalations/", "/v1/keys/", "/v1/provider-keys/")
+CHECK = (
+    "/v1/documents",
+    "/v1/verify/",
+    "/v1/batch/",
+    "/v1/facts/",
+    "/v1/escalations/",
+    "/v1/keys/",
+    "/v1/provider-keys/",
+    "/v1/webhooks/",
+)
 BODIES: dict[str, Any] = {
     "/v1/agents/{agent_id}/webhook": {"webhook_url": "http://127.0.0.1:9/"},
     "/v1/agents/{agent_id}/webhook/redeliver": {"since": "2026-11-24T18:00:00Z"},
@@ -33,6 +42,7 @@ BODIES: dict[str, Any] = {
     "/v1/organizations/{org_id}/managed-cli-key/ensure": {"device_name": "x"},
     "/v1/organizations/{org_id}/credentials/{name}": {"value": "x"},
     "/v1/provider-keys/{provider}": {"key": "x"},
+    "/v1/webhooks/{webhook_id}": {"description": "x"},
     "/v1/escalations/{escalation_id}/resolve": {"resolution": "accept"},
 }
 
@@ -45,6 +55,7 @@ def test_every_route_keeps_strangers_out(passel: Installation, agent: str, stran
     versions = client.get(f"/v1/agents/{agent}/versions")["versions"]
     client.put("/v1/organizations/current/credentials/MINE", {"value": "mine"})
     vague = passel.http().post("/v1/verify", json={"content": "grey is glad", "methods": {"formal": 1}}).json()
+    hook = passel.http().post("/v1/webhooks", json={"url": "http://127.0.0.1:9/", "events": ["batch.completed"]}).json()
     ids = {
         "agent_id": agent,
         "version_id": versions[-1]["id"],
@@ -58,6 +69,7 @@ def test_every_route_keeps_strangers_out(passel: Installation, agent: str, stran
         "index": "0",
         "provider": "nobody",
         "delivery_id": "whk_1",
+        "webhook_id": hook["id"],
         "fact_id": passel.http().post("/v1/facts", json={"text": "private words"}).json()["id"],
         "document_id": passel.http().post("/v1/documents", json={"title": "Private", "text": "private words"}).json()["id"],
         "escalation_id": "esc_" + vague["id"].removeprefix("ver_"),
@@ -83,6 +95,7 @@ def test_every_route_keeps_strangers_out(passel: Installation, agent: str, stran
             gone = passel.http(stranger).request(method.upper(), missing, json=body, params={"path": "x"})
             assert gone.status_code in ((403, 404) if "{index}" not in path else (422,)), (method, path, gone.status_code)
     assert walked >= 25
+    assert passel.http().delete(f"/v1/webhooks/{hook['id']}").status_code == 204
 
 
 def _require_check_form(answer: httpx2.Response, status: int) -> None:

@@ -263,3 +263,134 @@ f Some vaccines cause autism
 f Gold is the lightest metal""".splitlines()
     )
 ]
+
+# Written after the constants and guards were settled, and looked at once: what the guide calls held out.
+HELD_OUT_FACTS = """The Nile flows into the Mediterranean Sea.
+Lake Baikal is the deepest lake in the world.
+The Eiffel Tower was completed in 1889.
+Marie Curie won the Nobel Prize in Physics in 1903.
+Mars has two moons.
+The Treaty of Versailles was signed in 1919.
+Python was created by Guido van Rossum.
+Switzerland is not a member of the European Union.
+The adult human body has 206 bones.
+Venus is hotter than Mercury.
+The blue whale is the largest animal on Earth.
+Brazil's official language is Portuguese.
+Insulin is produced in the pancreas.
+The French Revolution began in 1789.
+Sodium chloride is table salt.
+Spiders have eight legs.
+The Suez Canal connects the Mediterranean Sea with the Red Sea.
+Our headquarters are in Hamburg.
+Passwords must be changed every 90 days.
+The free plan includes 5 GB of storage.
+Customer data is never sold to third parties.
+The support team answers within 24 hours on business days.
+The minimum order value is 20 euros.
+Invoices are due after 30 days.
+The device must not be used under water.
+Maria Lopez is the head of the finance department.
+The museum is closed on Mondays.
+The train to Cologne departs from platform 4.
+The battery lasts up to 12 hours.
+Children under 6 travel free of charge.""".splitlines()
+
+HELD_OUT: list[Made] = [
+    Made(text, {"t": True, "f": False, "?": None}[mark], "held out")
+    for mark, text in (
+        line.split(" ", 1)
+        for line in """t The Nile flows into the Mediterranean Sea
+f The Nile flows into the Red Sea
+f The Nile does not flow into the Mediterranean Sea
+t The deepest lake in the world is Lake Baikal
+f Lake Victoria is the deepest lake in the world
+f Lake Baikal is the shallowest lake in the world
+f Lake Baikal is the deepest lake in Africa
+t The Eiffel Tower was completed in the year 1889
+f The Eiffel Tower was completed in 1899
+f The Eiffel Tower was demolished in 1889
+t Marie Curie won the Nobel Prize in Physics in 1903
+f Marie Curie won the Nobel Prize in Chemistry in 1903
+f Pierre Curie won the Nobel Prize in Physics in 1921
+f Marie Curie never won the Nobel Prize in Physics
+t Mars has 2 moons
+f Mars has three moons
+f Mars has no moons
+f Venus has two moons
+f The Treaty of Versailles was signed in 1918
+f The Treaty of Versailles was rejected in 1919
+t Guido van Rossum created Python
+f Python was created by Linus Torvalds
+f Python was created by Guido van Rossum in 1950
+t Switzerland isn't a member of the European Union
+f Switzerland is a member of the European Union
+t It is not true that Switzerland is a member of the European Union
+f Norway is not a member of the European Union and Switzerland is
+t The body of an adult human has 206 bones
+f The adult human body has 306 bones
+f The adult human body has over 300 bones
+t Mercury is colder than Venus
+f Venus is colder than Mercury
+f Mercury is hotter than Venus
+f The blue whale is the smallest animal on Earth
+f The elephant is the largest animal on Earth
+f The blue whale is the largest fish on Earth
+t Portuguese is Brazil's official language
+f Spanish is Brazil's official language
+f Brazil's official language is Spanish
+t The pancreas produces insulin
+f Insulin is produced in the liver
+f The French Revolution ended in 1789
+f The French Revolution began in 1798
+f The Russian Revolution began in 1789
+t Table salt is sodium chloride
+f Table salt is potassium chloride
+t Spiders have 8 legs
+f Spiders have six legs
+f Insects have eight legs
+f The Suez Canal connects the Atlantic Ocean with the Red Sea
+t The Suez Canal connects the Red Sea with the Mediterranean Sea
+f Our headquarters are in Berlin
+f Our headquarters are not in Hamburg
+t Passwords must be changed every 90 days
+f Passwords must be changed every 60 days
+f Passwords need not be changed every 90 days
+f Passwords must never be changed
+t The free plan includes 5 gigabytes of storage
+f The free plan includes 50 GB of storage
+f The free plan includes unlimited storage
+f Customer data is sold to third parties
+t Customer data is not sold to third parties
+f The support team answers within 2 hours on business days
+f The support team answers within 24 days on business days
+f The minimum order value is 25 euros
+f The maximum order value is 20 euros
+f The minimum order value is 20 dollars
+f Invoices are due after 14 days
+f Invoices are due before 30 days
+f The device may be used under water
+f The device must be used under water
+f Maria Lopez is the head of the marketing department
+f Peter Lopez is the head of the finance department
+t The head of the finance department is Maria Lopez
+f The museum is open on Mondays
+f The museum is closed on Tuesdays
+t On Mondays the museum is closed
+f The train to Cologne departs from platform 5
+f The train to Bonn departs from platform 4
+f The train from Cologne departs from platform 4
+f The battery lasts up to 24 hours
+f The battery lasts at least 12 hours
+f Children over 6 travel free of charge
+f Children under 12 travel free of charge
+f Adults under 6 travel free of charge
+? Honey never spoils
+? The canteen serves lunch from noon
+? Dolphins sleep with one eye open
+? The password is written on the wall
+? Support is available in Spanish
+? Lake Geneva is in Switzerland
+? The Nobel Prize is awarded in Stockholm""".splitlines()
+    )
+]

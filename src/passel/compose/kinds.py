@@ -6,19 +6,23 @@ import os
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from passel.compose.settings import Settings
 from passel.core.agent.announcements import ANNOUNCED
 from passel.core.agent.planner import Rules
 from passel.core.announcements import Vocabulary
 from passel.core.context import Workload
+from passel.core.verification.announcements import ANNOUNCED as VERIFICATIONS
 from passel.services.deps import Deps
 
 if TYPE_CHECKING:
     from passel.models.directory import ModelDirectory
     from passel.network import Network
     from passel.workloads.verification.tool import Source
+
+
+_SECONDS_OF_A_PAGE = 5.0  # that a page of the web may be read for
 
 
 def _always() -> str | None:
@@ -64,23 +68,34 @@ async def _agents(settings: Settings, deps: Deps) -> AsyncGenerator[Workload]:
 
 @asynccontextmanager
 async def _webhooks(settings: Settings, deps: Deps) -> AsyncGenerator[Workload]:
+    from passel.core.webhook.letters import Letter
+    from passel.faces.check import webhooks as check
     from passel.faces.dari.webhooks import DariForm, describe_batch
     from passel.network import Network
     from passel.services.deliveries import DeliveryDesk
+    from passel.services.verification.webhooks import told_of
     from passel.workloads.webhook.deliveries import WebhookWorkload
     from passel.workloads.webhook.postman import Postman
 
     network = Network(allow_private_urls=settings.private_urls_allowed, decompress=False)
     postman = Postman(network, settings.webhook_timeout, allow_http=settings.private_urls_allowed)
+
+    async def about(letter: Letter) -> dict[str, Any]:
+        return check.describe_verification(letter, await told_of(deps, letter))
+
+    desk = DeliveryDesk(deps, {"agent": describe_batch, "verification": check.describe_batch}, {"verification": about})
     try:
-        yield WebhookWorkload(DeliveryDesk(deps, {"agent": describe_batch}), {"agent": DariForm()}, postman)
+        yield WebhookWorkload(desk, {"agent": DariForm(), "verification": check.CheckForm()}, postman)
     finally:
         await network.close()
 
 
 @asynccontextmanager
 async def _verifications(settings: Settings, deps: Deps) -> AsyncGenerator[Workload]:
+    # numpy reads it when it is first imported; threads of one product that wait for each other take four times as long
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from passel.core import verification as names
+    from passel.html import HtmlReader
     from passel.models.embedding import Embedder
     from passel.network import Network
     from passel.services.keys import KeyRing
@@ -100,10 +115,10 @@ async def _verifications(settings: Settings, deps: Deps) -> AsyncGenerator[Workl
     from passel.workloads.verification.verify import VerificationWorkload
 
     models, network = _models(settings), Network(allow_private_urls=settings.private_urls_allowed)
+    reader = HtmlReader(_SECONDS_OF_A_PAGE)
     desk = Desk(models, KeyRing(deps, settings.server_keys), settings.model_patience)
-    processes = max(1, (os.cpu_count() or 1) // max(1, settings.workers))
     try:
-        async with Checker(processes) as checker, aclosing(Embedder(processes)) as embedder:
+        async with Checker(max(1, (os.cpu_count() or 1) // max(1, settings.workers))) as checker, aclosing(Embedder()) as embedder:
             methods: dict[str, Method] = {
                 names.FORMAL: Formal(checker),
                 names.REASONING: Reasoning(),
@@ -111,11 +126,12 @@ async def _verifications(settings: Settings, deps: Deps) -> AsyncGenerator[Workl
                 names.ENSEMBLE: Ensemble(),
                 names.ENTROPY: Entropy(),
                 names.SEMANTIC: Semantic(FactReader(deps), embedder.embed),
-                names.TOOL: Tool(_sources(settings, deps, network), Pages(network), deps.now, settings.domain_weights),
+                names.TOOL: Tool(_sources(settings, deps, network), Pages(network, reader), deps.now, settings.domain_weights),
             }
             yield VerificationWorkload(methods, desk, VerificationKeys(deps))
     finally:
         await models.close()
+        await reader.close()
         await network.close()
 
 
@@ -143,7 +159,9 @@ def _lacks_verify() -> str | None:
 
 KINDS: Mapping[str, Kind] = {
     "agent": Kind(_agents, places=lambda settings: settings.concurrency, announces=ANNOUNCED),
-    "verification": Kind(_verifications, places=lambda settings: settings.verification_places, missing=_lacks_verify),
+    "verification": Kind(
+        _verifications, places=lambda settings: settings.verification_places, missing=_lacks_verify, announces=VERIFICATIONS
+    ),
     "webhook": Kind(_webhooks, places=lambda settings: settings.webhook_places),
 }
 

@@ -202,7 +202,7 @@ class Settings(BaseSettings):
         "", description="Further models, with commas between them, for methods that want several opinions (ensemble)."
     )
     max_facts: int = Field(
-        100_000, ge=1, description="Most facts of an organisation; each takes about 3 KB of a worker that compares claims with them."
+        100_000, ge=1, description="Most facts of an organisation; each takes about 4 KB of a worker that compares claims with them."
     )
     max_waiting_messages: int = Field(100, ge=1, description="Most messages that wait in one session.")
 

@@ -1,9 +1,9 @@
 """What of a kind's work is announced to webhooks: each kind registers a `Vocabulary`, and the store asks it in the
 transaction in which something happens. Pure."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from passel.core.events import Event
 from passel.core.states import Counts
@@ -18,12 +18,14 @@ class News(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """`of_session` is given what one write told a session's ledger, and whether the session turned idle with it;
-    `of_batch` the counts of a batch whose last item has ended. `is_over` says, of an event that is news and of the events
+    """`of_session` is given what one write told a session's ledger, whether the session turned idle with it, and what its
+    message came to if it ended well; `of_batch` the counts of a batch whose last item has ended, and whether it was cancelled. Of
+    `item_types` webhooks hear singly also from within batches only if they want to. `is_over` says, of an event that is news and of the events
     behind it, whether nobody needs to hear of it any more. `types` are all types that there are."""
 
     types: frozenset[str]
     batch_types: frozenset[str]
-    of_session: Callable[[Sequence[Event], bool], list[News]]
-    of_batch: Callable[[Counts], str]
+    of_session: Callable[[Sequence[Event], bool, Mapping[str, Any] | None], list[News]]
+    of_batch: Callable[[Counts, bool], str]
     is_over: Callable[[Event, Sequence[Event]], bool]
+    item_types: frozenset[str] = frozenset()

@@ -30,8 +30,7 @@ def lacking() -> str | None:
 class Embedder:
     """One process, asked by one caller at a time; a long list is asked for in pieces, and others come between them."""
 
-    def __init__(self, threads: int = 1) -> None:
-        self._threads = threads
+    def __init__(self) -> None:
         self._process: asyncio.subprocess.Process | None = None
         self._asking = asyncio.Lock()
 
@@ -62,7 +61,7 @@ class Embedder:
         return [raw[at : at + BYTES] for at in range(0, len(raw), BYTES)]
 
     async def _start(self) -> asyncio.subprocess.Process:
-        command = [sys.executable, "-m", "passel.models.encoder", str(self._threads)]
+        command = [sys.executable, "-m", "passel.models.encoder"]
         pipe = asyncio.subprocess.PIPE
         return await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe)
 

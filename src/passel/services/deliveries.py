@@ -1,7 +1,7 @@
 """The desk that deliveries are read at: what the workload `webhook` needs (`passel.core.webhook.letters.Desk`)."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,14 +22,18 @@ _TAIL = 10_000
 Describe = Callable[[Batch, Counts, list[Item] | None], dict[str, Any]]
 """A batch in a face's words, with the counts that it had then. The items are None where they are too many for a body."""
 
+About = Callable[[Letter], Awaitable[dict[str, Any]]]
+"""What a letter says of a session, of a kind whose events do not say it all. Raises `Undeliverable`."""
+
 
 @dataclass
 class DeliveryDesk:
-    """`describe` has a function for each kind that announces its batches. Letters that are asked for at once are read
-    together."""
+    """`describe` has a function for each kind that announces its batches, `about` for those whose sessions must be read. Letters
+    that are asked for at once are read together."""
 
     deps: Deps
     describe: Mapping[str, Describe]
+    about: Mapping[str, About] = field(default_factory=dict[str, About])
     _asked: "dict[str, asyncio.Future[Row | None]]" = field(default_factory=dict)
     _reading: "asyncio.Task[None] | None" = None
 
@@ -62,7 +66,21 @@ class DeliveryDesk:
             metadata=row["metadata"] or {},
         )
 
-    async def batch(self, letter: Letter, counts: dict[str, int]) -> dict[str, Any]:
+    async def compose(self, letter: Letter, counts: dict[str, int] | None) -> dict[str, Any] | None:
+        if letter.event is None:
+            assert counts is not None, "a delivery tells of an event, or of a batch"
+            return await self._batch(letter, counts)
+        about = self.about.get(letter.kind)
+        return await about(letter) if about else None
+
+    async def disable(self, letter: Letter) -> None:
+        async def write() -> None:
+            async with self.deps.db.write() as c:
+                await webhooks.disable_webhook(c, letter.subject_id, self.deps.now())
+
+        await patiently(write)
+
+    async def _batch(self, letter: Letter, counts: dict[str, int]) -> dict[str, Any]:
         async def read() -> tuple[Batch | None, list[Item]]:
             async with self.deps.db.snapshot() as c:
                 batch = await batch_store.find_batch(c, letter.scope_id)

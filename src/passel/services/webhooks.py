@@ -31,7 +31,8 @@ _MOST_AGAIN = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Whose sessions a webhook watches. `url_field` and `types_field` are how the face calls these fields."""
+    """Whose sessions a webhook watches. `url_field` and `types_field` are how the face calls these fields.
+    `watches` is the organisation that an endpoint of its own hears of; then `id` is the endpoint's."""
 
     org_id: OrgId
     kind: str
@@ -39,6 +40,9 @@ class Subject:
     vocabulary: Vocabulary
     url_field: str = "url"
     types_field: str = "event_types"
+    watches: str | None = None
+    batch_items: bool = True
+    description: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +83,8 @@ async def configure(deps: Deps, subject: Subject, url: str, event_types: Sequenc
         sealed = deps.vault.seal(secret, sealed_for(subject.id))
         types = sorted(set(event_types))
         new = Webhook(
-            subject.org_id, subject.id, deps.ids.new("hook"), subject.kind, lanes[lane], url, types, sealed, None, None, deps.now(), deps.now()
+            subject.org_id, subject.id, deps.ids.new("hook"), subject.kind, subject.watches or subject.id, subject.batch_items,
+            subject.description, None, lanes[lane], url, types, sealed, None, None, deps.now(), deps.now(),
         )  # fmt: skip
         created = await store.put_webhook(c, new)
         webhook = await store.find_webhook(c, subject.id)
@@ -135,10 +140,17 @@ async def find(deps: Deps, subject_id: str) -> Webhook | None:
         return await store.find_webhook(c, subject_id)
 
 
-async def rotate(deps: Deps, subject_id: str) -> Configured:
-    """A new secret at once. The old one signs beside it for as long as the server's setting says."""
+async def list_watching(deps: Deps, watches: str, kind: str) -> list[Webhook]:
+    """The webhooks that hear of an organisation's sessions of a kind, the oldest first."""
+    async with deps.db.read() as c:
+        return await store.list_webhooks(c, watches, kind)
+
+
+async def rotate(deps: Deps, subject_id: str, overlap: float | None = None) -> Configured:
+    """A new secret at once. The old one signs beside it for `overlap` seconds, or as long as the server's setting says."""
+    overlap = deps.webhook_overlap if overlap is None else overlap
     secret = new_secret()
-    until = deps.now() + timedelta(seconds=deps.webhook_overlap) if deps.webhook_overlap else None
+    until = deps.now() + timedelta(seconds=overlap) if overlap else None
     async with deps.db.write() as c:
         await store.rotate_webhook(c, subject_id, deps.vault.seal(secret, sealed_for(subject_id)), until, deps.now())
         webhook = await store.find_webhook(c, subject_id)

@@ -11,7 +11,7 @@ Lock order, for every transaction that writes (a test walks it):
   that is forked is held in the same way, and goes on meanwhile.
 - Only idle sessions are deleted: their messages have ended, so they are locked before them like any other.
 - A delivery's row is locked before the session that is told of its failure, and by nobody else. Rows of webhooks are written
-  by API calls alone; what announces reads them.
+  by API calls, and by a delivery whose receiver is gone, in transactions of their own; what announces reads them.
 - Workers choose `ready` and `suspect` messages, the waker messages that are due, and admission `held` ones, all with
   SKIP LOCKED: they wait for nobody, so they may come at any place of the order.
 - An organisation's facts are changed under the lock of its fact_shelf, in transactions that lock nothing else.

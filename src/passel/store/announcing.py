@@ -31,13 +31,14 @@ class Watch(NamedTuple):
     subject_id: str
     lane_id: LaneId
     event_types: Sequence[str]
+    batch_items: bool
 
     @staticmethod
     def of_row(row: Row) -> "Watch | None":
         """From a statement that says which webhook watches, if any does."""
         if row["webhook_id"] is None:
             return None
-        return Watch(row["webhook_id"], row["kind"], row["subject_id"], row["lane_id"], row["event_types"])
+        return Watch(row["webhook_id"], row["kind"], row["subject_id"], row["lane_id"], row["event_types"], row["batch_items"])
 
 
 class Delivery(NamedTuple):
@@ -58,24 +59,27 @@ class Announcing:
     ids: IdSource
     kinds: Mapping[str, Vocabulary] = field(default_factory=dict[str, Vocabulary])
 
-    def of_session(self, watch: Watch, told: Sequence[Event], idle: bool) -> list[Delivery]:
+    def of_session(
+        self, watch: Watch, told: Sequence[Event], idle: bool, result: Mapping[str, Any] | None = None, of_batch: bool = False
+    ) -> list[Delivery]:
         """The deliveries that these events of one session cause."""
         vocabulary = self.kinds.get(watch.kind)
-        news = vocabulary.of_session(told, idle) if vocabulary else []
-        scope = told[0] if told else None
+        if vocabulary is None or not told:
+            return []
+        unheard = vocabulary.item_types if of_batch and not watch.batch_items else frozenset[str]()
         return [
-            Delivery(scope.org_id, watch, scope.session_id, one.type, one.seq, requested(one.type, None))
-            for one in news
-            if scope is not None and one.type in watch.event_types
+            Delivery(told[0].org_id, watch, told[0].session_id, one.type, one.seq, requested(one.type, None))
+            for one in vocabulary.of_session(told, idle, result)
+            if one.type in watch.event_types and one.type not in unheard
         ]
 
     def wants_batches(self, watch: Watch) -> bool:
         vocabulary = self.kinds.get(watch.kind)
         return vocabulary is not None and not vocabulary.batch_types.isdisjoint(watch.event_types)
 
-    def of_batch(self, watch: Watch, org_id: OrgId, batch_id: BatchId, counts: Counts) -> list[Delivery]:
+    def of_batch(self, watch: Watch, org_id: OrgId, batch_id: BatchId, counts: Counts, cancelled: bool) -> list[Delivery]:
         vocabulary = self.kinds.get(watch.kind)
-        type = vocabulary.of_batch(counts) if vocabulary else None
+        type = vocabulary.of_batch(counts, cancelled) if vocabulary else None
         if type is None or type not in watch.event_types:
             return []
         told = {"queued": counts.queued, "running": counts.running, "completed": counts.completed, "failed": counts.failed}
@@ -89,7 +93,7 @@ async def announce_batches(c: WriteConnection, batch_ids: Sequence[BatchId], ann
         watch = Watch.of_row(row)
         assert watch is not None
         counts = Counts(row["queued"], row["running"], row["completed"], row["failed"])
-        deliveries += announcing.of_batch(watch, row["org_id"], row["id"], counts)
+        deliveries += announcing.of_batch(watch, row["org_id"], row["id"], counts, row["cancelled"])
     await insert_deliveries(c, deliveries, announcing.ids, now)
 
 

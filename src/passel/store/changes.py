@@ -118,12 +118,13 @@ class Changes:
     def announce(self, told: Iterable[Told]) -> None:
         """Ledgers were told this: what of it is news goes to webhooks. The lane of one that wants to hear of batches is
         locked with the others, since a batch may turn out to have ended with it."""
+        if self.announcing is None:
+            return
         for one in told:
-            if one.watch is None or self.announcing is None:
-                continue
-            self.deliveries += (news := self.announcing.of_session(one.watch, one.events, one.idle))
-            if news or (self.batches and self.announcing.wants_batches(one.watch)):
-                _ = self.lanes[one.watch.lane_id]  # an entry that changes nothing is locked and admitted into all the same
+            for watch in one.watches:
+                self.deliveries += (news := self.announcing.of_session(watch, one.events, one.idle, one.result, one.of_batch))
+                if news or (self.batches and self.announcing.wants_batches(watch)):
+                    _ = self.lanes[watch.lane_id]  # an entry that changes nothing is locked and admitted into all the same
 
 
 async def settle(c: WriteConnection, changes: Changes, capacity: Capacity) -> None:

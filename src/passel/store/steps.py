@@ -118,12 +118,14 @@ def _error(ending: Ending | None) -> str | None:
 
 async def _append(c: WriteConnection, writes: Sequence[StepWrite], doubts: Mapping[MessageId, list[Draft]], changes: Changes) -> Written:
     """Tell the ledgers, and turn sessions idle or to their next message where one has ended."""
-    tellings = [Telling.of(w.lease, _drafts(w, doubts.get(w.lease.message_id, ())), ended=w.state in ENDED) for w in writes]
+    tellings = [
+        Telling.of(w.lease, _drafts(w, doubts.get(w.lease.message_id, ())), ended=w.state in ENDED, result=_result(w)) for w in writes
+    ]
     told = await ledgers.append(c, [telling for telling in tellings if telling.drafts], changes.now)
     changes.announce(told.values())
     written: Written = {}
     for write in writes:
-        events, last, idle, _ = told.get(write.lease.session_id, _NOTHING)
+        events, last, idle, *_ = told.get(write.lease.session_id, _NOTHING)
         written[write.lease.message_id] = events
         if write.state in ENDED:
             if not idle:
@@ -135,6 +137,10 @@ async def _append(c: WriteConnection, writes: Sequence[StepWrite], doubts: Mappi
 
 
 _NOTHING = Told((), 0, False)
+
+
+def _result(write: StepWrite) -> dict[str, Any] | None:
+    return write.step.ending.result if isinstance(write.step.ending, Done) else None
 
 
 def _drafts(write: StepWrite, doubts: Sequence[Draft]) -> Sequence[Draft]:

@@ -17,12 +17,18 @@ from passel.store.database import ReadConnection, Row, WriteConnection
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """`sealed` is its secret; `previous` signs beside it until `previous_until`."""
+    """`sealed` is its secret; `previous` signs beside it until `previous_until`. It `watches` the sessions of a subject, which
+    then is `subject_id` too, or an organisation's sessions that have none. Without `batch_items` it does not hear of these
+    singly."""
 
     org_id: OrgId
     subject_id: str
     id: str
     kind: str
+    watches: str
+    batch_items: bool
+    description: str | None
+    disabled_at: datetime | None
     lane_id: LaneId
     url: str
     event_types: Sequence[str]
@@ -64,6 +70,15 @@ async def find_webhook(c: ReadConnection, subject_id: str) -> Webhook | None:
     return Webhook(**row) if row else None
 
 
+async def list_webhooks(c: ReadConnection, watches: str, kind: str) -> list[Webhook]:
+    """The oldest first."""
+    return [Webhook(**row) for row in await c.fetch("list_webhooks", watches, kind)]
+
+
+async def disable_webhook(c: WriteConnection, subject_id: str, now: datetime) -> None:
+    await c.execute("disable_webhook", subject_id, now)
+
+
 async def put_webhook(c: WriteConnection, new: Webhook) -> bool:
     """Whether it is new: one that is there keeps its secret."""
     return await c.fetchval(
@@ -72,6 +87,9 @@ async def put_webhook(c: WriteConnection, new: Webhook) -> bool:
         new.subject_id,
         new.id,
         new.kind,
+        new.watches,
+        new.batch_items,
+        new.description,
         new.lane_id,
         new.url,
         new.event_types,

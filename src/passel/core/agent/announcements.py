@@ -21,7 +21,7 @@ _OF_STATE = {COMPLETED: SESSION_COMPLETED, FAILED: SESSION_FAILED}
 _BATCH_TYPES = frozenset(("batch.completed", "batch.failed", "batch.partial_failed"))
 
 
-def _of_session(told: Sequence[Event], idle: bool) -> list[News]:
+def _of_session(told: Sequence[Event], idle: bool, result: object) -> list[News]:
     news: list[News] = []
     for event in told:
         if event.type == ev.TOOL_REQUESTED and event.data["execution"] == EXTERNAL:
@@ -31,7 +31,7 @@ def _of_session(told: Sequence[Event], idle: bool) -> list[News]:
     return news
 
 
-def _of_batch(counts: Counts) -> str:
+def _of_batch(counts: Counts, cancelled: bool) -> str:
     return f"batch.{aggregate(counts)}"
 
 

@@ -24,6 +24,7 @@ REASONS = (LOW_CONFIDENCE, CONFLICT, UNCLEAR, NOT_APPLICABLE, "method_failure")
 
 TIME_TO_DECIDE = timedelta(hours=24)
 
+_DECIDED = ("decision", "verdict")
 _VERDICTS = {ACCEPT: TRUE, REJECT: FALSE}
 RESOLUTIONS = tuple(_VERDICTS)
 
@@ -42,9 +43,10 @@ class Review(NamedTuple):
         """Whoever names no verdict means what the resolution says: true, or false."""
         return Review(resolution, verdict or _VERDICTS[resolution], note, by, at.isoformat())
 
-    def decided(self) -> dict[str, Any]:
-        """What of the verification's result it replaces."""
-        return {"decision": self.resolution, "verdict": self.verdict, "review": self._asdict()}
+    def decided(self, before: Mapping[str, Any]) -> dict[str, Any]:
+        """What of the verification's result it replaces; what stood there before is kept."""
+        kept = {name: before.get(name) for name in _DECIDED}
+        return {"decision": self.resolution, "verdict": self.verdict, "review": self._asdict(), "before": kept}
 
 
 def resolved(review: Review) -> Draft:

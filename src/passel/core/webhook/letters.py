@@ -4,6 +4,7 @@ A `Desk` reads what is to be told (a service implements it). A `Form` writes it 
 implements it, one for each kind that announces something); `compose` brings them together with the workload.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -18,8 +19,8 @@ class Undeliverable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A delivery as it is sent now. It tells of an `event` in a session with this `spec` and `metadata`, or of a `batch`.
-    `secrets` sign it, the newest first."""
+    """A delivery as it is sent now. It tells of an `event` in a session with this `spec` and `metadata`, or of a batch. `told` is
+    what was read for it: of a batch, and of a session whose event does not say it all. `secrets` sign it, the newest first."""
 
     org_id: OrgId
     id: str
@@ -35,11 +36,18 @@ class Letter:
     event: Event | None = None
     spec: dict[str, Any] = field(default_factory=dict[str, Any])
     metadata: dict[str, str] = field(default_factory=dict[str, str])
-    batch: dict[str, Any] | None = None
+    told: dict[str, Any] | None = None
 
 
 class Form(Protocol):
-    """A wire format of webhooks. Pure: the same letter has the same body."""
+    """A wire format of webhooks. Pure: the same letter has the same body. `pauses` in seconds are those between tries. Where
+    `gone_is_gone`, a receiver that answers 410 is told nothing any more."""
+
+    @property
+    def pauses(self) -> Sequence[float]: ...
+
+    @property
+    def gone_is_gone(self) -> bool: ...
 
     def body(self, letter: Letter) -> bytes: ...
 
@@ -56,8 +64,13 @@ class Desk(Protocol):
         `Undeliverable`, or `NotReady` when the secret does not open."""
         ...
 
-    async def batch(self, letter: Letter, counts: dict[str, int]) -> dict[str, Any]:
-        """What `Letter.batch` holds, of a batch that had these counts when its last item ended."""
+    async def compose(self, letter: Letter, counts: dict[str, int] | None) -> dict[str, Any] | None:
+        """What `Letter.told` holds: of a batch that had these counts when its last item ended, or of a session of a kind whose
+        events do not say it all; None for others."""
+        ...
+
+    async def disable(self, letter: Letter) -> None:
+        """Announce nothing more to this webhook."""
         ...
 
     async def is_over(self, letter: Letter) -> bool:

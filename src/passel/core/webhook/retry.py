@@ -52,11 +52,11 @@ def next_step(ledger: Sequence[Event], message_id: MessageId) -> Post | Delivere
     return Post(len(tries) + 1)
 
 
-def next_try(message_id: MessageId, number: int, answer: Answer, now: datetime) -> datetime | None:
-    """When the try after a failed one is made; None when there is none."""
+def next_try(message_id: MessageId, number: int, answer: Answer, now: datetime, pauses: Sequence[float] = PAUSES) -> datetime | None:
+    """When the try after a failed one is made; None when there is none. Wire formats have pauses of their own, but as many."""
     if _is_last(number, answer):
         return None
-    pause = PAUSES[number - 1] * (1 + _JITTER * _spread(message_id, number))
+    pause = pauses[number - 1] * (1 + _JITTER * _spread(message_id, number))
     return now + timedelta(seconds=max(pause, min(answer.retry_after or 0.0, LONGEST_PAUSE)))
 
 

@@ -11,7 +11,8 @@ from passel.faces.check.escalations import ResolveFields
 from passel.faces.check.fact_requests import is_upload
 from passel.faces.check.organisation import KeyFields, ProviderKeyFields, SettingsFields
 from passel.faces.check.requests import BatchFields, VerifyFields
-from passel.faces.check.routes import batches, documents, escalations, facts, keys, provider_keys, settings, status, verify
+from passel.faces.check.routes import batches, documents, escalations, facts, keys, provider_keys, settings, status, verify, webhooks
+from passel.faces.check.webhooks import ChangeFields, WebhookFields
 
 ERROR = {
     "type": "object",
@@ -45,8 +46,19 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     status: {"description": text, "content": {"application/json": {"schema": ERROR}}} for status, text in _SAID.items()
 }
 
-_ROOMS = (verify, batches, documents, escalations, facts, settings, provider_keys, keys, status)
+_ROOMS = (verify, batches, documents, escalations, facts, settings, provider_keys, keys, webhooks, status)
 _ROOTS = tuple(room.routes.prefix for room in _ROOMS)
+_BODIES = (
+    VerifyFields,
+    BatchFields,
+    ResolveFields,
+    SettingsFields,
+    ProviderKeyFields,
+    KeyFields,
+    WebhookFields,
+    ChangeFields,
+    documents.DocumentFields,
+)
 
 
 def mount(app: FastAPI, wait_seconds: float) -> None:
@@ -65,7 +77,7 @@ def owns(path: str) -> bool:
 def complete_openapi(document: dict[str, Any]) -> None:
     """The bodies, which are read by hand."""
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    for model in (VerifyFields, BatchFields, ResolveFields, SettingsFields, ProviderKeyFields, KeyFields, documents.DocumentFields):
+    for model in _BODIES:
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas.update(schema.pop("$defs", {}))
         schemas[model.__name__] = schema

@@ -38,7 +38,7 @@ def verification(read: Verification, now: datetime) -> Body:
         if (review := review_of(result)) is not None:
             body |= {"reviewed": True, "review": escalations.review_body(review)}
     return body | {
-        "paradigmResults": _paradigms(read),
+        "paradigmResults": paradigms(read),
         "processingTimeMs": _milliseconds(message.created_at, message.ended_at),
         "costCents": 0 if message.result is None else result.get("cost_cents", 0),
         "metadata": read.session.spec.get("metadata", {}),
@@ -56,7 +56,7 @@ def _status(read: Verification) -> str:
     return "escalated" if is_escalated(result) and review_of(result) is None else "completed"
 
 
-def _paradigms(read: Verification) -> list[Body]:
+def paradigms(read: Verification) -> list[Body]:
     """What each method found in the round that counts, in the order in which they ended."""
     progress = read.progress
     counts = progress.rounds.index(progress.best()) + 1
@@ -210,7 +210,7 @@ def _item(item: VerificationItem) -> Body:
     result = item.result or {}
     done = item.result is not None
     return {
-        "id": f"item_{item.session_id.partition('_')[2]}",
+        "id": item_id(item.session_id),
         "itemIndex": item.index,
         "idempotencyKey": item.spec.get("key"),
         "content": item.content,
@@ -228,6 +228,11 @@ def _item(item: VerificationItem) -> Body:
         "createdAt": timestamp(item.created_at),
         "completedAt": timestamp(item.ended_at),
     }
+
+
+def item_id(verification_id: str) -> str:
+    """An item has the id of its verification, with a prefix of its own."""
+    return f"item_{verification_id.partition('_')[2]}"
 
 
 def _item_status(item: VerificationItem) -> str:

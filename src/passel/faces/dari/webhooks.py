@@ -14,6 +14,7 @@ from passel.core.agent.spec import SessionSpec
 from passel.core.events import Event
 from passel.core.states import Counts, aggregate
 from passel.core.webhook.letters import Letter
+from passel.core.webhook.retry import PAUSES
 from passel.faces.dari import responses, signatures
 from passel.faces.dari.events import message_status
 from passel.faces.kit.json import timestamp
@@ -23,6 +24,8 @@ Body = dict[str, Any]
 
 
 class DariForm:
+    pauses, gone_is_gone = PAUSES, False
+
     def body(self, letter: Letter) -> bytes:
         data = _batch_data(letter) if letter.event is None else _session_data(letter, letter.event)
         where = {"batch_id": letter.scope_id} if letter.event is None else {"session_id": letter.scope_id}
@@ -70,7 +73,7 @@ def _session_data(letter: Letter, event: Event) -> Body:
 
 
 def _batch_data(letter: Letter) -> Body:
-    return {"batch_id": letter.scope_id, "agent_id": letter.subject_id} | (letter.batch or {})
+    return {"batch_id": letter.scope_id, "agent_id": letter.subject_id} | (letter.told or {})
 
 
 def describe_batch(batch: Batch, counts: Counts, items: list[Item] | None) -> Body:

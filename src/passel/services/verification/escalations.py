@@ -59,7 +59,7 @@ async def resolve(deps: Deps, caller: Caller, escalation_id: str, resolution: st
     changes = Changes(deps.now(), deps.announcing)
     review = Review.of(resolution, verdict, note, caller.key_id, changes.now)
     async with deps.db.write() as c:
-        held = await store.resolve(c, found, review.decided(), resolved(review), changes.now - TIME_TO_DECIDE, changes)
+        held = await store.resolve(c, found, review.decided(found.result), resolved(review), changes.now - TIME_TO_DECIDE, changes)
         if held:
             await settle(c, changes, deps.capacity)
     found = await get(deps, caller, escalation_id)

@@ -67,12 +67,20 @@ async def create(deps: Deps, caller: Caller, claim: Claim, metadata: dict[str, A
 
 async def get(deps: Deps, caller: Caller, id: str) -> Verification:
     """Raises `NotFound`, and `Forbidden` for one of another organisation."""
+    found = await find(deps, id)
+    if found is None or (found.session.org_id != caller.org_id and deps.hide_foreign):
+        raise NotFound("Verification not found")
+    if found.session.org_id != caller.org_id:
+        raise Forbidden("This verification belongs to a different organization")
+    return found
+
+
+async def find(deps: Deps, id: str) -> Verification | None:
+    """Of whatever organisation."""
     async with deps.db.snapshot() as c:
         session = await store.find_session(c, id)
-        if session is None or session.kind != KIND or (session.org_id != caller.org_id and deps.hide_foreign):
-            raise NotFound("Verification not found")
-        if session.org_id != caller.org_id:
-            raise Forbidden("This verification belongs to a different organization")
+        if session is None or session.kind != KIND:
+            return None
         ledger = await store.read_ledger(c, session.id)
         assert session.last_message_id is not None, "verifications are made with their message"
         message = await store.find_message(c, session.last_message_id)

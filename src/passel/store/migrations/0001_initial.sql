@@ -387,13 +387,19 @@ create table idempotency_key (
 
 create index idempotency_key_session on idempotency_key (session_id);
 
--- Where what happens in the sessions of one subject (an agent) is announced. `kind` is that of these sessions, `sealed`
--- the secret that signs, `previous` the one before it, which signs too until `previous_until`.
+-- Where what happens in sessions of a kind is announced: those of the subject (an agent) that it `watches`, or those without a
+-- subject of the organisation that it does. `subject_id` is whose deliveries they are: the agent, or the webhook itself where an
+-- organisation has several. `sealed` is the secret that signs, `previous` the one before it, which signs too until `previous_until`.
+-- Without `batch_items` it does not hear of those singly.
 create table webhook (
     org_id text not null references organisation,
     subject_id text primary key,
     id text not null,
     kind text not null,
+    watches text not null,
+    batch_items boolean not null,
+    description text,
+    disabled_at timestamptz,
     lane_id bigint not null,
     url text not null,
     event_types text[] not null,
@@ -404,6 +410,7 @@ create table webhook (
     updated_at timestamptz not null
 );
 
+create index webhook_watches on webhook (watches, kind);
 create index webhook_lane on webhook (lane_id);
 
 -- What a webhook is told: a session of the kind `webhook` (`id`), whose first message (`message_id`) delivers it and whose

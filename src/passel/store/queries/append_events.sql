@@ -1,13 +1,14 @@
 -- Append to ledgers, those of the organisations too, wake their followers, and give out the numbers under the sessions' rows. A message that ends with none
 -- in line behind it turns the session idle, which is one more event ($9, of the session itself); one that is put off or
--- waits stays the active one. A webhook that watches the session's subject is told of in the answer.
+-- waits stays the active one. There is a row for each webhook that watches it, at
+-- least one for each session.
 with numbered as (
     update session s
     set last_seq = s.last_seq + a.events + case when a.ended and s.lined = 0 then 1 else 0 end,
         active_message_id = case when not a.ended then s.active_message_id end
     from unnest($1::text[], $2::text[], $3::int[], $4::bool[]) as a (id, message_id, events, ended)
     where s.id = a.id
-    returning s.org_id, s.id, s.kind, s.subject_id, a.message_id, s.last_seq, a.ended and s.lined = 0 as idle
+    returning s.org_id, s.id, s.kind, s.subject_id, s.batch_id is not null as of_batch, a.message_id, s.last_seq, a.ended and s.lined = 0 as idle
 ), told as (
     insert into event (org_id, session_id, seq, message_id, type, data, created_at)
     select n.org_id, n.id, n.last_seq - n.idle::int - e.before_last, n.message_id, e.type, e.data, $10
@@ -28,7 +29,8 @@ with numbered as (
     from (select id, row_number() over () / 150 as part from (select id from numbered union all select distinct org_id from numbered) i) n
     group by part
 )
-select n.id, n.last_seq - n.idle::int as last, n.idle, n.kind, n.subject_id, w.id as webhook_id, w.lane_id, w.event_types
+select n.id, n.last_seq - n.idle::int as last, n.idle, n.of_batch, n.kind, w.subject_id, w.id as webhook_id, w.lane_id, w.event_types,
+       w.batch_items
 from numbered n
-left join webhook w on w.subject_id = n.subject_id and w.kind = n.kind
+left join webhook w on w.watches = coalesce(n.subject_id, n.org_id) and w.kind = n.kind and w.disabled_at is null
 cross join (select count(*) from woken) rung

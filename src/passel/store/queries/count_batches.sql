@@ -79,6 +79,6 @@ with batches as materialized (
 )
 select f.id
 from in_batches f
-join webhook w on w.subject_id = f.subject_id and w.kind = f.kind
+join webhook w on w.watches = coalesce(f.subject_id, f.org_id) and w.kind = f.kind and w.disabled_at is null
 cross join (select count(*) from woken) rung
 where f.finished

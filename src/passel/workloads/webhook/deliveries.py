@@ -6,7 +6,7 @@ A POST is no effect with an intent of its own, as calls of models are: it costs 
 the delivery is for. A worker that dies after a POST and before its answer is durable has it sent again, with the same id.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from passel.core.context import Context, Step
@@ -16,7 +16,7 @@ from passel.core.events import MESSAGE_REQUESTED
 from passel.core.webhook import events
 from passel.core.webhook.events import Answer
 from passel.core.webhook.letters import Desk, Form, Letter, Undeliverable
-from passel.core.webhook.retry import Delivered, GiveUp, Post, next_step, next_try, tries_of
+from passel.core.webhook.retry import GONE, PAUSES, Delivered, GiveUp, Post, next_step, next_try, tries_of
 from passel.workloads.loop import until_ended
 from passel.workloads.webhook.postman import Postman
 
@@ -63,18 +63,19 @@ class _Delivery:
             return self._after(number, Answer(None, str(error), 0))
         if number > 1 and await desk.is_over(letter):
             return _done(SUPERSEDED)
-        if letter.event is None:
-            letter = replace(letter, batch=await self._batch(letter))
+        letter = replace(letter, told=await self._told(letter))
         form = self.workload.forms[letter.kind]
         body = form.body(letter)
         answer = await self.workload.postman.post(letter.url, body, form.headers(letter, body, self.context.now()))
-        return self._after(number, answer)
+        if answer.status == GONE and form.gone_is_gone:
+            await desk.disable(letter)
+        return self._after(number, answer, form.pauses)
 
-    def _after(self, number: int, answer: Answer) -> Step:
+    def _after(self, number: int, answer: Answer, pauses: Sequence[float] = PAUSES) -> Step:
         drafts = (events.tried(answer),)
         if answer.ok:
             return Step(drafts, ending=_done(DELIVERED).ending)
-        at = next_try(self.context.task.message_id, number, answer, self.context.now())
+        at = next_try(self.context.task.message_id, number, answer, self.context.now(), pauses)
         return Step(drafts) if at is None else Step(drafts, ending=Retry(at, answer.error or ""))
 
     async def _give_up(self, plan: GiveUp) -> Step:
@@ -84,12 +85,17 @@ class _Delivery:
         await self.workload.desk.tell_of_failure(delivery_id, told)
         return Step(ending=Fail(plan.error))
 
-    async def _batch(self, letter: Letter) -> dict[str, object]:
-        """What the letter says of a batch. It is read once, and kept: every try says the same."""
+    async def _told(self, letter: Letter) -> dict[str, object] | None:
+        """What the letter says beside its event. It is read once, and kept: every try says the same."""
         for event in self.context.ledger:
             if event.type == events.DELIVERY_COMPOSED:
                 return event.data["data"]
-        data = await self.workload.desk.batch(letter, self.context.ledger[0].data["counts"])
+        asked = self.context.ledger[0].data
+        if "data" in asked:
+            return asked["data"]
+        data = await self.workload.desk.compose(letter, asked.get("counts"))
+        if data is None:
+            return None
         await self.context.write(Step((events.composed(data),)))
         return data
 

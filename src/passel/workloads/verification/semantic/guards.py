@@ -14,7 +14,7 @@ Both are taken apart into terms and quantities, what they share is struck out, a
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from passel.workloads.verification.semantic.quantities import Quantity
+from passel.workloads.verification.semantic.quantities import LABEL, Quantity
 from passel.workloads.verification.semantic.reading import Reading, Term, in_order, mirrored
 from passel.workloads.verification.semantic.words import ANTONYMS, BIRTH, MAKING, ONCE, OTHER_NAME, REFERENCES, SYMMETRIC
 
@@ -50,10 +50,12 @@ class _Left:
 
 def compare(claim: Reading, fact: Reading) -> Relation:
     of_claim, of_fact = _left_over(claim, fact)
-    kind = _without_negation(claim, fact, of_claim, of_fact)
-    if claim.denied == fact.denied:
-        return kind
-    return _negated(kind, claim)
+    relation = _without_negation(claim, fact, of_claim, of_fact)
+    if claim.negated != fact.negated:
+        if len(claim.negated) + len(fact.negated) > 1:  # several, or in other places: nobody knows what they deny
+            return Relation(OTHER if relation.kind == OTHER else UNSURE, NEGATION)
+        relation = _negated(relation, claim)
+    return relation if claim.refused == fact.refused else _negated(relation, claim)
 
 
 def _negated(relation: Relation, claim: Reading) -> Relation:
@@ -61,7 +63,7 @@ def _negated(relation: Relation, claim: Reading) -> Relation:
     says nothing."""
     if relation.kind == AGREES:
         return Relation(OPPOSES, NEGATION)
-    if relation.kind == OPPOSES and (not relation.by_value or claim.denied):
+    if relation.kind == OPPOSES and (not relation.by_value or claim.denies):
         return Relation(AGREES, relation.guard)
     return Relation(UNSURE, NEGATION) if relation.kind == OPPOSES else relation
 
@@ -71,7 +73,7 @@ def _without_negation(claim: Reading, fact: Reading, of_claim: _Left, of_fact: _
         return Relation(OTHER)
     if _refers_elsewhere(claim, fact):
         return Relation(UNSURE if len(of_claim.words) <= 1 else OTHER, REFERENCE)
-    if claim.qualifiers != fact.qualifiers or claim.bounded != fact.bounded:
+    if claim.qualifiers != fact.qualifiers or claim.bounds != fact.bounds or _other_tense(claim, fact):
         return Relation(UNSURE if not of_claim else OTHER, QUALIFIER)
     if not of_claim:
         return _covered(claim, fact, of_fact)
@@ -83,16 +85,43 @@ def _without_negation(claim: Reading, fact: Reading, of_claim: _Left, of_fact: _
 
 
 def _refers_elsewhere(claim: Reading, fact: Reading) -> bool:
-    """It, this, they: somebody whom the claim does not name. Not so in `it is false that`."""
-    return bool((claim.words & REFERENCES) - fact.words - ({"it"} if "that" in claim.words else set()))
+    """It, this, they: somebody whom the claim does not name."""
+    return bool((claim.words & REFERENCES) - fact.words)
+
+
+def _other_tense(claim: Reading, fact: Reading) -> bool:
+    """Bonn was the capital of Germany, and is not."""
+    return any(claim.tenses) and any(fact.tenses) and claim.tenses != fact.tenses
 
 
 def _covered(claim: Reading, fact: Reading, of_fact: _Left) -> Relation:
     """The fact says all that the claim does, and perhaps more. A superlative without its limits is another statement, and
-    so is a rank without its number."""
+    so is a rank without its number, or what is put together from here and there in the fact."""
+    size = len(claim.terms) + len(claim.quantities)
+    left = len(of_fact.names) + len(of_fact.words) + len(of_fact.quantities)
+    if size < 2 or left > size:
+        return Relation(UNSURE, WORDS)
     if of_fact and (fact.superlative or any(one.kind == "ordinal" for one in of_fact.quantities)):
         return Relation(UNSURE, WORDS)
+    if (of_fact.names or of_fact.words) and not _is_part(claim, fact):
+        return Relation(UNSURE, WORDS)
+    if not _counts_in_order(claim, fact):
+        return Relation(UNSURE, NUMBER)
     return _roles(claim, fact)
+
+
+def _is_part(claim: Reading, fact: Reading) -> bool:
+    """Whether the claim's words stand in the fact without a gap, so that none of them belongs to what else it says. Short forms of
+    names count as the names."""
+    whole = [term.words[-1] for term in fact.terms]
+    mine = [term.words[-1] for term in claim.terms]
+    return any(whole[at : at + len(mine)] == mine for at in range(len(whole) - len(mine) + 1))
+
+
+def _counts_in_order(claim: Reading, fact: Reading) -> bool:
+    """Whether the claim's quantities come in the fact's order: from 9 to 17 is not from 17 to 9."""
+    rest = iter(fact.quantities)
+    return all(any(quantity.same(other) for other in rest) for quantity in claim.quantities)
 
 
 def _roles(claim: Reading, fact: Reading) -> Relation:
@@ -146,7 +175,9 @@ def _exchanged(claim: Reading, fact: Reading, of_claim: _Left, of_fact: _Left) -
 
 
 def _another_number(fact: Reading, of_claim: Quantity, of_fact: Quantity) -> Relation:
-    if of_claim.kind != of_fact.kind:
+    if LABEL in (of_claim.kind, of_fact.kind):
+        return Relation(OTHER)
+    if of_claim.kind != of_fact.kind or of_claim.same(of_fact):
         return Relation(UNSURE, NUMBER)
     once = fact.definite or fact.superlative or bool(ONCE & fact.words)
     return Relation(OPPOSES if of_fact.kind != "year" or once else UNSURE, NUMBER, by_value=True)
@@ -206,7 +237,8 @@ def _left_over(claim: Reading, fact: Reading) -> tuple[_Left, _Left]:
     mine, theirs = _without_spelled_alike(mine, theirs)
     counted, known = list(claim.quantities), list(fact.quantities)
     for quantity in claim.quantities:
-        match = next((other for other in known if quantity.same(other)), None)
+        several = len(fact.quantities) > 1
+        match = next((other for other in known if quantity.same(other) and (not several or quantity.behind == other.behind)), None)
         if match is not None:
             counted.remove(quantity)
             known.remove(match)

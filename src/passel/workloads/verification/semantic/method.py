@@ -21,7 +21,7 @@ from passel.workloads.verification.semantic.shelf import KnownFact, Matrix, Shel
 
 _AT_ONCE = 128
 _GROUPS = 2
-_FACTS_IN_MEMORY = 200_000  # of all organisations together, some 600 MB; those of whom asked last
+_FACTS_IN_MEMORY = 200_000  # of all organisations together, some 800 MB; those of whom asked last
 
 Embed = Callable[[Sequence[str]], Awaitable[list[bytes]]]
 

@@ -4,7 +4,7 @@ Units come from the tables of `formal`, so 8.849 km and 8849 m are one value.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from passel.workloads.verification.formal.numerals import NUMERALS, numeral
@@ -20,28 +20,38 @@ _ORDINALS = {
     )
 }
 _TEMPERATURES = {"°c": CELSIUS, "celsius": CELSIUS, "c": CELSIUS, "°f": FAHRENHEIT, "fahrenheit": FAHRENHEIT, "f": FAHRENHEIT}
+LABEL = "label"
 _NEAR = Fraction(5, 100)
 
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """`value` in units of its dimension; `kind` is what it may be compared with: a dimension's name, `year`, `ordinal`, `%` or
-    `number`. `step` is what its last digit is worth, since 8849 m may be 8848.86 m rounded."""
+    """`value` in units of its dimension; `kind` is what it may be compared with: a dimension's name, `year`, `ordinal`, `%`,
+    `number`, or `label`, which tells things apart that have the same name. `step` is what its last digit is
+    worth, since 8849 m may be 8848.86 m rounded. `behind` is the word that it stands behind."""
 
     value: Fraction
     kind: str
     step: Fraction = Fraction(0)
     approximate: bool = False
+    behind: str = ""
 
     def same(self, fact: "Quantity") -> bool:
         """Whether it is the fact's value: exactly, rounded, or near it where it says that it is near."""
         if self.kind != fact.kind:
             return False
-        off = abs(self.value - fact.value)
+        if self.value == fact.value:
+            return True
         if self.approximate or fact.approximate:
-            return off <= _NEAR * abs(fact.value)
-        rounded = self.step / 2 if self.step > fact.step and self.kind not in ("year", "ordinal") else Fraction(0)
-        return off <= rounded
+            return abs(self.value - fact.value) <= _NEAR * abs(fact.value)
+        if self.step <= fact.step or self.kind in ("year", "ordinal", LABEL):
+            return False
+        return abs(self.value - fact.value) <= self.step / 2
+
+
+def as_label(quantity: Quantity) -> Quantity:
+    """A number that has no unit and may be a name's part."""
+    return replace(quantity, kind=LABEL) if quantity.kind in ("number", "year") else quantity
 
 
 def quantity_at(tokens: list[str], at: int, approximate: bool) -> tuple[Quantity, int] | None:

@@ -1,17 +1,18 @@
 """A sentence as the guards see it: what it names, counts and says, in which roles, and whether it denies it."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from passel.workloads.verification.formal.dates import MONTHS
-from passel.workloads.verification.semantic.quantities import Quantity, quantity_at
+from passel.workloads.verification.semantic.quantities import Quantity, as_label, quantity_at
 from passel.workloads.verification.semantic.words import (
     APPROXIMATE,
     BOUNDS,
     FORMS,
     FUNCTION,
     NEGATIONS,
+    NO_SUPERLATIVE,
     PARTICLES,
     PREPOSITIONS,
     QUALIFIERS,
@@ -24,7 +25,7 @@ _TOKEN = re.compile(
     r"|[^\W\d_]+(?:[-'’][^\W\d_]+)*|[^\w\s]"
 )
 _DAY = re.compile(r"\b(\d{4})-(\d\d)-(\d\d)\b")
-_DENIED = re.compile(r"n['’]t\b|\bcannot\b")
+_FRAME = re.compile(r"\s*It(?: is|['’]s) (?P<not>not )?(?P<value>true|false|untrue|incorrect|wrong|correct) that (?=\S)", re.IGNORECASE)
 _THE_YEAR = re.compile(r"\bthe year (?=\d{4}\b)")
 _ALIKE = {"for": "of"}
 _NOT_ONLY = re.compile(r"\bnot only\b", re.IGNORECASE)
@@ -34,37 +35,6 @@ _DEFINITE = re.compile(
     r"\b(?:is|was|are|were|became|remains) (?:the|its|their) (?:[a-z-]+ )*?[a-z-]+(?:[ ,]*$|[.,;]| (?:of|in|on|for|to|at|by|with|that|who)\b)"
     r"|^(?:The|Its) (?:[a-z-]+ )+?(?:of|in|on|for|to|at|by) .*\b(?:is|was|are|were)\b"
     r"|'s [a-z].*\b(?:is|was|are|were)\b"
-)
-_NO_SUPERLATIVE = frozenset(
-    [
-        "forest",
-        "rainforest",
-        "interest",
-        "request",
-        "harvest",
-        "honest",
-        "modest",
-        "protest",
-        "contest",
-        "guest",
-        "chest",
-        "quest",
-        "conquest",
-        "invest",
-        "digest",
-        "suggest",
-        "arrest",
-        "priest",
-        "southwest",
-        "northwest",
-        "midwest",
-        "manifest",
-        "nest",
-        "test",
-        "rest",
-        "best",
-        "west",
-    ]
 )
 
 
@@ -81,20 +51,31 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """`denied`: an odd number of negations. `bounded`: a number is a limit (`more than 5`). `definite`: it describes one thing
+    """`negated`: the words that a negation stands before. `bounds`: what makes numbers limits (`more than`). `definite`: it describes one thing
     (`the capital of`, `the longest river`), so that another thing in its place would contradict it; `superlative` such that
     it is true within its limits only. `words` are all of its words, in small letters. `before_being`: how many terms stand before
-    `is` or `was`; None where there is neither."""
+    `is` or `was`; None where there is neither. `refused`: all of this is said to be false."""
 
     terms: tuple[Term, ...]
     quantities: tuple[Quantity, ...]
     qualifiers: frozenset[str]
-    denied: bool
-    bounded: bool
+    negated: tuple[str, ...]
+    bounds: frozenset[str]
     definite: bool
     superlative: bool
     words: frozenset[str]
     before_being: int | None = None
+    refused: bool = False
+
+    @property
+    def denies(self) -> bool:
+        """Whether it says that something is not so; with several negations nobody knows what."""
+        return self.refused != (len(self.negated) == 1)
+
+    @property
+    def tenses(self) -> tuple[bool, bool]:
+        """Whether it says `is`, and whether `was`."""
+        return bool({"is", "are"} & self.words), bool({"was", "were"} & self.words)
 
     @property
     def names(self) -> list[Term]:
@@ -102,21 +83,30 @@ class Reading:
 
 
 def read(text: str) -> Reading:
+    """Of one sentence, or of what is not told apart from one."""
+    frame = _FRAME.match(text)
+    if frame is None:
+        return _read(text)
+    within = read(text[frame.end() :])
+    denies = (frame["not"] is not None) != (frame["value"].lower() in NEGATIONS)
+    return replace(within, refused=within.refused != denies)
+
+
+def _read(text: str) -> Reading:
     text = _NOT_ONLY.sub("", _THE_YEAR.sub("", _DAY.sub(_spoken_day, text.replace("’", "'"))))
     tokens = _TOKEN.findall(text)
     small = [token.lower() for token in tokens]
     reader = _Reader(tokens)
     terms, quantities = reader.read()
-    negations = sum(word in NEGATIONS for word in small) + len(_DENIED.findall(text)) - small.count("cannot")
     words = frozenset(small)
     return Reading(
         tuple(terms),
         tuple(quantities),
         frozenset(words & QUALIFIERS),
-        negations % 2 == 1,
-        bool(quantities) and any(f" {bound} " in f" {' '.join(small)} " for bound in BOUNDS),
+        reader.negated,
+        frozenset(bound for bound in BOUNDS if quantities and f" {bound} " in f" {' '.join(small)} "),
         _DEFINITE.search(text) is not None,
-        any(word in SUPERLATIVES or (word.endswith("est") and len(word) > 4 and word not in _NO_SUPERLATIVE) for word in tokens),
+        any(word in SUPERLATIVES or (word.endswith("est") and len(word) > 4 and word not in NO_SUPERLATIVE) for word in tokens),
         words,
         reader.before_being,
     )
@@ -135,14 +125,23 @@ class _Reader:
         self._terms: list[Term] = []
         self._quantities: list[Quantity] = []
         self.before_being: int | None = None
+        self._negations: dict[str, int] = {}
+        self._pending = 0
+
+    @property
+    def negated(self) -> tuple[str, ...]:
+        """`not false` is none."""
+        return tuple(sorted(word for word, count in self._negations.items() if count % 2 == 1))
 
     def read(self) -> tuple[list[Term], list[Quantity]]:
         at, governor, near = 0, "", False
         while at < len(self._tokens):
             token, small = self._tokens[at], self._tokens[at].lower()
             if (found := quantity_at(self._tokens, at, near)) is not None:
-                quantity, at = found
-                self._quantities.append(quantity)
+                quantity, end = found
+                quantity = as_label(quantity) if self._is_label(at, end) else quantity
+                self._quantities.append(replace(quantity, behind=self._terms[-1].words[-1] if self._terms else ""))
+                at = end
                 near = False
                 continue
             near = small in APPROXIMATE or (near and small in FUNCTION)
@@ -152,12 +151,25 @@ class _Reader:
             elif self._is_small(at):
                 if small in ("is", "was", "are", "were") and self.before_being is None:
                     self.before_being = len(self._terms)
+                self._pending += small in NEGATIONS or small.endswith("n't")
                 governor = _ALIKE.get(small, small) if small in PREPOSITIONS else governor if small in ("the", "a", "an") else ""
                 at += 1
             else:
                 at = self._term(at, governor)
                 governor = governor if not self._terms[-1].name else ""
+                self._negate(self._terms[-1].words[-1])
+        self._negate("")
         return self._terms, self._quantities
+
+    def _negate(self, word: str) -> None:
+        if self._pending:
+            self._negations[word] = self._negations.get(word, 0) + self._pending
+            self._pending = 0
+
+    def _is_label(self, at: int, end: int) -> bool:
+        """A number behind a word, of which more is said: drill 13 weighs, Apollo 11 landed, X200 lasts."""
+        follows = at > 0 and self._tokens[at - 1][0].isalpha() and not self._is_small(at - 1)
+        return follows and any(token[0].isalpha() for token in self._tokens[end:])
 
     def _term(self, at: int, governor: str) -> int:
         end = at + 1
@@ -179,13 +191,10 @@ class _Reader:
         return 2 if self._tokens[end] in PARTICLES and end + 1 < len(self._tokens) and self._is_name(end + 1) else 0
 
     def _is_small(self, at: int) -> bool:
-        """A word that says nothing of its own. A short one with a capital letter may be a symbol: Be is an element. `it` says
-        nothing in `it is false that`; elsewhere it is somebody whom we do not know."""
+        """A word that says nothing of its own. A short one with a capital letter may be a symbol: Be is an element."""
         token, small = self._tokens[at], self._tokens[at].lower()
         if token[0].isupper() and len(token) <= 2 and (at > 0 or self._before_being(at)) and small not in ("it", "no"):
             return False
-        if small == "it":
-            return "that" in self._tokens
         return small in FUNCTION or small in NEGATIONS or small in QUALIFIERS or small.endswith("n't")
 
     def _before_being(self, at: int) -> bool:
@@ -209,7 +218,9 @@ def stem(word: str) -> str:
 
 def in_order(claim: Reading, fact: Reading) -> bool:
     """Whether the claim's words come in the fact's order; words of different governors may change places."""
-    order = [(word, term.governor) for term in fact.terms for word in term.words]
+    order = _roles(fact)
+    if _roles(claim) == order:
+        return True
     places: dict[str, list[int]] = {}
     for term in claim.terms:
         for word in term.words:
@@ -217,6 +228,10 @@ def in_order(claim: Reading, fact: Reading) -> bool:
                 return False
             places.setdefault(term.governor, []).append(order.index((word, term.governor)))
     return all(before <= after for row in places.values() for before, after in pairwise(row))
+
+
+def _roles(reading: Reading) -> list[tuple[str, str]]:
+    return [(word, term.governor) for term in reading.terms for word in term.words]
 
 
 def mirrored(claim: Reading, fact: Reading) -> bool:

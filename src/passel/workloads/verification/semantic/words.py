@@ -1,298 +1,61 @@
 """Words that the guards know. Small on purpose: a word that is not known makes the guards doubt, never decide."""
 
-FUNCTION = frozenset(
-    [
-        "a",
-        "an",
-        "the",
-        "and",
-        "of",
-        "in",
-        "on",
-        "at",
-        "to",
-        "for",
-        "from",
-        "by",
-        "with",
-        "as",
-        "is",
-        "are",
-        "was",
-        "were",
-        "be",
-        "been",
-        "being",
-        "am",
-        "has",
-        "have",
-        "had",
-        "do",
-        "does",
-        "did",
-        "that",
-        "there",
-        "which",
-        "who",
-        "whom",
-        "whose",
-        "than",
-        "into",
-        "over",
-        "under",
-        "near",
-        "about",
-        "around",
-        "approximately",
-        "roughly",
-        "circa",
-        "ca",
-        "also",
-        "so",
-        "called",
-        "named",
-        "known",
-        "that's",
-        "there's",
-    ]
+
+def _set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+FUNCTION = _set(
+    """a an the and of in on at to for from by with as is are was were be been being am has have had do does did that
+    there which who whom whose than into over under near about around approximately roughly circa ca also so called
+    named known that's there's"""
 )
 """Words that carry roles and tense; what they say is read by `governor`, if at all."""
 
-PREPOSITIONS = frozenset(
-    [
-        "of",
-        "in",
-        "on",
-        "at",
-        "to",
-        "for",
-        "from",
-        "by",
-        "with",
-        "as",
-        "into",
-        "over",
-        "under",
-        "near",
-        "than",
-        "against",
-        "before",
-        "after",
-        "between",
-        "through",
-    ]
+PREPOSITIONS = _set(
+    """of in on at to for from by with as into over under near than against before after between through
+"""
 )
 
-NEGATIONS = frozenset(
-    [
-        "not",
-        "no",
-        "never",
-        "none",
-        "neither",
-        "nor",
-        "without",
-        "cannot",
-        "nobody",
-        "nothing",
-        "nowhere",
-        "false",
-        "untrue",
-        "incorrect",
-        "wrong",
-    ]
+NEGATIONS = _set(
+    """not no never none neither nor without cannot nobody nothing nowhere false untrue incorrect wrong
+"""
 )
 
-QUALIFIERS = frozenset(
-    [
-        "all",
-        "every",
-        "each",
-        "any",
-        "some",
-        "most",
-        "many",
-        "few",
-        "several",
-        "only",
-        "always",
-        "often",
-        "usually",
-        "sometimes",
-        "rarely",
-        "seldom",
-        "hardly",
-        "barely",
-        "almost",
-        "nearly",
-        "may",
-        "might",
-        "could",
-        "can",
-        "should",
-        "would",
-        "will",
-        "must",
-        "if",
-        "unless",
-        "until",
-        "except",
-        "former",
-        "formerly",
-        "once",
-        "previously",
-        "future",
-        "partly",
-        "mostly",
-        "mainly",
-        "possibly",
-        "perhaps",
-        "probably",
-        "likely",
-        "allegedly",
-        "reportedly",
-        "supposedly",
-        "believed",
-        "thought",
-        "said",
-        "claimed",
-        "rumoured",
-        "rumored",
-        "alleged",
-        "supposed",
-        "fake",
-        "fictional",
-        "fictitious",
-        "hypothetical",
-        "other",
-        "another",
-        "more",
-        "less",
-        "least",
-        "both",
-        "either",
-        "half",
-        "quarter",
-        "double",
-        "twice",
-        "unlike",
-        "minus",
-        "plus",
-        "ex",
-        "non",
-        "pseudo",
-        "quasi",
-        "semi",
-        "least",
-        "up",
-        "at-least",
-        "maximum",
-        "minimum",
-        "longer",
-        "again",
-        "still",
-        "yet",
-        "already",
-        "first-ever",
-    ]
+QUALIFIERS = _set(
+    """all every each any some most many few several only always often usually sometimes rarely seldom hardly barely
+    almost nearly may might could can should would will must if unless until except former formerly once previously
+    future partly mostly mainly possibly perhaps probably likely allegedly reportedly supposedly believed thought said
+    claimed rumoured rumored alleged supposed fake fictional fictitious hypothetical other another more less least
+    both either half quarter double twice unlike minus plus ex non pseudo quasi semi least up at-least maximum minimum
+    longer again still yet already first-ever"""
 )
 """Words that change whether a sentence is true: where the claim and the fact have different ones, nothing follows."""
 
 BOUNDS = ("more than", "less than", "at least", "at most", "over", "under", "above", "below", "fewer than", "up to", "between")
 """Before a number they make it a limit, which is another statement than the number."""
 
-APPROXIMATE = frozenset(["about", "around", "approximately", "roughly", "circa", "ca", "almost", "nearly", "some"])
+APPROXIMATE = _set("about around approximately roughly circa ca almost nearly some")
 
-SYMMETRIC = frozenset(
-    [
-        "border",
-        "borders",
-        "bordering",
-        "neighbour",
-        "neighbours",
-        "neighbor",
-        "neighbors",
-        "married",
-        "marry",
-        "adjacent",
-        "equal",
-        "equals",
-        "same",
-        "sibling",
-        "siblings",
-        "twin",
-        "twins",
-        "differ",
-        "differs",
-        "different",
-        "between",
-        "meets",
-        "meet",
-    ]
+SYMMETRIC = _set(
+    """border borders bordering neighbour neighbours neighbor neighbors married marry adjacent equal equals same sibling
+    siblings twin twins differ differs different between meets meet"""
 )
 
-ONCE = frozenset(
-    [
-        "born",
-        "died",
-        "dies",
-        "founded",
-        "established",
-        "created",
-        "invented",
-        "discovered",
-        "written",
-        "wrote",
-        "published",
-        "painted",
-        "composed",
-        "built",
-        "completed",
-        "opened",
-        "signed",
-        "adopted",
-        "independent",
-        "independence",
-        "began",
-        "begins",
-        "started",
-        "ended",
-        "ends",
-        "launched",
-        "elected",
-        "crowned",
-        "assassinated",
-        "landed",
-        "happened",
-        "occurred",
-        "fell",
-        "sank",
-        "erupted",
-    ]
+ONCE = _set(
+    """born died dies founded established created invented discovered written wrote published painted composed built
+    completed opened signed adopted independent independence began begins started ended ends launched elected crowned
+    assassinated landed happened occurred fell sank erupted"""
 )
 """What happens once: another year or day contradicts."""
 
-MAKING = frozenset(
-    [
-        "wrote",
-        "written",
-        "writes",
-        "invented",
-        "discovered",
-        "painted",
-        "composed",
-        "founded",
-        "directed",
-        "designed",
-        "created",
-        "built",
-        "developed",
-        "formulated",
-    ]
+MAKING = _set(
+    """wrote written writes invented discovered painted composed founded directed designed created built developed
+    formulated"""
 )
 """What has one maker, who may have made other things."""
 
-BIRTH = frozenset(["born", "died", "dies", "buried"])
+BIRTH = _set("born died dies buried")
 """What has one place."""
 
 _ANTONYMS = """larger smaller; largest smallest; large small; bigger smaller; biggest smallest; big small; higher lower; highest lowest;
@@ -312,73 +75,27 @@ metal nonmetal; vertebrate invertebrate; mortal immortal; toxic nontoxic; renewa
 
 ANTONYMS = frozenset(frozenset(pair.split()) for pair in _ANTONYMS.replace("\n", " ").split(";"))
 
-SUPERLATIVES = frozenset(["most", "least", "first", "last", "only", "best", "worst"])
+SUPERLATIVES = _set("most least first last only best worst")
 
 # before a name they make it another one: Guinea and Equatorial Guinea, York and New York
-OTHER_NAME = frozenset(
-    [
-        "north",
-        "south",
-        "east",
-        "west",
-        "northern",
-        "southern",
-        "eastern",
-        "western",
-        "central",
-        "new",
-        "upper",
-        "lower",
-        "equatorial",
-        "papua",
-        "saudi",
-        "great",
-        "greater",
-        "inner",
-        "outer",
-        "san",
-        "santa",
-        "saint",
-        "st",
-        "el",
-        "la",
-        "le",
-        "los",
-        "las",
-        "republic",
-    ]
+OTHER_NAME = _set(
+    """north south east west northern southern eastern western central new upper lower equatorial papua saudi great
+    greater inner outer san santa saint st el la le los las republic"""
 )
 
-PARTICLES = frozenset(["da", "de", "do", "dos", "del", "della", "di", "du", "von", "van", "der", "den", "bin", "ibn", "al", "y"])
+PARTICLES = _set("da de do dos del della di du von van der den bin ibn al y")
 """Between two words of a name they belong to it: Leonardo da Vinci."""
 
-REFERENCES = frozenset(
-    [
-        "it",
-        "this",
-        "these",
-        "those",
-        "he",
-        "she",
-        "they",
-        "we",
-        "you",
-        "i",
-        "me",
-        "him",
-        "them",
-        "his",
-        "her",
-        "its",
-        "their",
-        "our",
-        "your",
-        "my",
-    ]
-)
+REFERENCES = _set("it this these those he she they we you i me him them his her its their our your my")
 """Who or what they mean stands in another sentence."""
 
-VERBS_OF_BEING = frozenset(["is", "was", "are", "were", "has", "had"])
+VERBS_OF_BEING = _set("is was are were has had")
 
 FORMS = {"written": "wrote", "write": "wrote", "drawn": "drew", "draw": "drew", "begun": "began", "begin": "began", "made": "make"}
 """Forms of one verb that are spelled otherwise, after `stem`."""
+
+NO_SUPERLATIVE = _set(
+    """forest rainforest interest request harvest honest modest protest contest guest chest quest conquest invest digest suggest
+    arrest priest southwest northwest midwest manifest"""
+)
+"""Words in -est that are none."""
