@@ -6,7 +6,7 @@ PLACE := $(PYTHON) -I src/passel/store/postgres_account.py check
 
 # targets are made in their order: what cannot work says so before anything is installed or fetched
 .NOTPARALLEL:
-.PHONY: help demo test check chaos histories bench peers docs clean python demo-place test-place
+.PHONY: help demo demo-verify test check chaos histories bench peers docs clean python demo-place test-place
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -34,6 +34,9 @@ $(DARI)/ready:
 
 demo: demo-place $(VENV)/ready ## Run the main job: 12 tasks x 2 LLM options on a local model, with a worker killed on the way
 	$(BIN)/passel demo
+
+demo-verify: demo-place $(VENV)/ready ## Verify a file of claims with facts and a local model, without a network
+	$(BIN)/passel verify demo
 
 test: test-place $(VENV)/ready $(DARI)/ready ## Run the tests (a few minutes)
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile

@@ -1,13 +1,100 @@
-"""Web pages as text."""
+"""Web pages as text, read in a process of its own.
 
-MISSING = "reading HTML needs trafilatura: pip install 'passel[verify]'"
+A page of 2 MB that is made for it keeps its reader busy for 20 seconds, and a thread of ours would hold up the event loop as long.
+The process is started for the first page, kept, and killed over one that takes too long. On its pipes a page and its text each
+come after their length, in four bytes.
+"""
+
+import asyncio
+import importlib.util
+import resource
+import sys
+from types import TracebackType
+from typing import Self
+
+_LENGTH = 4
+_MEMORY = 1024 * 1024 * 1024
 
 
-def html_text(data: bytes | str) -> str:
-    """What people read of a page, without what stands around it; empty where there is nothing. Raises `ImportError`, with what to
-    install, where that is not installed."""
-    try:
-        import trafilatura
-    except ImportError as error:
-        raise ImportError(MISSING) from error
-    return trafilatura.extract(data, include_comments=False, include_tables=True) or ""
+class Unreadable(Exception):
+    """A page that nothing can be made of; the message says why."""
+
+
+def lacking() -> str | None:
+    """What keeps this machine from reading HTML; None where nothing does."""
+    return None if importlib.util.find_spec("trafilatura") else "reading HTML needs trafilatura: pip install 'passel[verify]'"
+
+
+class HtmlReader:
+    """Reads one page at a time, each in at most so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._process: asyncio.subprocess.Process | None = None
+        self._reading = asyncio.Lock()
+
+    async def text(self, page: bytes) -> str:
+        """What people read of a page, without what stands around it; empty where there is nothing. Raises `Unreadable`."""
+        if (lack := lacking()) is not None:
+            raise Unreadable(lack)
+        async with self._reading:
+            process = self._process or await self._start()
+            self._process = None  # whoever breaks off in the middle leaves an answer behind that nobody may take for his own
+            try:
+                async with asyncio.timeout(self._seconds):
+                    text = await _ask(process, page)
+            except BaseException as error:
+                await _end(process)
+                if isinstance(error, TimeoutError):
+                    raise Unreadable(f"the page takes longer than {self._seconds:g} seconds to read") from error
+                if isinstance(error, OSError | asyncio.IncompleteReadError):
+                    raise Unreadable("the process that reads pages died of it") from error
+                raise
+            self._process = process
+        return text
+
+    async def _start(self) -> asyncio.subprocess.Process:
+        pipe = asyncio.subprocess.PIPE
+        return await asyncio.create_subprocess_exec(sys.executable, "-m", "passel.html", stdin=pipe, stdout=pipe)
+
+    async def close(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            await _end(process)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.close()
+
+
+async def _ask(process: asyncio.subprocess.Process, page: bytes) -> str:
+    assert process.stdin is not None and process.stdout is not None
+    process.stdin.write(len(page).to_bytes(_LENGTH) + page)
+    await process.stdin.drain()
+    length = int.from_bytes(await process.stdout.readexactly(_LENGTH))
+    return (await process.stdout.readexactly(length)).decode("utf-8", "replace")
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.kill()
+    await process.wait()
+
+
+def _serve() -> None:
+    """Reads pages until there are no more."""
+    import trafilatura
+
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+    while head := sys.stdin.buffer.read(_LENGTH):
+        page = sys.stdin.buffer.read(int.from_bytes(head))
+        text = trafilatura.extract(page, include_comments=False, include_tables=True, fast=True) or ""
+        told = text.encode("utf-8", "replace")
+        sys.stdout.buffer.write(len(told).to_bytes(_LENGTH) + told)
+        sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    _serve()

@@ -11,13 +11,14 @@ from urllib.parse import parse_qs, urlsplit
 
 class Engines:
     """`results` are what every engine finds: dictionaries of url, title and text. `pages` are what lies at paths of this server:
-    status, headers, body. `down` engines answer 503. `asked` is what was asked: engine, query, the key it came with."""
+    status, headers, body. `down` engines answer 503, and all do after `lasting` more searches. `asked` is what was asked: engine, query, the key it came with."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.results: list[dict[str, str]] = []
         self.pages: dict[str, tuple[int, dict[str, str], bytes]] = {}
         self.down: set[str] = set()
+        self.lasting: int | None = None
         self.asked: list[tuple[str, str, str | None]] = []
 
     def page(self, path: str, body: str, kind: str = "text/html") -> str:
@@ -26,8 +27,10 @@ class Engines:
 
     def answer(self, engine: str, query: str, key: str | None) -> tuple[int, Any]:
         self.asked.append((engine, query, key))
-        if engine in self.down:
+        if engine in self.down or self.lasting == 0:
             return 503, {"error": "down"}
+        if self.lasting is not None:
+            self.lasting -= 1
         found = self.results
         if engine == "searxng":
             return 200, {"results": [{"url": r["url"], "title": r["title"], "content": r["text"]} for r in found]}

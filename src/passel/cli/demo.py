@@ -26,7 +26,7 @@ from passel.cli.server import load_settings
 from passel.cli.tasks import read_tasks, submit
 
 _START_SECONDS = 60
-_LOG = "demo.log"
+LOG = "demo.log"
 _KEY = "demo-key"
 
 
@@ -34,10 +34,10 @@ def register(app: typer.Typer) -> None:
     app.command()(demo)
 
 
-def example() -> Path:
-    """The example's directory: in the installed package, or in the checkout."""
-    packaged = Path(__file__).parent.parent / "examples" / "matrix"
-    return packaged if packaged.is_dir() else Path(__file__).parents[3] / "examples" / "matrix"
+def example(name: str = "matrix") -> Path:
+    """An example's directory: in the installed package, or in the checkout."""
+    packaged = Path(__file__).parent.parent / "examples" / name
+    return packaged if packaged.is_dir() else Path(__file__).parents[3] / "examples" / name
 
 
 def demo(
@@ -54,10 +54,10 @@ def demo(
     from passel.cli.watch import watch_batch
 
     data_dir = data_dir.resolve()
-    _require_models(llm or ["local:smollm2"], data_dir)
-    with _server(data_dir) as (server, started):
-        client = Client(started["url"], _key(data_dir, started))
-        note(f"server: {started['url']}  data: {data_dir}  log: {data_dir / _LOG}")
+    require_models(llm or ["local:smollm2"], data_dir)
+    with started_server(data_dir) as (server, started):
+        client = Client(started["url"], demo_key(data_dir, started))
+        note(f"server: {started['url']}  data: {data_dir}  log: {data_dir / LOG}")
         batch = _submit(client, llm)
         killer = _Killer(client, batch["batch_id"], server)
         if kill:
@@ -67,7 +67,7 @@ def demo(
     raise typer.Exit(0 if batch["status"] == "completed" else 1)
 
 
-def _require_models(models: list[str], data_dir: Path) -> None:
+def require_models(models: list[str], data_dir: Path) -> None:
     """Local models are fetched; of the others the keys must be there. Said once, and before anything starts."""
     from passel.compose.settings import env_name
     from passel.core.agent.manifest import split_model
@@ -98,13 +98,13 @@ def _submit(client: Client, llm: list[str] | None) -> Any:
 
 
 @contextlib.contextmanager
-def _server(data_dir: Path) -> Generator[tuple[subprocess.Popen[bytes], Any]]:
+def started_server(data_dir: Path, **settings: str) -> Generator[tuple[subprocess.Popen[bytes], Any]]:
     command = [sys.executable, "-m", "passel", "serve", "--port", "0", "--workers", "2", "--data-dir", str(data_dir), "--json"]
-    environment = {**os.environ, "PASSEL_DRAIN_SECONDS": "1", "PASSEL_MODELS_DIR": str(data_dir / "models")}
+    environment = {**os.environ, "PASSEL_DRAIN_SECONDS": "1", "PASSEL_MODELS_DIR": str(data_dir / "models"), **settings}
     if not os.environ.get("DATABASE_URL"):
         environment.pop("PASSEL_API_KEY", None)  # another server's, perhaps; this one makes a key of its own
     data_dir.mkdir(parents=True, exist_ok=True)
-    log = data_dir / _LOG
+    log = data_dir / LOG
     with log.open("w") as stderr:
         server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, env=environment, start_new_session=True)
     watchdog = threading.Timer(_START_SECONDS, server.terminate)
@@ -128,7 +128,7 @@ def _why_not_started(code: int, log: Path, data_dir: Path) -> str:
     return f"the server did not start: {why}\n`passel doctor --data-dir {data_dir}` may say more"
 
 
-def _key(data_dir: Path, started: Any) -> str:
+def demo_key(data_dir: Path, started: Any) -> str:
     """The key of the first start is kept beside the demo's data, so that a second demo can use them."""
     path = data_dir / _KEY
     if started["api_key"]:

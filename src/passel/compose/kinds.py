@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from passel.workloads.verification.tool import Source
 
 
+_SECONDS_OF_A_PAGE = 5.0  # that a page of the web may be read for
+
+
 def _always() -> str | None:
     return None
 
@@ -92,6 +95,7 @@ async def _verifications(settings: Settings, deps: Deps) -> AsyncGenerator[Workl
     # numpy reads it when it is first imported; threads of one product that wait for each other take four times as long
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from passel.core import verification as names
+    from passel.html import HtmlReader
     from passel.models.embedding import Embedder
     from passel.network import Network
     from passel.services.keys import KeyRing
@@ -111,6 +115,7 @@ async def _verifications(settings: Settings, deps: Deps) -> AsyncGenerator[Workl
     from passel.workloads.verification.verify import VerificationWorkload
 
     models, network = _models(settings), Network(allow_private_urls=settings.private_urls_allowed)
+    reader = HtmlReader(_SECONDS_OF_A_PAGE)
     desk = Desk(models, KeyRing(deps, settings.server_keys), settings.model_patience)
     try:
         async with Checker(max(1, (os.cpu_count() or 1) // max(1, settings.workers))) as checker, aclosing(Embedder()) as embedder:
@@ -121,11 +126,12 @@ async def _verifications(settings: Settings, deps: Deps) -> AsyncGenerator[Workl
                 names.ENSEMBLE: Ensemble(),
                 names.ENTROPY: Entropy(),
                 names.SEMANTIC: Semantic(FactReader(deps), embedder.embed),
-                names.TOOL: Tool(_sources(settings, deps, network), Pages(network), deps.now, settings.domain_weights),
+                names.TOOL: Tool(_sources(settings, deps, network), Pages(network, reader), deps.now, settings.domain_weights),
             }
             yield VerificationWorkload(methods, desk, VerificationKeys(deps))
     finally:
         await models.close()
+        await reader.close()
         await network.close()
 
 

@@ -17,6 +17,9 @@ from passel.network import Network, PrivateAddress
 
 _KEPT = 1000  # clients and limits of so many provider keys are remembered
 
+_LONGEST_HELD = 600
+"""Tokens of an answer that is held to a schema: a grammar lets small models go on for ever."""
+
 Serve = Callable[[str], Awaitable[LocalServer]]
 
 
@@ -81,7 +84,7 @@ class ModelDirectory:
             answer = await wire.ask(session, local.url, option, api_key, asked, self._settings.timeout, held)
             return prompted.answered(answer)
         if local is not None and question.schema is not None:
-            held = {"response_format": prompted.held_to(question.schema)}
+            held = {"response_format": prompted.held_to(question.schema), "max_tokens": option.settings.get("max_tokens", _LONGEST_HELD)}
             return await wire.ask(session, local.url, option, api_key, question, self._settings.timeout, held)
         if base_url is not None and option.provider != ANTHROPIC and self._settings.direct:
             return await wire.ask(session, base_url, option, api_key, question, self._settings.timeout)

@@ -69,9 +69,13 @@ class Progress:
                 self.rounds.append(Round())
             one = self.rounds[data["round"] - 1]
             if event.type == METHOD_ENDED:
-                one.found[data["method"]] = _finding(data)
+                one.found[data["method"]] = self._calibrated(data["method"], _finding(data))
             else:
                 one.failed[data["method"]] = data
+
+    def _calibrated(self, method: str, finding: Finding) -> Finding:
+        calibrator = self.claim.calibrators.get(method)
+        return finding if calibrator is None else calibrator.apply(finding)
 
     @property
     def round(self) -> int:

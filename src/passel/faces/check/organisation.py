@@ -16,6 +16,13 @@ class _Fields(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore")
 
 
+class CalibratorFields(_Fields):
+    a: float
+    b: float
+    version: str = Field(max_length=100)
+    claims: int = Field(ge=0)
+
+
 class SettingsFields(_Fields):
     profile: str = "unlimited"
     model: str | None = None
@@ -23,6 +30,7 @@ class SettingsFields(_Fields):
     panel: list[str] = Field(default_factory=list[str], max_length=10)
     monthlyLimit: int | None = None
     review: bool = True
+    calibrators: dict[str, CalibratorFields] = Field(default_factory=dict[str, CalibratorFields], max_length=10)
 
 
 class ProviderKeyFields(_Fields):
@@ -52,6 +60,7 @@ def settings_body(chosen: OrgSettings) -> Body:
         "panel": list(chosen.panel),
         "monthlyLimit": chosen.monthly_limit,
         "review": chosen.review,
+        "calibrators": chosen.calibrators,
     }
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 import orjson
 from fastapi import Request
@@ -34,6 +34,7 @@ class OptionsFields(Body):
     maxRetries: int | None = Field(None, ge=0, le=5)
     retryOnLowConfidence: bool | None = None
     model: str | None = Field(None, max_length=500)
+    pooling: Literal["linear", "logodds"] | None = None
 
 
 class VerifyFields(Body):
@@ -242,4 +243,5 @@ def _options(given: OptionsFields | None) -> Options:
         max_retries=default.max_retries if given.maxRetries is None else given.maxRetries,
         retry_on_low_confidence=again,
         model=given.model,
+        pooling=given.pooling or default.pooling,
     )

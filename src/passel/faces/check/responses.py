@@ -1,5 +1,6 @@
 """Response bodies, as the record has them. Additions of ours are fields beside the documented ones."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -7,6 +8,7 @@ from passel.core.states import DELAYED, HELD, RUNNING, WAITING
 from passel.core.verification.escalations import is_escalated, review_of
 from passel.core.verification.events import METHOD_ENDED, METHOD_FAILED
 from passel.core.verification.facts import Fact
+from passel.core.verification.findings import Finding
 from passel.faces.check import escalations
 from passel.faces.kit.json import timestamp
 from passel.services.verification.batches import Batch, VerificationItem
@@ -59,7 +61,17 @@ def paradigms(read: Verification) -> list[Body]:
     progress = read.progress
     counts = progress.rounds.index(progress.best()) + 1
     told = (event for event in read.ledger if event.type in (METHOD_ENDED, METHOD_FAILED))
-    return [_paradigm(event.type, event.data) for event in told if event.data["round"] == counts]
+    counted = progress.best().found
+    return [_paradigm(event.type, event.data) | _calibrated(read, event.data, counted) for event in told if event.data["round"] == counts]
+
+
+def _calibrated(read: Verification, data: Body, counted: Mapping[str, Finding]) -> Body:
+    """What a calibrator made of the finding, which is what was pooled."""
+    calibrator, finding = read.claim.calibrators.get(data["method"]), counted.get(data["method"])
+    if calibrator is None or finding is None or not finding.applicable:
+        return {}
+    made = {"version": calibrator.version, "verdict": finding.verdict, "confidence": round(finding.confidence, 4)}
+    return {"calibration": made}
 
 
 def _paradigm(type: str, data: Body) -> Body:

@@ -6,6 +6,7 @@ from passel.core.errors import FieldError, Unprocessable
 from passel.core.ids import OrgId
 from passel.core.llm.options import LOCAL, OPENAI, LlmOption, lane_name, split_ref
 from passel.core.verification import ASKING, provider_key_name
+from passel.core.verification.calibration import Calibrator
 from passel.core.verification.claims import Claim
 from passel.services.deps import Deps
 from passel.services.verification import settings
@@ -29,7 +30,8 @@ async def with_models(deps: Deps, org_id: OrgId, claim: Claim) -> Claim:
     if not chosen and all(method in ASKING for method in claim.methods):
         method = next(iter(claim.methods))
         raise Unprocessable(f"{method} {_HOW}", errors=[FieldError(f"methods.{method}", f"{method} {_HOW}")])
-    return replace(claim, models=tuple(await _with_keys(deps, org_id, chosen)))
+    calibrators = {method: Calibrator(**one) for method, one in (await settings.of(deps, org_id)).calibrators.items()}
+    return replace(claim, models=tuple(await _with_keys(deps, org_id, chosen)), calibrators=calibrators)
 
 
 async def _set_up(deps: Deps, org_id: OrgId) -> list[LlmOption]:

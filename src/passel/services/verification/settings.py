@@ -1,6 +1,7 @@
 """What an organisation has chosen for its verifications: its profile, and the models that are asked."""
 
-from dataclasses import asdict, dataclass, replace
+import math
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -8,6 +9,7 @@ from passel.core.errors import Forbidden, Unprocessable
 from passel.core.ids import OrgId
 from passel.core.llm.options import split_ref
 from passel.core.text import require_storable
+from passel.core.verification import FORMAL, METHODS
 from passel.core.verification.profiles import PROFILES, UNLIMITED, Profile
 from passel.network import leads_inside
 from passel.services.deps import Caller, Deps
@@ -20,7 +22,7 @@ _LONGEST = 2048
 class OrgSettings:
     """`model` and `panel` are `provider:model`, or models of the OpenAI-compatible server at `base_url`; None and empty leave
     it to the server's own. `monthly_limit` counts verifications, None is without. Without `review` nobody is asked to decide
-    what methods could not."""
+    what methods could not. `calibrators` are by method (`passel.core.verification.calibration`)."""
 
     profile: str = UNLIMITED
     model: str | None = None
@@ -28,6 +30,7 @@ class OrgSettings:
     panel: tuple[str, ...] = ()
     monthly_limit: int | None = None
     review: bool = True
+    calibrators: dict[str, Any] = field(default_factory=dict[str, Any])
 
     @property
     def limits(self) -> Profile:
@@ -75,11 +78,23 @@ async def _check(deps: Deps, changes: dict[str, Any]) -> None:
         raise Unprocessable(f"profile must be one of {', '.join(PROFILES)}", field="profile")
     if limit is not None and not 0 <= limit < 2**53:
         raise Unprocessable("monthlyLimit must be a whole number from 0 on, or null for none", field="monthlyLimit")
+    for method, told in changes.get("calibrators", {}).items():
+        _check_calibrator(method, told)
     for n, ref in enumerate((changes.get("model"), *changes.get("panel", ()))):
         if ref is not None:
             _check_model(ref, f"panel[{n - 1}]" if n else "model")
     if (base_url := changes.get("base_url")) is not None:
         await _check_url(deps, base_url)
+
+
+def _check_calibrator(method: str, told: dict[str, Any]) -> None:
+    field = f"calibrators.{method}"
+    if method not in METHODS or method == FORMAL:
+        others = ", ".join(one for one in METHODS if one != FORMAL)
+        raise Unprocessable(f"{field}: calibrators are of {others}", field=field)
+    require_storable(told["version"], field)
+    if not all(math.isfinite(told[name]) and abs(told[name]) < 1e6 for name in ("a", "b")):
+        raise Unprocessable(f"{field}: a and b must be numbers", field=field)
 
 
 def _check_model(ref: str, field: str) -> None:

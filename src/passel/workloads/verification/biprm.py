@@ -13,7 +13,7 @@ from passel.core.sentences import steps
 from passel.core.verification.findings import FALSE, TRUE, UNCERTAIN, Finding, abstain
 from passel.workloads.verification.answers import Fields, shares_of, side_by_side, structured
 from passel.workloads.verification.methods import Work
-from passel.workloads.verification.prompts import NUMBER, context_text, numbered, question, record
+from passel.workloads.verification.prompts import SHARE, context_text, numbered, question, record
 
 MOST_STEPS = 60
 WRONG, RIGHT = 0.5, 0.8
@@ -52,7 +52,7 @@ async def _scores(work: Work, argument: Sequence[str], task: str, name: str) -> 
     def read(fields: Fields) -> list[float]:
         return shares_of(fields, "scores", count)
 
-    schema = record(scores={"type": "array", "items": NUMBER, "minItems": count, "maxItems": count})
+    schema = record(scores={"type": "array", "items": SHARE, "minItems": count, "maxItems": count})
     form = f'{{"scores": [0.9, ...]}} with {count} numbers'
     return await structured(
         work.models, name, question(task, form, schema, {"steps": numbered(argument), **context_text(work.claim)}), read

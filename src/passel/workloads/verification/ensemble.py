@@ -15,7 +15,7 @@ from passel.core.verification.findings import FALSE, TRUE, UNCERTAIN, Finding
 from passel.workloads.verification.answers import Fields, settled, share_of, structured, text_of, verdict_of
 from passel.workloads.verification.asking import NO_MODEL
 from passel.workloads.verification.methods import NoAnswer, Unreadable, Work
-from passel.workloads.verification.prompts import NUMBER, TEXT, VERDICT, context_text, question, record
+from passel.workloads.verification.prompts import SHARE, TEXT, VERDICT, context_text, question, record
 
 JUDGES = 3
 MOST_SPLIT = 0.9
@@ -34,7 +34,7 @@ why, in a few sentences."""
 _META = """Judges disagree about a claim. You see their reasons, without names and in no order. Find out which reason has the flaw that \
 decides the matter, name that flaw, and give the verdict that remains: "true", "false" or "uncertain", and how sure you are of it, from 0 to 1."""
 _FORM = '{"reason": "...", "verdict": "true", "confidence": 0.5}'
-_SCHEMA = record(reason=TEXT, verdict=VERDICT, confidence=NUMBER)
+_SCHEMA = record(reason=TEXT, verdict=VERDICT, confidence=SHARE)
 
 
 class Opinion(NamedTuple):

@@ -47,7 +47,10 @@ def record(**properties: Any) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
-TEXT: dict[str, Any] = {"type": "string"}
-TEXTS: dict[str, Any] = {"type": "array", "items": TEXT}
-NUMBER: dict[str, Any] = {"type": "number"}
+TEXT: dict[str, Any] = {"type": "string", "maxLength": 300}
+TEXTS: dict[str, Any] = {"type": "array", "items": TEXT, "maxItems": 20}
+STEPS: dict[str, Any] = {"type": "array", "items": TEXT, "minItems": 1, "maxItems": 3}
+SHARE: dict[str, Any] = {"enum": [n / 20 for n in range(1, 20)]}
+"""From 0 to 1, in steps that the grammar of a small model can hold it to; what others answer is read as it is."""
+
 VERDICT: dict[str, Any] = {"type": "string", "enum": ["true", "false", "uncertain"]}

@@ -14,7 +14,7 @@ from passel.core.verification.findings import FALSE, TRUE, UNCERTAIN, Finding
 from passel.models.questions import Question
 from passel.workloads.verification.answers import Fields, Misread, share_of, side_by_side, structured, texts_of, verdict_of
 from passel.workloads.verification.methods import Work
-from passel.workloads.verification.prompts import NUMBER, TEXTS, VERDICT, context_text, numbered, question, record
+from passel.workloads.verification.prompts import SHARE, STEPS, TEXTS, VERDICT, context_text, numbered, question, record
 
 MOST_PARTS = 20
 BORDERLINE = (0.5, 0.9)
@@ -77,7 +77,7 @@ def _judge(claim: Claim, part: str) -> Question:
 
 
 _FORM = '{"steps": ["...", "..."], "verdict": "true", "confidence": 0.5}'
-_SCHEMA = record(steps=TEXTS, verdict=VERDICT, confidence=NUMBER)
+_SCHEMA = record(steps=STEPS, verdict=VERDICT, confidence=SHARE)
 
 
 def _judgement(fields: Fields) -> Judgement:

@@ -1,6 +1,5 @@
 """Documents that the method `tool` searches: an addition to this wire format (D41)."""
 
-import asyncio
 from datetime import date
 from typing import Any
 
@@ -16,12 +15,13 @@ from passel.faces.check import requests, responses
 from passel.faces.check.fact_requests import is_upload
 from passel.faces.kit.context import CallerIn, DepsIn
 from passel.faces.kit.json import json_response
-from passel.html import html_text
+from passel.html import HtmlReader, Unreadable
 from passel.services.verification import documents
 
 routes = APIRouter(prefix="/v1/documents", tags=["documents"])
 
 LARGEST_BODY = 24 * MIB
+_SECONDS_OF_A_FILE = 30.0
 _HTML = (".html", ".htm", ".xhtml")
 _TEXT = (".txt", ".md", ".markdown", ".rst", ".text")
 
@@ -83,8 +83,9 @@ async def _text_of(name: str, kind: str, data: bytes) -> str:
     """Raises `Unprocessable` for what is no text."""
     if name.lower().endswith(_HTML) or kind.startswith("text/html"):
         try:
-            return await asyncio.to_thread(html_text, data)
-        except ImportError as error:
+            async with HtmlReader(_SECONDS_OF_A_FILE) as reader:
+                return await reader.text(data)
+        except Unreadable as error:
             raise Unprocessable(str(error), field="file") from error
     if not name.lower().endswith(_TEXT) and not kind.startswith("text/"):
         raise Unprocessable("file must be text, Markdown or HTML", field="file")

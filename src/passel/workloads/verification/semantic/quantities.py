@@ -40,11 +40,13 @@ class Quantity:
         """Whether it is the fact's value: exactly, rounded, or near it where it says that it is near."""
         if self.kind != fact.kind:
             return False
-        off = abs(self.value - fact.value)
+        if self.value == fact.value:
+            return True
         if self.approximate or fact.approximate:
-            return off <= _NEAR * abs(fact.value)
-        rounded = self.step / 2 if self.step > fact.step and self.kind not in ("year", "ordinal", LABEL) else Fraction(0)
-        return off <= rounded
+            return abs(self.value - fact.value) <= _NEAR * abs(fact.value)
+        if self.step <= fact.step or self.kind in ("year", "ordinal", LABEL):
+            return False
+        return abs(self.value - fact.value) <= self.step / 2
 
 
 def as_label(quantity: Quantity) -> Quantity:

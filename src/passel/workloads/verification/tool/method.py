@@ -1,7 +1,6 @@
 """Rounds of searching and reading, until the evidence decides or there is no more to ask."""
 
 import asyncio
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,12 +15,12 @@ from passel.workloads.verification.tool.pages import Pages, Unreachable
 from passel.workloads.verification.tool.queries import ROUNDS, Query, queries
 from passel.workloads.verification.tool.sources import SearchFailed, Source
 from passel.workloads.verification.tool.stance import Stance, by_model, by_words
-from passel.workloads.verification.tool.votes import Vote, concluded, score
+from passel.workloads.verification.tool.votes import NEUTRAL, Vote, concluded, score
+from passel.workloads.verification.tool.wording import Wording, words_of
 
 _HITS = 10  # of a source for a query
 _FETCHED = 6  # pages of a round
 _READ = 8  # passages of a round
-_WORD = re.compile(r"[^\W_]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +42,19 @@ class Tool:
     async def __call__(self, work: Work) -> Finding:
         votes: list[Vote] = []
         seen: set[str] = set()
+        read: list[Wording] = []
         looked_at = 0
         for round in range(1, ROUNDS + 1):
             asked = queries(work.claim.content, round)
             if not asked:
                 break
-            passages = best(work.claim.content, await self._found(work, asked, seen))
+            try:
+                found = await self._found(work, asked, seen)
+            except SearchFailed:
+                if any(vote.stance != NEUTRAL for vote in votes):
+                    break  # what was found before stands
+                raise
+            passages = await asyncio.to_thread(best, work.claim.content, found, read)
             looked_at += len(passages)
             votes += await self._votes(work, round, passages)
             if score(votes, self.weights).decisive:
@@ -68,8 +74,8 @@ class Tool:
         hits = [hit for answer in answers if not isinstance(answer, BaseException) for hit in answer]
         texts = await self._texts([hit for hit in hits if _is_new(hit.url + hit.text, seen)])
         at = self.now()
-        parts = ((hit, part) for hit, text in texts for part in ([text] if hit.whole else in_passages(sentences(text))))
-        return [_Passage(hit, part, at) for hit, part in parts if _is_new(" ".join(_words(part)), seen)]
+        parts = await asyncio.to_thread(lambda: [(hit, part) for hit, text in texts for part in _parts(hit, text)])
+        return [_Passage(hit, part, at) for hit, part in parts if _is_new(part, seen)]
 
     async def _texts(self, hits: Sequence[Hit]) -> list[tuple[Hit, str]]:
         """With the pages of the first hits that are only parts; where there is none, the part that the engine shows."""
@@ -95,6 +101,10 @@ class Tool:
         ]
 
 
+def _parts(hit: Hit, text: str) -> list[str]:
+    return [text] if hit.whole else in_passages(sentences(text))
+
+
 def _is_new(text: str, seen: set[str]) -> bool:
     if text in seen:
         return False
@@ -102,14 +112,11 @@ def _is_new(text: str, seen: set[str]) -> bool:
     return True
 
 
-def _words(text: str) -> list[str]:
-    return [word.casefold() for word in _WORD.findall(text)]
-
-
-def best(claim: str, passages: Sequence[_Passage]) -> list[_Passage]:
-    """Those that have most of the claim's words, rare words first (BM25 with k1 = 1.2, b = 0.75, over the passages found)."""
-    wanted = set(_words(claim))
-    counted = [Counter(_words(passage.text)) for passage in passages]
+def best(claim: str, passages: Sequence[_Passage], read: list[Wording]) -> list[_Passage]:
+    """Those that have most of the claim's words, rare words first (BM25 with k1 = 1.2, b = 0.75, over the passages found); none that
+    is nearly one of those `read`, to which they are added: a text that many sites copy is one text."""
+    wanted = set(words_of(claim))
+    counted = [Counter(words_of(passage.text)) for passage in passages]
     mean = sum(counts.total() for counts in counted) / len(counted) if counted else 1.0
     weight = {word: log(1 + (len(counted) + 0.5) / (sum(word in counts for counts in counted) + 0.5)) for word in wanted}
 
@@ -118,5 +125,12 @@ def best(claim: str, passages: Sequence[_Passage]) -> list[_Passage]:
         length = 1.2 * (0.25 + 0.75 * counts.total() / mean)
         return sum(weight[word] * counts[word] * 2.2 / (counts[word] + length) for word in wanted if word in counts)
 
-    order = sorted(range(len(passages)), key=rank, reverse=True)
-    return [passages[n] for n in order[:_READ] if rank(n) > 0]
+    chosen: list[_Passage] = []
+    for n in sorted(range(len(passages)), key=rank, reverse=True):
+        if len(chosen) == _READ or rank(n) <= 0:
+            break
+        wording = Wording.of(passages[n].text)
+        if not any(wording.copies(other) for other in read):
+            read.append(wording)
+            chosen.append(passages[n])
+    return chosen

@@ -5,7 +5,7 @@ from urllib.parse import urljoin
 
 import aiohttp
 
-from passel.html import html_text
+from passel.html import HtmlReader, Unreadable
 from passel.network import Network, PrivateAddress, read_at_most
 
 _TIMEOUT = 10.0
@@ -22,8 +22,8 @@ class Unreachable(Exception):
 class Pages:
     """Fetches pages, none from inside the server's own network; redirects are looked at each by itself."""
 
-    def __init__(self, network: Network) -> None:
-        self._network = network
+    def __init__(self, network: Network, reader: HtmlReader) -> None:
+        self._network, self._reader = network, reader
 
     async def text(self, url: str) -> str:
         """Raises `Unreachable`."""
@@ -32,7 +32,12 @@ class Pages:
                 kind, data = await self._fetch(url)
         except (aiohttp.ClientError, OSError, ValueError, TimeoutError) as error:
             raise Unreachable(f"{url}: {str(error) or type(error).__name__}") from error
-        return await asyncio.to_thread(_text_of, kind, data)
+        if kind == "text/plain":
+            return data.decode("utf-8", "replace")[:_LONGEST_TEXT]
+        try:
+            return (await self._reader.text(data))[:_LONGEST_TEXT]
+        except Unreadable as error:
+            raise Unreachable(f"{url}: {error}") from error
 
     async def _fetch(self, url: str) -> tuple[str, bytes]:
         for _ in range(_MOST_REDIRECTS + 1):
@@ -53,9 +58,3 @@ class Pages:
                     raise Unreachable(f"{url} is {kind}, which is not read")
                 return kind, await read_at_most(response, _LARGEST)  # the beginning of a page is evidence too
         raise Unreachable(f"more than {_MOST_REDIRECTS} redirects")
-
-
-def _text_of(kind: str, data: bytes) -> str:
-    if kind == "text/plain":
-        return data.decode("utf-8", "replace")[:_LONGEST_TEXT]
-    return html_text(data)[:_LONGEST_TEXT]

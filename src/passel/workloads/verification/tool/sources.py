@@ -138,5 +138,5 @@ class Wikipedia(Engine):
         return [
             Hit(str(page["fullurl"]), str(page.get("title") or ""), str(page["extract"]))
             for page in ordered
-            if page.get("extract") and page.get("fullurl")
+            if page.get("extract") and str(page.get("fullurl")).startswith(("http://", "https://"))
         ]

@@ -7,8 +7,9 @@ from typing import NamedTuple
 from passel.workloads.verification.answers import Fields, Misread, structured, text_of
 from passel.workloads.verification.methods import Work
 from passel.workloads.verification.prompts import TEXT, question, record
-from passel.workloads.verification.semantic.guards import AGREES, OPPOSES, compare
-from passel.workloads.verification.semantic.reading import read
+from passel.workloads.verification.semantic.guards import AGREES, OPPOSES, Relation, compare
+from passel.workloads.verification.semantic.reading import Reading, read
+from passel.workloads.verification.tool.assertions import assertion
 from passel.workloads.verification.tool.votes import NEUTRAL, REFUTES, SUPPORTS
 
 _LONGEST_SENTENCE = 600
@@ -24,18 +25,34 @@ class Stance(NamedTuple):
 
 
 def by_words(claim: str, sentences: Sequence[str]) -> Stance:
-    """A sentence that says the claim, or its contrary; the guards of `semantic` decide, and doubt is neutral."""
-    said = read(claim)
-    against: Stance | None = None
-    for sentence in sentences:
-        if len(sentence) > _LONGEST_SENTENCE:
+    """A sentence that asserts the claim, or its contrary; the guards of `semantic` decide, and doubt is neutral. So is a passage
+    that asserts both, unless it only has another value beside the claim's."""
+    reading = read(claim)
+    pro: str | None = None
+    con: str | None = None
+    denied = False
+    for sentence, following in zip(sentences, (*sentences[1:], ""), strict=False):
+        relation = _relation(claim, reading, sentence, following)
+        if relation is None:
             continue
-        relation = compare(said, read(sentence))
         if relation.kind == AGREES:
-            return Stance(SUPPORTS, sentence)
-        if relation.kind == OPPOSES and against is None:
-            against = Stance(REFUTES, sentence)
-    return against or Stance(NEUTRAL, "")
+            pro = pro or sentence
+        elif relation.kind == OPPOSES:
+            con, denied = con or sentence, denied or not relation.by_value
+    if pro is not None:
+        return Stance(NEUTRAL, "") if denied else Stance(SUPPORTS, pro)
+    return Stance(NEUTRAL, "") if con is None else Stance(REFUTES, con)
+
+
+def _relation(claim: str, reading: Reading, sentence: str, following: str) -> Relation | None:
+    """None where a sentence asserts nothing of the claim."""
+    asserted = assertion(claim, sentence, following) if len(sentence) <= _LONGEST_SENTENCE else None
+    if asserted is None:
+        return None
+    relation = compare(reading, read(asserted.text))
+    if not asserted.denied:
+        return relation
+    return Relation(OPPOSES, relation.guard) if relation.kind == AGREES else None  # that another thing is untrue says nothing
 
 
 async def by_model(work: Work, name: str, passages: Sequence[str]) -> list[Stance]:

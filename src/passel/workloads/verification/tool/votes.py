@@ -55,9 +55,10 @@ def score(votes: Sequence[Vote], weights: Mapping[str, float]) -> Score:
         if vote.stance in (SUPPORTS, REFUTES):
             domain = domain_of(vote.url)
             by_domain[domain] = by_domain.get(domain, 0) + (1 if vote.stance == SUPPORTS else -1)
-    pro = sum(weights.get(domain, 1.0) for domain, lean in by_domain.items() if lean > 0)
-    con = sum(weights.get(domain, 1.0) for domain, lean in by_domain.items() if lean < 0)
-    return Score((pro - con) / (pro + con + _DOUBT), sum(lean != 0 for lean in by_domain.values()))
+    pro = [weights.get(domain, 1.0) for domain, lean in by_domain.items() if lean > 0]
+    con = [weights.get(domain, 1.0) for domain, lean in by_domain.items() if lean < 0]
+    value = (sum(pro) - sum(con)) / (sum(pro) + sum(con) + _DOUBT)
+    return Score(value, sum(weight > 0 for weight in pro + con))  # who weighs nothing has no vote
 
 
 def concluded(votes: Sequence[Vote], weights: Mapping[str, float], looked_at: int) -> Finding:
