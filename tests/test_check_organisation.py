@@ -14,7 +14,7 @@ from tests.test_tenancy import stranger
 
 __all__ = ["stranger"]
 
-DEFAULT = {"profile": "unlimited", "model": None, "baseUrl": None, "panel": [], "monthlyLimit": None, "review": True}
+DEFAULT = {"profile": "unlimited", "model": None, "baseUrl": None, "panel": [], "monthlyLimit": None, "review": True, "calibrators": {}}
 
 
 @pytest.fixture(scope="module")

@@ -91,6 +91,20 @@ def test_every_transaction_takes_its_locks_in_order(with_db: Any) -> None:
     with_db(scenario)
 
 
+def test_usage_is_locked_last(with_db: Any) -> None:
+    async def scenario(db: Database) -> None:
+        watched = Watched(db._pool, db._url, db._name)
+        watched.seen = []
+        world = await World(watched, kind="verification").start()
+        await world.batch(1)
+        [claim] = await world.claim()
+        await world.finish(claim.lease, Done(counts_as="verification"))
+        locks = [name for name in watched.seen[-1] if name in LOCKS or name == "count_usage"]
+        assert locks[-1] == "count_usage" and "count_batches" in locks, locks
+
+    with_db(scenario)
+
+
 def test_a_decision_takes_its_locks_in_order(with_db: Any) -> None:
     async def scenario(db: Database) -> None:
         watched = Watched(db._pool, db._url, db._name)

@@ -64,6 +64,8 @@ def _show(found: Any, json_output: bool) -> None:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, list):
+    if isinstance(value, list | dict):
         return ", ".join(value)
-    return {True: "on", False: "off", None: ""}.get(value, str(value)) if not isinstance(value, str) else value
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return "" if value is None else str(value)

@@ -26,6 +26,7 @@ from passel.compose.settings import Settings
 from passel.core.errors import PasselError, Unavailable
 from passel.faces.check import app as check
 from passel.faces.check import errors as check_errors
+from passel.faces.check.rate import Buckets, RateLimit
 from passel.faces.dari import app as dari
 from passel.faces.kit import errors
 from passel.faces.kit.auth import Authenticator, RequireKey
@@ -65,6 +66,9 @@ def build_app(deps: Deps, settings: Settings, following: Following, embedder: Em
     document = app.openapi
     app.openapi = lambda: _complete(document()) if app.openapi_schema is None else app.openapi_schema
     app.add_middleware(BodyLimit, limit_of=partial(_body_limit, deps), refuse=_refuse)
+    if settings.verification_rate:
+        buckets = Buckets(settings.verification_rate, settings.verification_burst)
+        app.add_middleware(RateLimit, buckets=buckets, owns=check.owns, refuse=_refuse)
     app.add_middleware(RequireKey, authenticator=app.state.authenticator, public=_is_public, scope=PLATFORM, refuse=_refuse)
     app.add_middleware(CleanUrl, refuse=_refuse)
     app.add_middleware(RequestId)

@@ -189,6 +189,10 @@ class Settings(BaseSettings):
     brave_api_key: SecretStr | None = Field(None, description="Key of Brave Search.")
     brave_url: str = Field("https://api.search.brave.com", description="Where Brave Search is.")
     wikipedia_url: str = Field("https://en.wikipedia.org", description="Which Wikipedia is searched.")
+    verification_rate: int = Field(
+        0, ge=0, le=1_000_000, description="Calls a minute that one API key may make to the Check API, in each API process. 0: no limit."
+    )
+    verification_burst: int = Field(20, ge=0, le=1_000_000, description="Calls that a key may make beyond that at once.")
     verification_model: str | None = Field(
         None, description="What verifications ask: `provider:model`, or the model's name at verification_base_url."
     )

@@ -8,10 +8,11 @@ from typing import Any
 @dataclass(frozen=True, slots=True)
 class Done:
     """The message is answered. `result` is what its kind makes of it, as a JSON object; `charge` in cents is what an item of a
-    batch costs whoever asked, where the kind says so."""
+    batch costs whoever asked, where the kind says so. `counts_as` names what it is one more of in the organisation's usage."""
 
     result: dict[str, Any] = field(default_factory=dict[str, Any])
     charge: int = 0
+    counts_as: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

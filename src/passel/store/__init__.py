@@ -3,7 +3,7 @@
 Lock order, for every transaction that writes (a test walks it):
 
     upload -> file (by id) -> agent -> message (by id) -> session -> next message in line -> lane (by id) -> batch (by id)
-    -> batch_lane
+    -> batch_lane -> usage (by organisation)
 
 - A session's active message is locked before the session; a message that stands in line behind it changes only under
   the session's lock. An API call that adds a message locks the session alone.

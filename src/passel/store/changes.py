@@ -16,9 +16,9 @@ import orjson
 from passel.core.batch_log import Transition
 from passel.core.costs import Usage
 from passel.core.effects import DONE, IN_DOUBT, UNSENT
-from passel.core.ids import BatchId, LaneId, SessionId
+from passel.core.ids import BatchId, LaneId, OrgId, SessionId
 from passel.core.states import HELD, OCCUPYING, PARKED, READY, phase
-from passel.store import admission, announcing
+from passel.store import admission, announcing, usage
 from passel.store.admission import Capacity
 from passel.store.announcing import Announcing, Delivery
 from passel.store.database import Row, WriteConnection
@@ -82,6 +82,7 @@ class Changes:
     next_in_line: list[SessionId] = field(default_factory=list[SessionId])
     ready_kinds: set[str] = field(default_factory=set[str])
     evicted_from: set[int] = field(default_factory=set[int])
+    used: dict[tuple[OrgId, str], int] = field(default_factory=lambda: defaultdict[tuple[OrgId, str], int](int))
     deliveries: list[Delivery] = field(default_factory=list[Delivery])
 
     def move(self, place: Place, previous: str, state: str, error: str | None = None) -> None:
@@ -140,6 +141,8 @@ async def settle(c: WriteConnection, changes: Changes, capacity: Capacity) -> No
         await _count_batches(c, changes, lanes)
     if lanes:
         await admission.admit(c, lanes, capacity, changes.now, locked=True)
+    if changes.used:
+        await usage.count(c, changes.used, changes.announcing, changes.now)
     if changes.ready_kinds:
         await c.fetch("notify", admission.READY_CHANNEL, sorted(changes.ready_kinds))
     if changes.evicted_from:

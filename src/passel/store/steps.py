@@ -103,6 +103,8 @@ def _endings(writes: Sequence[StepWrite]) -> tuple[list[Any], ...]:
 def _move(write: StepWrite, settled_before: bool, changes: Changes) -> None:
     place = write.lease.place._replace(settled=settled_before)
     told = write.step.settles or write.step.ending
+    if isinstance(told, Done) and told.counts_as is not None and not settled_before:
+        changes.used[write.lease.org_id, told.counts_as] += 1
     if isinstance(told, Done) and told.charge and not settled_before and place.batch_id is not None:
         changes.batches[place.batch_id].charged += told.charge
     if write.step.settles is not None and not settled_before:

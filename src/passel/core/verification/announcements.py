@@ -15,6 +15,7 @@ from typing import Any
 from passel.core.announcements import News, Vocabulary
 from passel.core.events import MESSAGE_STATE, Event
 from passel.core.states import CANCELLED_ERROR, COMPLETED, FAILED, Counts
+from passel.core.usage import WARNING_PERCENT
 from passel.core.verification.escalations import RESOLVED_EVENT, is_escalated
 
 VERIFICATION_COMPLETED, VERIFICATION_FAILED = "verification.completed", "verification.failed"
@@ -57,4 +58,5 @@ ANNOUNCED = Vocabulary(
     of_batch=_of_batch,
     is_over=_is_over,
     item_types=_ITEM_TYPES,
+    usage_types={WARNING_PERCENT: USAGE_WARNING, 100: USAGE_REACHED},
 )

@@ -11,6 +11,7 @@ from passel.core.costs import decimal_string
 from passel.core.endings import Done, Fail
 from passel.core.events import MESSAGE_REQUESTED, Draft, Event
 from passel.core.ids import MessageId
+from passel.core.verification import KIND
 from passel.core.verification.calls import Calls
 from passel.core.verification.claims import Claim
 from passel.core.verification.events import METHOD_ENDED, METHOD_FAILED
@@ -118,6 +119,7 @@ class Progress:
                 "cost_cents": self.calls.cost_cents,
             },
             self.calls.cost_cents,
+            KIND,
         )
 
 

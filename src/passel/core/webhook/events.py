@@ -1,6 +1,6 @@
 """The events of deliveries, and the one that tells a session of its delivery's failure.
 
-message.requested         {type, counts?} of the first message; {again: true} of a redelivery
+message.requested         {type, counts?, data?} of the first message; {again: true} of a redelivery
 delivery.composed         {data}: what a body holds that could not be read again later, such as a batch's items
 delivery.tried            {ok, status, error, milliseconds, retry_after}: one try; `status` is None without an answer
 webhook.delivery_failed   {webhook_id, event_type, attempt, final, status_code, error}, in the ledger of the session
@@ -33,6 +33,11 @@ class Answer(NamedTuple):
 def requested(type: str, counts: dict[str, int] | None) -> dict[str, Any]:
     """The data of a delivery's `message.requested`. `counts` are a batch's as they were then."""
     return {"type": type} if counts is None else {"type": type, "counts": counts}
+
+
+def said(type: str, data: dict[str, Any]) -> dict[str, Any]:
+    """The same of a delivery that tells of no session or batch: `data` is all that it says."""
+    return {"type": type, "data": data}
 
 
 def composed(data: dict[str, Any]) -> Draft:

@@ -11,7 +11,7 @@ from passel.faces.check.escalations import ResolveFields
 from passel.faces.check.fact_requests import is_upload
 from passel.faces.check.organisation import KeyFields, ProviderKeyFields, SettingsFields
 from passel.faces.check.requests import BatchFields, VerifyFields
-from passel.faces.check.routes import batches, documents, escalations, facts, keys, provider_keys, settings, status, verify, webhooks
+from passel.faces.check.routes import batches, documents, escalations, facts, keys, provider_keys, settings, status, usage, verify, webhooks
 from passel.faces.check.webhooks import ChangeFields, WebhookFields
 
 ERROR = {
@@ -46,7 +46,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     status: {"description": text, "content": {"application/json": {"schema": ERROR}}} for status, text in _SAID.items()
 }
 
-_ROOMS = (verify, batches, documents, escalations, facts, settings, provider_keys, keys, webhooks, status)
+_ROOMS = (verify, batches, documents, escalations, facts, settings, provider_keys, keys, webhooks, usage, status)
 _ROOTS = tuple(room.routes.prefix for room in _ROOMS)
 _BODIES = (
     VerifyFields,

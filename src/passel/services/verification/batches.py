@@ -18,6 +18,7 @@ from passel.services.verification import uploads
 from passel.services.verification.allowance import batch_limits
 from passel.services.verification.items import Checks, ItemRequest
 from passel.services.verification.models import lane_of, with_models
+from passel.services.verification.usage import require_room
 from passel.store import batches as batch_store
 from passel.store import uploads as upload_store
 from passel.store import verifications as store
@@ -127,6 +128,7 @@ async def _make(
     key: str | None,
 ) -> Batch:
     planner.claim = await with_models(deps, caller.org_id, head.claim)
+    await require_room(deps, caller.org_id, 0 if "problems" in further else further["total"])
     spec = _spec(head, {**further, "digest": intake.digest})
     expires_at = deps.now() + timedelta(days=(await batch_limits(deps, caller)).result_days)
     made = await batches.create(deps, caller, planner, intake, key, None, spec, expires_at)

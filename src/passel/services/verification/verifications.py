@@ -19,6 +19,7 @@ from passel.services.following import Following
 from passel.services.sessions import Once
 from passel.services.verification.batches import PREFIX
 from passel.services.verification.models import lane_of, with_models
+from passel.services.verification.usage import require_room
 from passel.store import sessions as store
 from passel.store import verifications as verification_store
 from passel.store.sessions import Message, NewSession, Session
@@ -46,6 +47,7 @@ async def create(deps: Deps, caller: Caller, claim: Claim, metadata: dict[str, A
     """Begin to verify a claim; or find the one that a request with this key has begun within a day. Raises `Unprocessable` where it
     needs a model that is not there, and `Conflict` for a key that came with another request."""
     claim = await with_models(deps, caller.org_id, claim)
+    await require_room(deps, caller.org_id)
     scope, digest = f"verify/{caller.org_id}", "" if key is None else "/".join(digests(claim)) + orjson.dumps(metadata).decode()
     new = NewSession(
         caller.org_id, SessionId(deps.ids.new(PREFIX)), KIND, None, {"metadata": metadata}, None, {}, lane_of(claim), None, deps.now()

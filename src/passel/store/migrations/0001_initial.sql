@@ -106,6 +106,15 @@ create table file_use (
 
 create index file_use_holder on file_use (holder_id);
 
+-- How much of a kind of work an organisation had in a month (`2026-11`, UTC).
+create table usage (
+    org_id text not null references organisation,
+    kind text not null,
+    period text not null,
+    used bigint not null,
+    primary key (org_id, kind, period)
+) with (fillfactor = 50);
+
 -- Sessions that share what they wait for, such as a model's key. `name` is `class/rest`, and the class gives the
 -- width where `capacity` is null. `active` counts messages that hold a place, `parked` those that wait or are delayed.
 create table lane (
