@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+import httpx2
 import pytest
 
 from passel.compose.process import raise_file_limit
