@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.support.installation import Installation, scratch_dir, wait_until
+from tests.support.installation import Installation, PlayedModel, scratch_dir, wait_until
 from tests.test_tenancy import stranger
 
 __all__ = ["stranger"]
@@ -150,6 +150,25 @@ def test_provider_keys_are_kept_and_never_shown(passel: Installation, stranger: 
         assert http.put("/v1/provider-keys/anthropic", json=body).json()["error"]["details"][0]["field"] == "key"
     assert http.delete("/v1/provider-keys/openai").status_code == 204
     assert error(http.delete("/v1/provider-keys/openai"))[:2] == (404, "not_found")
+
+
+def test_a_provider_key_goes_where_its_organisation_says(model: PlayedModel) -> None:
+    """To a server that it chose, not to the one that the operator did."""
+    settings = {"PASSEL_VERIFICATION_MODEL": "verifier", "PASSEL_VERIFICATION_BASE_URL": model.url, "PASSEL_MODEL_TIMEOUT": "5"}
+    with scratch_dir() as directory:
+        installation = Installation(directory, 1, settings).start()
+        http = installation.http()
+        assert http.put("/v1/provider-keys/openai", json={"key": "sk-only-for-those-we-name"}).status_code == 201
+
+        def ask(content: str) -> Any:
+            return http.post("/v1/verify", json={"content": content, "methods": {"reasoning": 1}}).json()
+
+        assert ask("ice floats")["status"] in ("completed", "escalated")
+        assert "sk-only-for-those-we-name" not in model.state()["keys"]
+        put(http, model="verifier", baseUrl=f"{model.url}/v1")
+        assert ask("iron sinks")["status"] in ("completed", "escalated")
+        assert "sk-only-for-those-we-name" in model.state()["keys"]
+        assert installation.stop() == 0
 
 
 def test_keys_are_made_listed_and_revoked(passel: Installation, stranger: str) -> None:

@@ -60,14 +60,18 @@ def _named(deps: Deps, ref: str, field: str) -> LlmOption:
 
 
 async def _with_keys(deps: Deps, org_id: OrgId, chosen: list[LlmOption]) -> list[LlmOption]:
-    """With the organisation's own keys, where it stored some (BYOK)."""
-    names = sorted({provider_key_name(option.provider) for option in chosen if option.provider != LOCAL})
+    """With the organisation's own keys, where it stored some (BYOK): for the provider, or for an address that it chose itself, never
+    for one that the server's operator did."""
+    foreign = deps.verification_models.base_url
+    asked = [option for option in chosen if option.provider != LOCAL and (option.base_url is None or option.base_url != foreign)]
+    names = sorted({provider_key_name(option.provider) for option in asked})
     if not names:
         return chosen
     async with deps.db.read() as c:
         stored = await accounts.find_credentials(c, org_id, names)
     own = {name for name in names if stored.get(name) is not None}
-    return [replace(option, api_key_secret=name) if (name := provider_key_name(option.provider)) in own else option for option in chosen]
+    keyed = [option for option in asked if provider_key_name(option.provider) in own]
+    return [replace(option, api_key_secret=provider_key_name(option.provider)) if option in keyed else option for option in chosen]
 
 
 def lane_of(claim: Claim) -> str:
