@@ -128,6 +128,17 @@ def test_formal_takes_translations_that_agree_and_hold_for_other_values(asking: 
     assert found(verify(asking, "The bridge has 7 towers", "formal"), "formal")["applicable"] is False
 
 
+def test_a_model_that_is_slow_leaves_formal_as_it_was(model: PlayedModel) -> None:
+    settings = {"PASSEL_VERIFICATION_MODEL": "hang", "PASSEL_VERIFICATION_BASE_URL": model.url}
+    with scratch_dir() as directory:
+        passel = Installation(directory, 1, settings).start()
+        try:
+            body = verify(passel, "The bridge has 7 towers", "formal", options={"timeout": 2000})
+            assert body["status"] == "escalated" and found(body, "formal")["applicable"] is False and "error" not in found(body, "formal")
+        finally:
+            passel.stop()
+
+
 def test_formal_asks_nobody_about_what_it_can_decide_or_nobody_could(asking: Installation) -> None:
     for content in ("2 + 2 = 4", "Copper conducts electricity"):
         assert calls(asking, verify(asking, content, "formal")["id"]) == []

@@ -24,6 +24,7 @@ from passel.cli.output import CommandError, note, one_line
 from passel.cli.results import write_results
 from passel.cli.server import load_settings
 from passel.cli.tasks import read_tasks, submit
+from passel.compose.process import die_with_parent
 
 _START_SECONDS = 60
 LOG = "demo.log"
@@ -106,7 +107,9 @@ def started_server(data_dir: Path, **settings: str) -> Generator[tuple[subproces
     data_dir.mkdir(parents=True, exist_ok=True)
     log = data_dir / LOG
     with log.open("w") as stderr:
-        server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, env=environment, start_new_session=True)
+        server = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=stderr, env=environment, start_new_session=True, preexec_fn=die_with_parent
+        )
     watchdog = threading.Timer(_START_SECONDS, server.terminate)
     watchdog.start()
     try:

@@ -1,6 +1,7 @@
 """The method `formal` with its tier B: what our own parser does not read, a model may say as formulas, twice, and the same
 machinery decides. The translation is never trusted alone (`passel.workloads.verification.formal.expressions.translated`)."""
 
+import asyncio
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ _QUANTITY = re.compile(
 """Only claims about quantities have instances, so only these are worth a translation."""
 
 _LONGEST = 2000
+_SHARE_OF_TIME = 0.5  # of a verification's, for its translations
 
 _TASKS = (
     "You translate a claim about quantities into formulas. You do not judge it: a wrong claim is translated as it stands.",
@@ -48,9 +50,10 @@ class Formal:
         if found.applicable or work.models.option is None or len(claim.content) > _LONGEST or not _QUANTITY.search(claim.content):
             return found
         try:
-            translations = await side_by_side(*(_translation(work, n, task) for n, task in enumerate(_TASKS, 1)))
-        except (NoAnswer, Unreadable):
-            return found  # a model that fails makes nothing worse than it was
+            async with asyncio.timeout(claim.options.timeout / 1000 * _SHARE_OF_TIME):
+                translations = await side_by_side(*(_translation(work, n, task) for n, task in enumerate(_TASKS, 1)))
+        except (NoAnswer, Unreadable, TimeoutError):
+            return found  # a model that fails, or is slow, makes nothing worse than it was
         told = [one for one in translations if one is not None]
         return await self.checker.check_translations(told) if len(told) == len(_TASKS) else found
 
