@@ -70,6 +70,7 @@ bench: $(VENV)/ready ## Every benchmark, each with its baseline
 	$(BIN)/python -m benchmarks.formal
 	$(BIN)/python -m benchmarks.verification
 	$(BIN)/python -m benchmarks.semantic
+	$(BIN)/python -m benchmarks.asking
 
 peers: $(VENV)/ready ## Passel beside LangGraph's dev server and Inspect AI, each in an environment of its own
 	$(BIN)/python -m benchmarks.peers
@@ -78,4 +79,4 @@ docs: $(VENV)/ready ## Write the generated reference of settings, commands and H
 	$(BIN)/python -m passel.cli.reference docs/reference
 
 clean: ## Remove environments and the demo's data
-	rm -rf $(VENV) $(DARI) .venv-peers passel-demo
+	rm -rf $(VENV) $(DARI) .venv-peers passel-demo passel-demo-verify

@@ -208,10 +208,10 @@ def test_an_overloaded_provider_is_waited_for(model: PlayedModel) -> None:
     with scratch_dir() as directory:
         passel = Installation(directory, 1, settings).start()
         try:
-            items = [{"content": f"Fact {n} is known"} for n in range(60)]
+            items = [{"content": f"Fact {n} is known"} for n in range(24)]
             body = {"items": items, "methods": {"ensemble": 1}, "options": {"timeout": 1000}}
             batch = ended(passel, passel.http().post("/v1/batch", json=body).json()["id"])
-            assert (batch["successCount"], batch["failureCount"]) == (60, 0)
+            assert (batch["successCount"], batch["failureCount"]) == (24, 0)
         finally:
             passel.stop()
 

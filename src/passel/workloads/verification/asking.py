@@ -30,6 +30,7 @@ from passel.workloads.verification.methods import NoAnswer
 
 _SHORT_PAUSE = timedelta(seconds=2)
 """Up to here a worker keeps its place while it waits; for more it gives it back."""
+_LONGEST_ANSWER = 100_000  # characters: no form that is asked for has so many
 _GATHER_SECONDS = 0.005
 """An answer waits so long for what follows from it, to be written with it."""
 
@@ -104,7 +105,7 @@ class Book:
         await self.context.write(self.take()._replace(began=(effect,)))
 
     def answered(self, asked: Asked, effect: Effect, option: LlmOption, answer: Answer) -> str:
-        text = clean(answer.text)
+        text = clean(answer.text[:_LONGEST_ANSWER])
         call = record(effect, self.context.task.attempt, None, option, answer.usage, DONE)
         told = events.model_answered(asked, text, call)
         self.calls.answered(told)
