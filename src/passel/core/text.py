@@ -20,6 +20,12 @@ def is_storable(text: str) -> bool:
     return _UNSTORABLE.search(text) is None
 
 
+def leaf_name(filename: str) -> str:
+    """The last part of a file's name, at most 255 printable characters; empty where there is none."""
+    leaf = "".join(ch for ch in clean(filename).replace("\\", "/").rsplit("/", 1)[-1] if ch.isprintable())[:255]
+    return "" if leaf in (".", "..") else leaf
+
+
 def require_storable(text: str, field: str) -> str:
     """`text` itself. Raises `Unprocessable` with `field` when no ledger can hold it."""
     if not is_storable(text):

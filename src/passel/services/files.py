@@ -8,7 +8,7 @@ from typing import Any
 
 from passel.core.errors import FieldError, NotFound, TooLarge, Unprocessable
 from passel.core.ids import OrgId
-from passel.core.text import require_storable
+from passel.core.text import leaf_name
 from passel.services.deps import Caller, Deps
 from passel.store import files as store
 from passel.store.database import ReadConnection, WriteConnection
@@ -41,9 +41,7 @@ async def upload(deps: Deps, caller: Caller, filename: str, data: bytes) -> File
     Raises `TooLarge`."""
     if len(data) > deps.limits.file_bytes:
         raise TooLarge(f"a file may have {deps.limits.file_bytes} bytes")
-    leaf = "".join(ch for ch in filename.replace("\\", "/").rsplit("/", 1)[-1] if ch.isprintable())[:255]
-    leaf = "file" if leaf in ("", ".", "..") else leaf
-    require_storable(leaf, "filename")
+    leaf = leaf_name(filename) or "file"
     digest = hashlib.sha256(data).hexdigest()
     file = File(caller.org_id, deps.ids.file(), leaf, sniff(data), len(data), digest, deps.now())
     await deps.blobs.put(file.blob_path, data)

@@ -49,6 +49,10 @@ class Calls:
             elif event.type == EFFECT_IN_DOUBT and event.data["effect"]["kind"] == MODEL:
                 self._count(event.data["effect"]["number"])
 
+    def retries(self, round: int, method: str) -> int:
+        """How often a question of this method was asked again."""
+        return max((len(failed) - 1 for asked, failed in self.failures.items() if asked[:2] == (round, method)), default=0)
+
     def next_number(self) -> int:
         self.last += 1
         return self.last

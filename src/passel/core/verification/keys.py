@@ -1,7 +1,7 @@
 """Idempotency keys of items: the same claim is verified once. What a workload of verifications is given for them."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import orjson
@@ -43,8 +43,8 @@ class Keys(Protocol):
 
 
 def digests(claim: Claim) -> tuple[str, str]:
-    """Of what is claimed, and of how it is to be verified."""
-    asked = claim.to_json()
+    """Of what is claimed, and of how it is to be verified: as it was asked, not what the server made of it."""
+    asked = replace(claim, models=(), calibrators={}).to_json()
     content = [asked.pop("content"), asked.pop("context")]
     return _digest(content), _digest(asked)
 

@@ -22,6 +22,7 @@ from passel.services.verification.models import lane_of, with_models
 from passel.services.verification.usage import require_room
 from passel.store import sessions as store
 from passel.store import verifications as verification_store
+from passel.store.database import ReadConnection
 from passel.store.sessions import Message, NewSession, Session
 
 
@@ -44,27 +45,43 @@ class Verification:
 
 
 async def create(deps: Deps, caller: Caller, claim: Claim, metadata: dict[str, Any], key: str | None = None) -> Verification:
-    """Begin to verify a claim; or find the one that a request with this key has begun within a day. Raises `Unprocessable` where it
-    needs a model that is not there, and `Conflict` for a key that came with another request."""
+    """Begin to verify a claim; or find the one that a request with this key has begun. Raises `Unprocessable` where it needs a model
+    that is not there, `QuotaExceeded` where the month's limit is reached, and `Conflict` for a key that came with another request."""
+    once = None if key is None else _once(deps, caller, claim, metadata, key)
+    if once is not None:
+        async with deps.db.read() as c:
+            known = await _recalled(c, once)
+        if known is not None:
+            return await get(deps, caller, known)
     claim = await with_models(deps, caller.org_id, claim)
     await require_room(deps, caller.org_id)
-    scope, digest = f"verify/{caller.org_id}", "" if key is None else "/".join(digests(claim)) + orjson.dumps(metadata).decode()
-    new = NewSession(
-        caller.org_id, SessionId(deps.ids.new(PREFIX)), KIND, None, {"metadata": metadata}, None, {}, lane_of(claim), None, deps.now()
-    )
-    once = None if key is None else Once(scope, key, deps.vault.sign(digest))
+    id = SessionId(deps.ids.new(PREFIX))
+    new = NewSession(caller.org_id, id, KIND, None, {"metadata": metadata}, None, {}, lane_of(claim), None, deps.now())
     async with deps.db.write() as c:
+        known = None
         if once is not None:
+            # requests with one key are one at a time: there is no session yet whose row could be locked
             await store.lock_idempotency_key(c, once.scope, once.key)
-            if known := await store.recall_key(c, once.scope, once.key):
-                if known.request_hash != once.digest:
-                    raise Conflict("Idempotency-Key was already used with a different request")
-                return await get(deps, caller, known.session_id)
-        await store.insert_session(c, new)
-        session = await store.lock_session(c, new.id)
-        assert session is not None
-        await sessions.add_request(deps, caller, c, session, claim.to_json(), once)
-    return await get(deps, caller, new.id)
+            known = await _recalled(c, once)
+        if known is None:
+            await store.insert_session(c, new)
+            session = await store.lock_session(c, new.id)
+            assert session is not None
+            await sessions.add_request(deps, caller, c, session, claim.to_json(), once)
+    return await get(deps, caller, known or id)
+
+
+def _once(deps: Deps, caller: Caller, claim: Claim, metadata: dict[str, Any], key: str) -> Once:
+    asked = "/".join(digests(claim)) + orjson.dumps(metadata, option=orjson.OPT_SORT_KEYS).decode()
+    return Once(f"verify/{caller.org_id}", key, deps.vault.sign(asked))
+
+
+async def _recalled(c: ReadConnection, once: Once) -> SessionId | None:
+    """The verification that a key stands for. Raises `Conflict`."""
+    known = await store.recall_key(c, once.scope, once.key)
+    if known is not None and known.request_hash != once.digest:
+        raise Conflict("Idempotency-Key was already used with a different request")
+    return None if known is None else known.session_id
 
 
 async def get(deps: Deps, caller: Caller, id: str) -> Verification:

@@ -63,7 +63,7 @@ async def _translation(work: Work, n: int, task: str) -> dict[str, Any] | None:
 
 
 def _asked(work: Work, task: str) -> Question:
-    return question(task, _FORM, {}, {"claim": work.claim.content, **context_text(work.claim)})._replace(schema=None)
+    return question(task, _FORM, None, {"claim": work.claim.content, **context_text(work.claim)})
 
 
 def _read(fields: Fields) -> dict[str, Any] | None:

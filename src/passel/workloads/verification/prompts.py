@@ -17,7 +17,7 @@ Judge by what is known and by what follows, not by how sure a text sounds."""
 _MARK_CHARACTERS = 8
 
 
-def question(task: str, form: str, schema: dict[str, Any], texts: Mapping[str, str]) -> Question:
+def question(task: str, form: str, schema: dict[str, Any] | None, texts: Mapping[str, str]) -> Question:
     """`task` says what to do, `form` shows the JSON object to answer with, `texts` are data by their names."""
     system = f"{task}\n\n{_RULES}\n\nAnswer with one JSON object and nothing else, in this form:\n{form}"
     return Question(system, (Spoken("user", ("\n\n".join(marked(name, text) for name, text in texts.items()),)),), schema=schema)

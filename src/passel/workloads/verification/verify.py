@@ -133,7 +133,9 @@ class _Run:
             except (Paused, LeaseLost, NotReady):
                 raise
             except NoAnswer as failure:
-                return events.method_failed(self._id(), round, name, _said(failure), _since(began), retries=most if asker.asked else 0)
+                return events.method_failed(
+                    self._id(), round, name, _said(failure), _since(began), retries=self.book.calls.retries(round, name)
+                )
             except Exception as accident:
                 error = _said(accident)
                 retries += 1

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Request
 from starlette.datastructures import UploadFile
 from starlette.responses import Response
 
-from passel.core.text import clean
+from passel.core.text import leaf_name
 from passel.core.verification.findings import FALSE, TRUE, UNCERTAIN
 from passel.core.verification.pooling import ACCEPT, ESCALATE, REJECT
 from passel.faces.check import files, requests, responses
@@ -74,7 +74,9 @@ async def upload(request: Request, deps: DepsIn, caller: CallerIn) -> Response:
             return error(request.scope, 413, "payload_too_large", upload_too_large(limits.upload_bytes))
         try:
             format = await asyncio.to_thread(files.format_of, file.filename or "", file.content_type, file.file)
-            kept = await uploads.keep(deps, caller, _leaf(file.filename), format, files.records(file.file, format, size))
+            kept = await uploads.keep(
+                deps, caller, leaf_name(file.filename or "") or "file", format, files.records(file.file, format, size)
+            )
         except uploads.Unusable as unusable:
             return json_response({"error": "File parsing failed", "validationErrors": unusable.problems}, 400)
     return json_response(responses.upload(kept))
@@ -89,12 +91,6 @@ async def _uploaded(request: Request) -> AsyncGenerator[UploadFile | None]:
     async with request.form(max_files=_MOST_PARTS, max_fields=_MOST_PARTS) as form:
         found = form.getlist("file")
         yield found[0] if len(found) == 1 and isinstance(found[0], UploadFile) else None
-
-
-def _leaf(filename: str | None) -> str:
-    """The last part of a name, at most 255 printable characters."""
-    leaf = "".join(ch for ch in clean(filename or "").replace("\\", "/").rsplit("/", 1)[-1] if ch.isprintable())[:255]
-    return leaf or "file"
 
 
 @routes.get("")

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from passel.core.errors import Unprocessable
 from passel.core.limits import MIB
+from passel.core.text import leaf_name
 from passel.core.verification.documents import NewDocument
 from passel.faces.check import requests, responses
 from passel.faces.check.fact_requests import is_upload
@@ -75,8 +76,7 @@ async def _of_form(request: Request) -> NewDocument:
         name = file.filename or "document"
         text = await _text_of(name, file.content_type or "", await file.read())
         title, url, dated = (form.get(field) for field in ("title", "url", "date"))
-    leaf = name.replace("\\", "/").rsplit("/", 1)[-1]
-    return NewDocument(str(title or leaf), text, str(url) if url else None, _date(str(dated) if dated else None))
+    return NewDocument(str(title or leaf_name(name)), text, str(url) if url else None, _date(str(dated) if dated else None))
 
 
 async def _text_of(name: str, kind: str, data: bytes) -> str:
