@@ -11,7 +11,7 @@ import pytest
 from passel.store.database import Database
 from passel.store.postgres import EmbeddedPostgres
 from passel.store.schema import migrate
-from tests.support.installation import Installation, PlayedModel, played_model, scratch_dir
+from tests.support.installation import Installation, PlayedModel, installed, played_model, scratch_dir
 
 
 @pytest.fixture(scope="session")
@@ -63,12 +63,8 @@ def passel() -> Iterator[Installation]:
         "PASSEL_MAX_BATCH_ITEMS": "200",
         "PASSEL_STREAM_HEARTBEAT": "0.5",
     }
-    with scratch_dir() as directory:
-        installation = Installation(directory, 1, settings).start()
+    with installed(1, settings) as installation:
         yield installation
-        assert installation.stop() == 0
-        errors = (directory / "serve.err").read_text()
-        assert "Traceback" not in errors, errors[-4000:]
 
 
 @pytest.fixture(scope="session")

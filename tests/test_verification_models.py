@@ -8,7 +8,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from tests.support.installation import Installation, PlayedModel, scratch_dir, wait_until
+from tests.support.installation import Installation, PlayedModel, installed, scratch_dir, wait_until
 from tests.test_check import ended, get
 
 # 11 and 7 tokens a call: 0.0011 + 0.0014 dollars
@@ -24,12 +24,8 @@ def asking(model: PlayedModel) -> Iterator[Installation]:
         "PASSEL_VERIFICATION_PRICE": PRICE,
         "PASSEL_MODEL_TIMEOUT": "5",
     }
-    with scratch_dir() as directory:
-        installation = Installation(directory, 1, settings).start()
+    with installed(1, settings) as installation:
         yield installation
-        assert installation.stop() == 0
-        errors = (directory / "serve.err").read_text()
-        assert "Traceback" not in errors, errors[-4000:]
 
 
 def verify(passel: Installation, content: str, *methods: str, **fields: Any) -> Any:

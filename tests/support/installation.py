@@ -238,3 +238,14 @@ def freeze(process: psutil.Process) -> None:
 
 def thaw(process: psutil.Process) -> None:
     process.send_signal(signal.SIGCONT)
+
+
+@contextlib.contextmanager
+def installed(workers: int = 1, settings: dict[str, str] | None = None) -> Iterator[Installation]:
+    """One that many tests share: it ends well, and has met nothing that it did not expect."""
+    with scratch_dir() as directory:
+        installation = Installation(directory, workers, settings or {}).start()
+        yield installation
+        assert installation.stop() == 0
+        errors = (directory / "serve.err").read_text()
+        assert "Traceback" not in errors, errors[-4000:]

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from passel.cli.client import DEFAULT_URL, Client, Key, Url
-from passel.cli.output import CommandError, note, print_json, print_table
+from passel.cli.output import CommandError, print_page
 
 documents = typer.Typer(no_args_is_help=True, help="Documents that claims are held against: load, list, show, delete.")
 
@@ -52,13 +52,8 @@ def list_documents(
 ) -> None:
     """List documents, newest first."""
     found = Client(url, key).get("/v1/documents", limit=limit, offset=offset)
-    if json_output:
-        print_json(found)
-        return
-    rows = [[one["id"], one["title"], one["date"], one["characters"], one["url"]] for one in found["data"]]
-    print_table(["id", "title", "date", "characters", "url"], rows)
-    if found["pagination"]["hasMore"]:
-        note(f"{found['pagination']['total']} in all: go on with --offset {offset + limit}")
+    columns = ["id", "title", "date", "characters", "url"]
+    print_page(found, columns, lambda one: [one[name] for name in columns], as_json=json_output)
 
 
 @documents.command("show")

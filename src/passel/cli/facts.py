@@ -5,12 +5,12 @@ import io
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from passel.cli.client import DEFAULT_URL, Client, Key, Url
-from passel.cli.output import CommandError, note, print_json, print_table
+from passel.cli.output import CommandError, note, print_json, print_page
 
 facts = typer.Typer(no_args_is_help=True, help="Facts that claims are compared with: load, list, delete.")
 
@@ -76,13 +76,11 @@ def list_facts(
 ) -> None:
     """List facts, newest first."""
     found = Client(url, key).get("/v1/facts", limit=limit, offset=offset)
-    if json_output:
-        print_json(found)
-        return
-    rows = [[one["id"], "true" if one["polarity"] else "false", one["text"], one["source"], one["date"]] for one in found["data"]]
-    print_table(["id", "is", "text", "source", "date"], rows)
-    if found["pagination"]["hasMore"]:
-        note(f"{found['pagination']['total']} in all: go on with --offset {offset + limit}")
+    print_page(found, ["id", "is", "text", "source", "date"], _row, as_json=json_output)
+
+
+def _row(one: Any) -> list[Any]:
+    return [one["id"], "true" if one["polarity"] else "false", one["text"], one["source"], one["date"]]
 
 
 @facts.command("delete")

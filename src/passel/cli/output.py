@@ -6,6 +6,7 @@ it reaches a terminal, which would obey them. JSON and CSV carry it as it is.
 
 import re
 import sys
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -62,6 +63,17 @@ def print_table(columns: list[str], rows: list[list[Any]]) -> None:
     widths = [max(cell_len(line[at]) for line in lines) for at in range(len(columns))]
     for line in lines:
         print("  ".join(cell + " " * (width - cell_len(cell)) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def print_page(found: Any, columns: list[str], row: Callable[[Any], list[Any]], *, as_json: bool) -> None:
+    """A page of a list that is read by offset, and how to see the next one."""
+    if as_json:
+        print_json(found)
+        return
+    print_table(columns, [row(one) for one in found["data"]])
+    page = found["pagination"]
+    if page["hasMore"]:
+        note(f"{page['total']} in all: go on with --offset {page['offset'] + page['limit']}")
 
 
 def _cell(value: Any) -> str:
