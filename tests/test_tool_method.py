@@ -2,17 +2,23 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from passel.core.ids import OrgId
 from passel.core.sentences import sentences
+from passel.core.verification.claims import Claim
 from passel.core.verification.documents import in_passages
 from passel.html import HtmlReader, Unreadable
 from passel.network import Network
+from passel.workloads.verification.answers import json_object
+from passel.workloads.verification.methods import NO_MODELS, Work
+from passel.workloads.verification.tool.method import Tool
 from passel.workloads.verification.tool.pages import Pages, Unreachable
 from passel.workloads.verification.tool.queries import queries
 from passel.workloads.verification.tool.stance import by_words, stands_in
@@ -178,6 +184,21 @@ def test_all_engines_down_is_a_failure_with_its_reason(searching_alone: Installa
         assert body["status"] == "failed" and "searxng: HTTP 503" in body["errorMessage"]
     finally:
         engines.down = set()
+
+
+def test_evidence_that_no_ledger_can_hold_is_cleaned(searching_alone: Installation, engines: Engines) -> None:
+    """What lies on the web is anybody's."""
+    page = engines.page("/bern", "Bern is the capital of Switzerland.\0", "text/plain")
+    engines.results = [{"url": page, "title": "Bern\0", "text": "About Bern"}]
+    [evidence] = found(verify(searching_alone, "Bern is the capital of Switzerland", "tool"), "tool")["evidence"]
+    assert evidence["title"] == "Bern\ufffd" and evidence["stance"] == "supports"
+
+
+def test_without_a_model_a_long_claim_is_not_searched_for() -> None:
+    claim = Claim("The " + "of a " * 9000 + "is", {"tool": 1.0})
+    tool = Tool([], cast(Pages, None), lambda: NOW)
+    finding = asyncio.run(tool(Work(claim, OrgId("org"), NO_MODELS)))
+    assert not finding.applicable and "1000 characters" in finding.reasoning
 
 
 def test_a_model_reads_passages_and_has_to_quote_them(model: PlayedModel) -> None:
@@ -349,3 +370,19 @@ def test_passages_are_bounded() -> None:
     text = " ".join(f"Sentence number {n} says little." for n in range(200)) + " " + "x" * 5000
     passages = in_passages(sentences(text))
     assert max(map(len, passages)) <= 800 and sum(passage.count("Sentence") for passage in passages) == 200
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda: sentences("a" * 50_000 + "! B"),
+        lambda: sentences("A. " * 16_000),
+        lambda: in_passages(sentences("No end " * 700_000)),
+        lambda: json_object("{}" + "<think>" * 14_000),
+    ],
+)
+def test_no_text_holds_a_worker_up(read: Callable[[], Any]) -> None:
+    """On its event loop, where every other session of the worker waits meanwhile."""
+    began = time.perf_counter()
+    read()
+    assert time.perf_counter() - began < 1.5

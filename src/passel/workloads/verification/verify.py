@@ -7,14 +7,14 @@ what is concluded follows from the ledger alone.
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from passel.core.context import Context, Step
 from passel.core.endings import Done, Fail, Retry
 from passel.core.errors import LeaseLost, NotReady
 from passel.core.events import Draft
-from passel.core.text import clean
+from passel.core.text import clean, clean_json
 from passel.core.verification import events
 from passel.core.verification.claims import Claim
 from passel.core.verification.findings import Finding
@@ -163,4 +163,4 @@ def _said(accident: Exception) -> str:
 
 def _stored(finding: Finding) -> Finding:
     """As the ledger can keep it."""
-    return Finding(finding.verdict, finding.confidence, clean(finding.reasoning), finding.applicable, finding.evidence)
+    return replace(finding, reasoning=clean(finding.reasoning), evidence=tuple(clean_json(finding.evidence)))
