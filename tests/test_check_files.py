@@ -129,6 +129,8 @@ def test_what_cannot_be_used_is_refused_with_a_reason(passel: Installation, name
         ("a.json", b'[{"content": "1 = 1"}, {"content": "\\u0000"}]', 2, "characters that cannot be stored"),
         ("a.json", b'[{"content": "1 = 1"}, {"content": "x", "context": {"a": "\\ud800"}}]', 2, "characters that cannot be stored"),
         ("a.jsonl", b'{"content": "1 = 1"}\n{"content": \n', 2, "not valid JSON"),
+        ("a.jsonl", b'{"content": "1 = 1"}\n{"content": "x", "context": {"a": 18446744073709551616}}\n', 2, "more than 64 bits"),
+        ("a.json", b'[{"content": "1 = 1"}, {"content": "x", "context": {"a": [-9223372036854775809]}}]', 2, "more than 64 bits"),
         (
             "a.json",
             b'[{"content": "1 = 1"}, {"content": "x", "context": ' + b'{"a": ' * 40 + b"1" + b"}" * 40 + b"}]",
