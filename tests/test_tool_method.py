@@ -16,6 +16,8 @@ from passel.core.verification.claims import Claim
 from passel.core.verification.documents import in_passages
 from passel.html import HtmlReader, Unreadable
 from passel.network import Network
+from passel.store.database import Database
+from passel.store.queries import SQL
 from passel.workloads.verification.answers import json_object
 from passel.workloads.verification.methods import NO_MODELS, Work
 from passel.workloads.verification.tool.method import Tool
@@ -26,6 +28,7 @@ from passel.workloads.verification.tool.votes import Vote, concluded, domain_of,
 from passel.workloads.verification.tool.wording import Wording
 from tests.support.engines import Engines, played_engines
 from tests.support.installation import Installation, PlayedModel, scratch_dir
+from tests.support.worlds import World
 from tests.test_check import get
 from tests.test_cli import passel_command
 from tests.test_tenancy import stranger
@@ -386,3 +389,24 @@ def test_no_text_holds_a_worker_up(read: Callable[[], Any]) -> None:
     began = time.perf_counter()
     read()
     assert time.perf_counter() - began < 1.5
+
+
+def test_a_search_among_few_documents_reads_nobody_else_s(with_db: Any) -> None:
+    async def scenario(db: Database) -> None:
+        world = await World(db).start()
+        async with db.write() as c:
+            await c.raw.execute("insert into organisation (id, name, slug, created_at) values ('org_2', 'b', 'b', now())")
+            for org, count in (("org_2", 1000), (world.org_id, 3)):
+                await c.raw.execute(
+                    "insert into document (org_id, id, title, characters, passages, created_at) "
+                    f"select '{org}', '{org}_' || n, 't', 9, 5, now() from generate_series(1, {count}) n"
+                )
+            await c.raw.execute(
+                "insert into passage (org_id, document_id, n, text) "
+                "select org_id, id, n, 'the river flows through the city' from document, generate_series(1, 5) n"
+            )
+            await c.raw.execute("analyze")
+            plan = chr(10).join(row[0] for row in await c.raw.fetch("explain " + SQL["search_passages"], world.org_id, '"river"', 10))
+            assert "Index Scan using passage_pkey" in plan and "Seq Scan on passage" not in plan, plan
+
+    with_db(scenario)

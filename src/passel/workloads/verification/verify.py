@@ -93,9 +93,9 @@ class _Run:
         return step
 
     async def _ended(self) -> list[Draft]:
-        """What has ended meanwhile, which may be nothing."""
+        """What has ended meanwhile, which may be nothing. What ended while the step before was written was in time."""
         left = self.progress.claim.options.timeout / 1000 - self.book.stopwatch.seconds
-        if left <= 0:
+        if left <= 0 and not any(task.done() for task in self.running):
             return self._time_is_up()
         done, _ = await asyncio.wait(self.running, timeout=max(_LEAST_WAIT, left), return_when=asyncio.FIRST_COMPLETED)
         drafts: list[Draft] = []
