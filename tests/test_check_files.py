@@ -3,16 +3,27 @@
 import json
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import httpx2
 import psutil
 import pytest
 
+from passel.blobs import BlobStore
+from passel.core.errors import NotFound
+from passel.core.ids import KeyId
+from passel.engine.duties import Sweeper
+from passel.services.deps import Caller
+from passel.services.verification import uploads
+from passel.services.verification.items import ItemRequest
+from passel.store.database import Database
 from tests.support.installation import Installation, scratch_dir, wait_until
+from tests.support.worlds import World
 from tests.test_check import FORMAL, ended, get
+from tests.test_deleting import deps_of
 from tests.test_tenancy import stranger
 
 __all__ = ["stranger"]
@@ -259,3 +270,41 @@ def test_a_large_file_takes_little_memory(small: Installation, format: str) -> N
     assert made.status_code == 202 and grown < 60_000_000, grown
     small.http().post(f"/v1/batch/{made.json()['id']}/cancel")
     wait_until(lambda: get(small, f"/v1/batch/{made.json()['id']}")["completedAt"])
+
+
+class Killed(BaseException):
+    """What no code of ours gets hold of."""
+
+
+class LastWords(BlobStore):
+    """Its process dies when the bytes are there."""
+
+    async def put(self, path: str, data: bytes | AsyncIterable[bytes]) -> None:
+        await super().put(path, data)
+        raise Killed
+
+
+def test_what_a_process_leaves_behind_that_dies_is_swept(with_db: Any) -> None:
+    async def scenario(db: Database) -> None:
+        world = await World(db).start()
+        blobs = LastWords("memory:///")
+        deps = replace(deps_of(world), blobs=blobs)
+        caller = Caller(world.org_id, KeyId("key_1"))
+
+        async def records() -> AsyncIterator[list[uploads.Record]]:
+            yield [uploads.Record(1, ItemRequest("1 = 1"))]
+
+        with pytest.raises(Killed):
+            await uploads.keep(deps, caller, "a.csv", "csv", records())
+        left = await world.value("select id from upload")
+        path = uploads.blob_path(world.org_id, left)
+        assert await blobs.get(path)
+        with pytest.raises(NotFound):
+            await uploads.find(deps, caller, left)
+        world.tick(25 * 3600)
+        await Sweeper(db, [uploads.OldUploads(deps)]).tick()
+        assert await world.value("select count(*) from upload") == 0
+        with pytest.raises(KeyError):
+            await blobs.get(path)
+
+    with_db(scenario)
