@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,12 +12,13 @@ import pytest
 
 from passel.core.context import Step, Task
 from passel.core.effects import Effect
-from passel.core.endings import Done
+from passel.core.endings import Done, Retry
 from passel.core.events import Draft, Event
 from passel.core.ids import EffectId, MessageId, OrgId, SessionId
 from passel.core.verification.calls import Calls
 from passel.core.verification.claims import Claim, Options
 from passel.core.verification.findings import Finding
+from passel.core.verification.keys import Busy
 from passel.workloads.verification.asking import Book
 from passel.workloads.verification.methods import Method, Work
 from passel.workloads.verification.reasoning import MOST_PARTS, Judgement, concluded
@@ -285,3 +287,37 @@ def test_waiting_for_the_database_is_no_time_of_a_verification() -> None:
         return book.stopwatch.seconds
 
     assert asyncio.run(run()) < 0.15
+
+
+def test_a_second_round_has_its_own_time() -> None:
+    asked: list[int] = []
+
+    async def method(work: Work) -> Finding:
+        asked.append(1)
+        await asyncio.sleep(0.12)
+        return Finding("true", 0.3 if len(asked) == 1 else 0.9, "so it is")
+
+    async def run() -> Step:
+        options = Options(timeout=200, min_confidence=0.8, retry_on_low_confidence=True)
+        return await VerificationWorkload({"tool": method})(SlowLedger(Claim("x", {"tool": 1.0}, options=options), 0))
+
+    ending = asyncio.run(run()).ending
+    assert isinstance(ending, Done) and ending.result is not None and ending.result["confidence"] == 0.9
+
+
+def test_who_waits_for_another_of_the_same_key_looks_again_less_and_less_often() -> None:
+    class Taken:
+        async def claim(self, task: Task, key: str, claim: Claim) -> Busy:
+            return Busy()
+
+    async def pause(waited: int) -> float:
+        context = SlowLedger(Claim("x", {"tool": 1.0}), 0)
+        context.task = replace(context.task, spec={"key": "k"})
+        state = context.ledger[0]._replace(type="message.state", data={"state": "delayed"})
+        context.ledger += [state] * waited
+        ending = (await VerificationWorkload({}, keys=Taken())(context)).ending
+        assert isinstance(ending, Retry)
+        return (ending.at - context.now()).total_seconds()
+
+    first, later, late = (asyncio.run(pause(waited)) for waited in (0, 2, 1000))
+    assert 0.5 < first <= 1 and 3 < later <= 4 and 25 < late <= 30
