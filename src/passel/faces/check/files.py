@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from itertools import islice
 from typing import IO, Any, cast
@@ -103,8 +104,8 @@ def _of_csv(file: IO[bytes]) -> Iterator[Record]:
 def _columns(header: Sequence[str]) -> list[str]:
     """What each column is: `content`, `key`, `key_`, `context.NAME`, or nothing. Raises `Unusable`."""
     columns = [_column(cell.strip()) for cell in header]
-    for name in columns:
-        if name and columns.count(name) > 1:
+    for name, count in Counter(columns).items():
+        if name and count > 1:
             raise _unusable(f"Duplicate column: {header[columns.index(name)].strip()}")
     if "content" not in columns:
         raise _unusable("Missing required column: content")
