@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.installation import Installation, PlayedModel, scratch_dir
 from tests.test_check import FORMAL, ended, get
-from tests.test_check_files import CSV, results, uploaded
+from tests.test_check_files import results, uploaded
 
 ASKING = {"reasoning": 1}
 
@@ -102,8 +102,26 @@ def test_a_repeated_batch_is_the_same_batch(passel: Installation) -> None:
     assert {answer.status_code for answer in answers} == {202} and len({answer.json()["id"] for answer in answers}) == 1
     for other in ({**body, "items": [{"content": "9 = 9"}]}, {**body, "methods": {"formal": 0.5}}, {**body, "name": "x"}):
         assert http.post("/v1/batch", json=other, headers=headers).status_code == 409
-    kept = uploaded(passel, CSV)
-    of_file = [
-        http.post("/v1/batch", json={"fileId": kept["fileId"], "methods": FORMAL}, headers={"Idempotency-Key": "batch-2"}) for _ in range(2)
-    ]
-    assert [answer.status_code for answer in of_file] == [202, 202] and len({answer.json()["id"] for answer in of_file}) == 1
+
+
+def test_a_repeated_request_for_a_file_is_the_first_ones_batch_also_while_that_is_under_way(passel: Installation) -> None:
+    http = passel.http()
+    for _ in range(4):
+        file_id = uploaded(passel, b"content\n" + b"1 = 1\n" * 200)["fileId"]
+        body, headers = {"fileId": file_id, "methods": FORMAL}, {"Idempotency-Key": f"of {file_id}"}
+        with ThreadPoolExecutor(4) as threads:
+            answers = [*threads.map(lambda _, b=body, h=headers: http.post("/v1/batch", json=b, headers=h), range(4))]
+        answers.append(http.post("/v1/batch", json=body, headers=headers))
+        assert {answer.status_code for answer in answers} == {202} and len({answer.json()["id"] for answer in answers}) == 1
+        assert http.post("/v1/batch", json=body).status_code == 404
+
+
+def test_a_repeated_batch_is_no_further_use(slow: Installation) -> None:
+    http, headers = slow.http(), {"Idempotency-Key": "batch-3"}
+    body = {"items": [{"content": "8 = 8"}], "methods": FORMAL}
+    first = http.post("/v1/batch", json=body, headers=headers).json()["id"]
+    assert http.put("/v1/settings", json={"monthlyLimit": 0}).status_code == 200
+    try:
+        assert http.post("/v1/batch", json=body, headers=headers).json()["id"] == first
+    finally:
+        http.put("/v1/settings", json={"monthlyLimit": None})

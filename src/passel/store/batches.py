@@ -50,6 +50,9 @@ class Batch:
     def status(self) -> str:
         return states.aggregate(self.counts)
 
+    def has_expired(self, now: datetime) -> bool:
+        return self.expires_at is not None and self.expires_at <= now
+
 
 @dataclass(frozen=True, slots=True)
 class Item:

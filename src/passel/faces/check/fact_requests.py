@@ -22,6 +22,7 @@ from passel.core.verification.facts import LONGEST_TEXT, NewFact
 MOST_IN_LIST = 1000
 _AT_ONCE = 256
 _SHOWN_PROBLEMS = 20
+_LONGEST_LINE = 1024 * 1024
 _COLUMNS = ("text", "polarity", "source", "date")
 _POLARITIES = {"": True, "true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
@@ -89,7 +90,7 @@ class CsvUpload:
         self._file.seek(0)
         text = io.TextIOWrapper(self._file, encoding="utf-8-sig", newline="")
         try:
-            rows = csv.reader(text, strict=True)
+            rows = csv.reader(_lines(text), strict=True)
             names = [name.strip().lower() for name in next(rows, [])]
             _check_header(names)
             for row in rows:
@@ -103,6 +104,14 @@ class CsvUpload:
             raise Unprocessable(f"The file is not valid CSV: {error}", field="file") from error
         finally:
             text.detach()
+
+
+def _lines(text: io.TextIOWrapper) -> Iterator[str]:
+    """Bounded, whatever is in the file."""
+    while line := text.readline(_LONGEST_LINE + 1):
+        if len(line) > _LONGEST_LINE:
+            raise csv.Error(f"a line is longer than {_LONGEST_LINE} characters")
+        yield line
 
 
 def _check_header(names: list[str]) -> None:

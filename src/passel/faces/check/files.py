@@ -3,9 +3,12 @@
 import asyncio
 import csv
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from itertools import islice
 from typing import IO, Any, cast
+
+import orjson
 
 from passel.core.errors import TooLarge
 from passel.core.text import is_storable
@@ -101,8 +104,8 @@ def _of_csv(file: IO[bytes]) -> Iterator[Record]:
 def _columns(header: Sequence[str]) -> list[str]:
     """What each column is: `content`, `key`, `key_`, `context.NAME`, or nothing. Raises `Unusable`."""
     columns = [_column(cell.strip()) for cell in header]
-    for name in columns:
-        if name and columns.count(name) > 1:
+    for name, count in Counter(columns).items():
+        if name and count > 1:
             raise _unusable(f"Duplicate column: {header[columns.index(name)].strip()}")
     if "content" not in columns:
         raise _unusable("Missing required column: content")
@@ -186,10 +189,13 @@ def _item(row: int, content: str | None, context: Any, key: str | None, line: in
     if isinstance(context, dict):
         if _depth(context) > _DEEPEST:
             return Record(row, None, f"Context is nested deeper than {_DEEPEST}", line)
-        told = json.dumps(context, ensure_ascii=False)
-        if len(told.encode("utf-8", "replace")) > _LARGEST_CONTEXT:
+        try:
+            told = orjson.dumps(context)
+        except orjson.JSONEncodeError:
+            return Record(row, None, "The context holds characters that cannot be stored, or numbers of more than 64 bits", line)
+        if len(told) > _LARGEST_CONTEXT:
             return Record(row, None, f"Context is larger than {_LARGEST_CONTEXT} bytes", line)
-        if not is_storable(told) or "\\u0000" in told:
+        if b"\\u0000" in told:
             return Record(row, None, "The context holds characters that cannot be stored", line)
     return Record(row, ItemRequest(content, context, key, row), None, line)
 

@@ -107,15 +107,21 @@ async def create(deps: Deps, caller: Caller, groups: Groups, head: Callable[[], 
 
 async def create_of_file(deps: Deps, caller: Caller, upload_id: str, head: BatchHead, key: str | None = None) -> Batch:
     """A batch of an uploaded file, which is used up by it. Raises `NotFound` (D12), and `Conflict` as `create` does."""
-    if key is not None and (known := await batches.find_by_key(deps, caller, KIND, key)) is not None:
-        return _same(known, _spec(head, {"upload": upload_id}))
+    asked = _spec(head, {"upload": upload_id})
+    if (known := await _known(deps, caller, asked, key)) is not None:
+        return known
     await batch_limits(deps, caller)
-    upload = await uploads.find(deps, caller, upload_id)
-    planner = VerificationPlanner(deps.now, upload)
-    with Intake(planner) as intake:
-        await intake.take_all(uploads.items(deps, upload))
-        further = {"format": upload.format, "file": upload.filename, "upload": upload.id, "total": upload.items}
-        return await _make(deps, caller, planner, intake, head, further, key)
+    try:
+        upload = await uploads.find(deps, caller, upload_id)
+        planner = VerificationPlanner(deps.now, upload)
+        with Intake(planner) as intake:
+            await intake.take_all(uploads.items(deps, upload))
+            further = {"format": upload.format, "file": upload.filename, "upload": upload.id, "total": upload.items}
+            return await _make(deps, caller, planner, intake, head, further, key)
+    except NotFound:
+        if (known := await _known(deps, caller, asked, key)) is not None:
+            return known  # the file was used up meanwhile by a request with this key
+        raise
 
 
 async def _make(
@@ -127,9 +133,11 @@ async def _make(
     further: dict[str, Any],
     key: str | None,
 ) -> Batch:
+    spec = _spec(head, {**further, "digest": intake.digest})
+    if (known := await _known(deps, caller, spec, key)) is not None:
+        return known
     planner.claim = await with_models(deps, caller.org_id, head.claim)
     await require_room(deps, caller.org_id, 0 if "problems" in further else further["total"])
-    spec = _spec(head, {**further, "digest": intake.digest})
     expires_at = deps.now() + timedelta(days=(await batch_limits(deps, caller)).result_days)
     made = await batches.create(deps, caller, planner, intake, key, None, spec, expires_at)
     return _same(made.batch, spec) if made.replayed else made.batch
@@ -145,6 +153,12 @@ def _spec(head: BatchHead, further: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+async def _known(deps: Deps, caller: Caller, asked: dict[str, Any], key: str | None) -> Batch | None:
+    """The batch of a key; a repeated request is no further use, and has no limits."""
+    known = None if key is None else await batches.find_by_key(deps, caller, KIND, key)
+    return None if known is None else _same(known, asked)
+
+
 def _same(known: Batch, asked: dict[str, Any]) -> Batch:
     """The batch of a key, if it was made of the same request. Raises `Conflict`."""
     if any(known.spec.get(name) != value for name, value in asked.items()):
@@ -156,7 +170,7 @@ async def get(deps: Deps, caller: Caller, batch_id: str) -> Batch:
     """Raises `NotFound`, also for one of another organisation (D13) and for one that has expired."""
     async with deps.db.read() as c:
         batch = await batch_store.find_batch(c, batch_id)
-    if batch is None or batch.kind != KIND or batch.org_id != caller.org_id or (batch.expires_at or deps.now()) < deps.now():
+    if batch is None or batch.kind != KIND or batch.org_id != caller.org_id or batch.has_expired(deps.now()):
         raise NotFound("Batch not found")
     return batch
 

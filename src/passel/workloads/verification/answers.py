@@ -4,7 +4,6 @@ once."""
 import asyncio
 import json
 import math
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar, cast
 
@@ -20,7 +19,7 @@ Fields = Mapping[str, Any]
 
 _MOST_STARTS = 200
 _LONGEST_TEXT = 4000
-_THOUGHT = re.compile(r"<think>.*?</think>", re.DOTALL)
+_THINK, _THOUGHT = "<think>", "</think>"
 _DECODER = json.JSONDecoder()
 
 
@@ -71,7 +70,7 @@ async def settled(*questions: Awaitable[T]) -> list[T | Exception]:
 
 def json_object(text: str) -> Fields:
     """The object of an answer: all of it, or the last one in it. Raises `Misread`."""
-    text = _THOUGHT.sub("", text).strip()
+    text = _without_thoughts(text)
     found: Any = None
     position = text.find("{")
     for _ in range(_MOST_STARTS):
@@ -85,6 +84,15 @@ def json_object(text: str) -> Fields:
     if not isinstance(found, dict):
         raise Misread("there is no JSON object in it")
     return cast(Fields, found)
+
+
+def _without_thoughts(text: str) -> str:
+    said: list[str] = []
+    at = 0
+    while (begin := text.find(_THINK, at)) >= 0 and (end := text.find(_THOUGHT, begin)) >= 0:
+        said.append(text[at:begin])
+        at = end + len(_THOUGHT)
+    return "".join([*said, text[at:]])
 
 
 def text_of(fields: Fields, name: str) -> str:
