@@ -6,7 +6,7 @@ PLACE := $(PYTHON) -I src/passel/store/postgres_account.py check
 
 # targets are made in their order: what cannot work says so before anything is installed or fetched
 .NOTPARALLEL:
-.PHONY: help demo demo-verify test check chaos histories bench peers docs clean python demo-place test-place
+.PHONY: help demo demo-verify test check chaos histories bench peers docs clean python demo-place test-place chromium
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -38,7 +38,15 @@ demo: demo-place $(VENV)/ready ## Run the main job: 12 tasks x 2 LLM options on 
 demo-verify: demo-place $(VENV)/ready ## Verify a file of claims with facts and a local model, without a network
 	$(BIN)/passel verify demo
 
-test: test-place $(VENV)/ready $(DARI)/ready ## Run the tests (a few minutes)
+# A browser for the tests of browsers: Debian's, where this user may install it. Without one these tests are skipped, and say so.
+chromium:
+	@command -v chromium chromium-browser google-chrome > /dev/null 2>&1 || \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+		echo "installing Debian's chromium for the tests of browsers"; \
+		{ apt-get update -qq && apt-get install -y -qq chromium; } > /dev/null 2>&1 || echo "chromium could not be installed: the tests of browsers are skipped"; \
+	else echo "no Chromium here: the tests of browsers are skipped; as root, apt install chromium"; fi
+
+test: test-place $(VENV)/ready $(DARI)/ready chromium ## Run the tests (a few minutes)
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 check: $(VENV)/ready ## Lint, types, import rules, generated docs

@@ -15,9 +15,7 @@ from tests.support.installation import Installation, item, wait_for_batch
 @pytest.fixture(scope="module")
 def stranger(passel: Installation) -> str:
     """A key of a second organisation, made as an operator makes it."""
-    command = [sys.executable, "-m", "passel", "keys", "create", "theirs", "--new-org", "Other", "--json"]
-    done = subprocess.run(command, env=passel.environment(), capture_output=True, text=True, check=True)
-    return json.loads(done.stdout)["api_key"]
+    return passel.new_organisation()
 
 
 CHECK = (

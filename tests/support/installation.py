@@ -165,6 +165,12 @@ class Installation:
                     found.append(child)
         return found
 
+    def new_organisation(self) -> str:
+        """A key of another organisation, made as an operator makes it."""
+        command = [sys.executable, "-m", "passel", "keys", "create", "theirs", "--new-org", "Other", "--json"]
+        done = subprocess.run(command, env=self.environment(), capture_output=True, text=True, check=True)
+        return json.loads(done.stdout)["api_key"]
+
     def database_url(self) -> str:
         return f"postgresql://postgres@/postgres?host={self.data_dir.resolve()}/postgres"
 

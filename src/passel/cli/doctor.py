@@ -31,6 +31,7 @@ from passel.compose.settings import Settings
 from passel.models.local import PACKAGED
 from passel.store.postgres import EmbeddedPostgres, PostgresError
 from passel.store.postgres_account import nearest_existing
+from passel.workloads.browser.chromium import find as find_chromium
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,8 @@ def doctor(data_dir: DataDir = None, json_output: Annotated[bool, typer.Option("
         _address(settings),
         _files(),
         *([_local_models(settings)] if _usable(settings.data_dir) else []),
-        _verifications(),
+        _verifications(settings),
+        _browsers(settings),
         _keys(settings),
         _private(settings),
     ]
@@ -203,8 +205,15 @@ def _local_models(settings: Settings) -> Finding:
     return Finding("ok", f"local models: {', '.join(here)}")
 
 
-def _verifications() -> Finding:
-    lack = KINDS["verification"].missing()
+def _browsers(settings: Settings) -> Finding:
+    lack = KINDS["browser"].missing(settings)
+    if lack is None:
+        return Finding("ok", f"browser sessions run in {find_chromium(settings.chromium)}")
+    return Finding("note", "no browser sessions: " + lack.partition(": ")[0], lack.partition(": ")[2])
+
+
+def _verifications(settings: Settings) -> Finding:
+    lack = KINDS["verification"].missing(settings)
     return (
         Finding("ok", "claims can be verified; facts are scanned in memory, which needs no extension of PostgreSQL")
         if lack is None

@@ -170,7 +170,7 @@ def worker(
     from passel.compose.worker import quarantine_command, run_worker
 
     settings = load_settings(data_dir=data_dir)
-    served = chosen(KINDS, [name.strip() for name in (kinds or "").split(",") if name.strip()])
+    served = chosen(KINDS, [name.strip() for name in (kinds or "").split(",") if name.strip()], settings)
     quarantine = None if suspects else quarantine_command(list(served))
     uvloop.run(run_worker(settings, served, quarantine=quarantine, suspects=suspects, ready=lambda: print("ready", flush=True)))
 

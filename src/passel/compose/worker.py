@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 
 import structlog
@@ -15,7 +15,7 @@ import structlog
 from passel.compose.kinds import KINDS, Kind
 from passel.compose.process import die_with_parent, open_deps, raise_file_limit, settle_heap
 from passel.compose.settings import Settings
-from passel.core.context import Workload
+from passel.core.context import Stoppable, Workload
 from passel.core.faults import FaultPolicy
 from passel.engine.attempt import Attempts
 from passel.engine.claims import Claimer, Gate, SuspectClaimer
@@ -68,7 +68,7 @@ async def run_worker(
                 attempts = _attempts(settings, deps, workloads)
                 worker = _Assembly(settings, deps, kinds, attempts, stop).build(quarantine, suspects, ready)
                 watching = asyncio.create_task(_end_when_hung())
-                stopping = asyncio.create_task(_stop_when(stop, worker))
+                stopping = asyncio.create_task(_stop_when(stop, worker, workloads.values()))
                 await worker.run()
                 stopping.cancel()
                 watching.cancel()
@@ -198,9 +198,12 @@ async def _end_when_hung() -> None:
         faulthandler.cancel_dump_traceback_later()
 
 
-async def _stop_when(stop: asyncio.Event, worker: Worker) -> None:
+async def _stop_when(stop: asyncio.Event, worker: Worker, workloads: Iterable[Workload]) -> None:
     await stop.wait()
     worker.stop()
+    for workload in workloads:
+        if isinstance(workload, Stoppable):
+            workload.stop()
 
 
 async def _wait_for_schema(db: Database, stop: asyncio.Event) -> bool:

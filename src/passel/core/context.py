@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from passel.core.effects import Effect, Outcome
 from passel.core.endings import Done, Ending, Fail
@@ -76,3 +76,12 @@ class Context(Protocol):
 
 Workload = Callable[[Context], Awaitable[Step]]
 """Does the work of a kind. Returns the last step, which carries the ending."""
+
+
+@runtime_checkable
+class Stoppable(Protocol):
+    """A workload whose attempts do not end by themselves."""
+
+    def stop(self) -> None:
+        """The worker stops: attempts end now."""
+        ...

@@ -19,6 +19,7 @@ class Limits:
     batch_body_bytes: int = 64 * MIB
     json_items: int = 10_000
     stream_items: int = 1_000_000
+    batch_browsers: int = 1000
     item_bytes: int = 16 * MIB
     stream_bytes: int = 8192 * MIB
     bundle_bytes: int = 100 * MIB

@@ -71,6 +71,10 @@ class Vault:
         """HMAC-SHA-256 in hexadecimal."""
         return hmac.new(self._signing_key, text.encode(), hashlib.sha256).hexdigest()
 
+    def same(self, one: str, other: str) -> bool:
+        """In constant time; both must be ASCII."""
+        return hmac.compare_digest(one, other)
+
     def verify(self, text: str, signature: str) -> bool:
         """In constant time. `signature` must be ASCII: anything else is a `TypeError`."""
         return hmac.compare_digest(self.sign(text), signature)

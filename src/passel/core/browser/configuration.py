@@ -1,0 +1,38 @@
+"""What a browser session is made of, as its ledger keeps it (section 5 of the `anchor` contract)."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+NEVER = -1
+IDLE_MINUTES, MOST_MINUTES = 5.0, 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What is in effect. Minutes may have decimals; -1 is without end. `idle_minutes` count from the moment when nobody is connected."""
+
+    width: int = 1440
+    height: int = 900
+    initial_url: str | None = None
+    tags: tuple[str, ...] = ()
+    idle_minutes: float = IDLE_MINUTES
+    max_minutes: float = MOST_MINUTES
+    pdf_viewer: bool = True
+    disable_web_security: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> "Configuration":
+        kept: dict[str, Any] = {**data, "tags": tuple(data["tags"])}
+        return Configuration(**kept)
+
+    @property
+    def idle_seconds(self) -> float | None:
+        return None if self.idle_minutes < 0 else self.idle_minutes * 60
+
+    @property
+    def max_seconds(self) -> float | None:
+        return None if self.max_minutes < 0 else self.max_minutes * 60

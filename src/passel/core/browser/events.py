@@ -1,0 +1,51 @@
+"""What the ledger of a browser session says (decisions D13, D24, D37 of the `anchor` contract).
+
+message.requested       {configuration, asked, warnings}: what is in effect, what the client sent, where the two differ
+browser.configuring     {}: the process is up
+browser.ready           {product}: clients may connect
+browser.initial_url     {url, error}: the page that was asked for did not load
+browser.ended           {end_reason, error, seconds, bytes}
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from passel.core.events import Draft, Event
+
+CONFIGURING, READY, INITIAL_URL, ENDED = "browser.configuring", "browser.ready", "browser.initial_url", "browser.ended"
+
+API, IDLE_TIMEOUT, MAX_DURATION, CRASH, START_FAILED, WORKER_LOST = (
+    "api",
+    "idle_timeout",
+    "max_duration",
+    "crash",
+    "start_failed",
+    "worker_lost",
+)
+BATCH_CANCELLED, SHUTDOWN = "batch_cancelled", "shutdown"
+FAILURES = frozenset({CRASH, START_FAILED, WORKER_LOST, SHUTDOWN})
+"""Reasons for which a session has failed; the others end it well."""
+
+
+def requested(configuration: dict[str, Any], asked: dict[str, Any], warnings: list[str]) -> dict[str, Any]:
+    return {"configuration": configuration, "asked": asked, "warnings": warnings}
+
+
+def configuring() -> Draft:
+    return Draft(CONFIGURING, {})
+
+
+def ready(product: str) -> Draft:
+    return Draft(READY, {"product": product})
+
+
+def initial_url_failed(url: str, error: str) -> Draft:
+    return Draft(INITIAL_URL, {"url": url, "error": error})
+
+
+def ended(reason: str, error: str | None, seconds: float, bytes: int) -> Draft:
+    return Draft(ENDED, {"end_reason": reason, "error": error, "seconds": round(seconds, 3), "bytes": bytes})
+
+
+def was_ready(ledger: Iterable[Event]) -> bool:
+    return any(event.type == READY for event in ledger)

@@ -1,0 +1,82 @@
+"""The `anchor` face: an application of its own, since its paths are partly those of other faces. A request is its own when it carries
+the header `anchor-api-key`, or when no other face has such a path."""
+
+from collections.abc import Callable
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from passel.core.errors import PasselError
+from passel.core.limits import MIB
+from passel.faces.anchor import errors
+from passel.faces.anchor.routes import batches, sessions
+from passel.faces.kit.auth import Authenticator, RequireKey
+from passel.faces.kit.limits import BodyLimit, CleanUrl, RequestId
+from passel.services.browser.reach import Reach
+from passel.services.deps import PLATFORM, Deps
+from passel.services.following import Following
+
+KEY_HEADER = b"anchor-api-key"
+_OWN_ROOTS = ("/v1/batch-sessions",)
+_ROOMS = (batches, sessions)
+
+
+def build(deps: Deps, authenticator: Authenticator, following: Following, reach: Reach) -> FastAPI:
+    app = FastAPI(title="Passel browsers", redirect_slashes=False, docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.deps, app.state.following, app.state.reach = deps, following, reach
+    for room in _ROOMS:
+        app.include_router(room.routes)
+    app.add_exception_handler(PasselError, errors.on_passel_error)
+    app.add_exception_handler(RequestValidationError, errors.on_validation_error)
+    app.add_exception_handler(HTTPException, errors.on_http_error)
+    app.add_exception_handler(Exception, errors.on_unexpected)
+    app.add_middleware(BodyLimit, limit_of=_body_limit, refuse=errors.passel_error)
+    app.add_middleware(RequireKey, authenticator=authenticator, public=_nothing, scope=PLATFORM, refuse=errors.passel_error)
+    app.add_middleware(_AsBearer)
+    app.add_middleware(CleanUrl, refuse=errors.passel_error)
+    app.add_middleware(RequestId)
+    return app
+
+
+def owns(scope: Scope) -> bool:
+    """Whether a request belongs to this face."""
+    if scope["type"] != "http":
+        return False
+    path: str = scope["path"]
+    return any(name == KEY_HEADER for name, _ in scope["headers"]) or any(
+        path == root or path.startswith(f"{root}/") for root in _OWN_ROOTS
+    )
+
+
+class ByFace:
+    """One port for all faces."""
+
+    def __init__(self, app: ASGIApp, anchor: ASGIApp, owns: Callable[[Scope], bool] = owns) -> None:
+        self._app, self._anchor, self._owns = app, anchor, owns
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await (self._anchor if self._owns(scope) else self._app)(scope, receive, send)
+
+
+class _AsBearer:
+    """The key of this face is one of the installation's keys in another header."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            key = next((value for name, value in scope["headers"] if name == KEY_HEADER), None)
+            kept = [(name, value) for name, value in scope["headers"] if name != b"authorization"]
+            scope = {**scope, "headers": [*kept, (b"authorization", b"Bearer " + key)] if key else kept}
+        await self._app(scope, receive, send)
+
+
+def _nothing(scope: Scope) -> bool:
+    return False
+
+
+def _body_limit(scope: Scope) -> int:
+    return MIB

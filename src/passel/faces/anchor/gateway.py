@@ -1,0 +1,202 @@
+"""The gateway: WebSockets of clients that drive a browser, on the API's own port (4.4 of the `anchor` contract).
+
+A client's upgrade is looked at here, refused with a true status where it has to be, and else handed on to the worker that the browser
+runs on; from then on bytes go through as they are, both ways. The worker's listener speaks WebSocket with the client, and it knows
+what may be asked (`passel.core.browser.guard`).
+
+    GET /?apiKey=K&sessionId=S      GET /?token=T&sessionId=S      GET /devtools/page/{target}?...
+"""
+
+import asyncio
+import contextlib
+import json
+from typing import Any, cast
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import httptools
+import structlog
+
+from passel.core.errors import PasselError, Unauthenticated
+from passel.faces.anchor.errors import status_of
+from passel.faces.anchor.ids import session_id as own_id
+from passel.faces.kit.auth import Authenticator
+from passel.services.browser import sessions
+from passel.services.browser.reach import Reach
+from passel.services.deps import Deps
+
+log = structlog.get_logger()
+
+_HIGH_WATER = 4 * 1024 * 1024
+_REASONS = {
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    409: "Gone",
+    410: "Gone",
+    503: "Service Unavailable",
+}
+_HANDED_ON = (b"upgrade", b"connection", b"sec-websocket-key", b"sec-websocket-version", b"sec-websocket-extensions", b"user-agent")
+
+
+class Gateway:
+    """Who may connect, and where to."""
+
+    def __init__(self, deps: Deps, authenticator: Authenticator, reach: Reach) -> None:
+        self._deps, self._authenticator, self._reach = deps, authenticator, reach
+
+    async def open(self, upgrade: "Upgrade", target: bytes, headers: list[tuple[bytes, bytes]]) -> asyncio.Transport:
+        """Connect to the worker, and hand the upgrade on. Raises `PasselError` and `OSError`."""
+        url = urlsplit(target.decode("latin-1"))
+        query = {name: values[-1] for name, values in parse_qs(url.query).items()}
+        found = await self._admit(query, dict(headers))
+        assert found.address is not None
+        _, devtools, page = url.path.rpartition("/devtools/page/")
+        path = f"/{found.id}/cdp" + (f"?page={page}" if devtools else "")
+        lines = [f"GET {path} HTTP/1.1".encode(), b"Host: worker"]
+        lines += [name + b": " + value for name, value in headers if name in _HANDED_ON]
+        lines += [f"{name}: {value}".encode() for name, value in self._reach.headers().items()]
+        way = await self._reach.connect(found.address, _Way(upgrade))
+        way.write(b"\r\n".join([*lines, b"", b""]))
+        return way
+
+    async def _admit(self, query: dict[str, str], headers: dict[bytes, bytes]) -> sessions.BrowserSession:
+        key = query.get("apiKey") or headers.get(b"anchor-api-key", b"").decode("latin-1")
+        caller = await self._authenticator.identify(f"Bearer {key}") if key else None
+        given = query.get("sessionId")
+        if given is None:
+            raise Unauthenticated("sessionId is missing")
+        org_id = None if caller is None else caller.org_id
+        return await sessions.admit(self._deps, own_id(unquote(given)), org_id=org_id, given=query.get("token"))
+
+
+class Upgrade(asyncio.Protocol):
+    """A client's connection, from the moment when it wants to be a WebSocket. Made by the HTTP server with `config`, `server_state` and
+    `app_state`; the application's state has the gateway."""
+
+    gateway: Gateway
+
+    def __init__(self, config: Any, server_state: Any, app_state: Any) -> None:
+        self._connections: set[Any] = server_state.connections
+        self._transport: asyncio.Transport | None = None
+        self._way: asyncio.Transport | None = None
+        self._waiting: list[bytes] = []
+        self._opening: asyncio.Task[None] | None = None
+        self._head = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by name
+        self._connections.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        if not self._head:
+            self._head = True
+            reader = _Head()
+            parser = httptools.HttpRequestParser(reader)
+            with contextlib.suppress(httptools.HttpParserUpgrade):
+                parser.feed_data(data)
+            self._opening = asyncio.create_task(self._open(reader))
+        elif self._way is None:
+            self._waiting.append(data)
+        else:
+            self._way.write(data)
+
+    async def _open(self, head: "_Head") -> None:
+        try:
+            way = await self.gateway.open(self, head.url, head.headers)
+        except PasselError as failed:
+            status = 410 if isinstance(failed, sessions.Ended) else status_of(failed)
+            self._refuse(status, failed.message)
+        except (OSError, TimeoutError) as failed:
+            log.warning("a worker does not answer", error=str(failed))
+            self._refuse(503, "the worker of this browser does not answer")
+        except Exception:
+            log.exception("an upgrade failed")
+            self._refuse(500, "internal error")
+        else:
+            if self._transport is None or self._transport.is_closing():
+                way.close()
+                return
+            way.set_write_buffer_limits(high=_HIGH_WATER)
+            self._transport.set_write_buffer_limits(high=_HIGH_WATER)
+            self._way = way
+            for data in self._waiting:
+                way.write(data)
+            self._waiting.clear()
+
+    def _refuse(self, status: int, message: str) -> None:
+        if self._transport is None:
+            return
+        body = json.dumps({"error": {"code": status, "message": message}, "message": message}).encode()
+        head = f"HTTP/1.1 {status} {_REASONS.get(status, 'Error')}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        self._transport.write(head.encode() + b"Connection: close\r\n\r\n" + body)
+        self._transport.close()
+
+    def send(self, data: bytes) -> None:
+        """From the worker."""
+        if self._transport is not None:
+            self._transport.write(data)
+
+    def worker_gone(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    def pause_writing(self) -> None:
+        if self._way is not None:
+            self._way.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self._way is not None and not self._way.is_closing():
+            self._way.resume_reading()
+
+    def pause_reading(self) -> None:
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._connections.discard(self)
+        self._transport = None
+        if self._way is not None:
+            self._way.close()
+
+    def shutdown(self) -> None:
+        """The API ends: the session lives on, and its client connects again."""
+        if self._transport is not None:
+            self._transport.close()
+
+
+class _Way(asyncio.Protocol):
+    """The connection to the worker."""
+
+    def __init__(self, upgrade: Upgrade) -> None:
+        self._upgrade = upgrade
+
+    def data_received(self, data: bytes) -> None:
+        self._upgrade.send(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._upgrade.worker_gone()
+
+    def pause_writing(self) -> None:
+        self._upgrade.pause_reading()
+
+    def resume_writing(self) -> None:
+        self._upgrade.resume_reading()
+
+
+class _Head:
+    """What the parser finds."""
+
+    def __init__(self) -> None:
+        self.url = b""
+        self.headers: list[tuple[bytes, bytes]] = []
+
+    def on_url(self, url: bytes) -> None:
+        self.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.lower(), value))

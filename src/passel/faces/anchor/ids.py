@@ -1,0 +1,32 @@
+"""Ids in this wire format are UUIDs; ours are a prefix and a ULID, which is the same 128 bits in another spelling."""
+
+from uuid import UUID
+
+from passel.core.browser import PREFIX
+from passel.core.ids import encode_ulid
+
+BATCH_PREFIX = "batch"
+_DIGITS = {digit: value for value, digit in enumerate("0123456789abcdefghjkmnpqrstvwxyz")}
+
+
+def to_uuid(id: str) -> str:
+    value = 0
+    for digit in id.rpartition("_")[2]:
+        value = value * 32 + _DIGITS[digit]
+    return str(UUID(int=value))
+
+
+def session_id(given: str) -> str:
+    """Of a session; whatever is no UUID is taken as it is, and not found."""
+    return _of(given, PREFIX)
+
+
+def batch_id(given: str) -> str:
+    return _of(given, BATCH_PREFIX)
+
+
+def _of(given: str, prefix: str) -> str:
+    try:
+        return f"{prefix}_{encode_ulid(UUID(given).int)}"
+    except ValueError:
+        return given

@@ -1,0 +1,232 @@
+"""Bodies of this wire format (section 5 of the `anchor` contract). Known keys are checked; unknown ones are accepted and told in
+`warnings`, as are options that have no effect here. What was asked to be active and is not served is refused (D3)."""
+
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import orjson
+from fastapi import Request
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from passel.core.browser.configuration import NEVER, Configuration
+from passel.core.browser.guard import url_problem
+from passel.core.errors import FieldError, Invalid
+from passel.core.text import require_storable
+from passel.services.browser.requests import BrowserRequest
+
+_LARGEST_METADATA, _MOST_TAGS, _LONGEST_TAG = 16 * 1024, 50, 256
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(strict=True, extra="allow", hide_input_in_errors=True)
+
+
+class Active(Body):
+    active: bool | None = None
+
+
+class Proxy(Body):
+    type: str | None = None
+    active: bool | None = None
+
+
+class Timeout(Body):
+    max_duration: float | None = None
+    idle_timeout: float | None = None
+
+
+class LiveView(Body):
+    read_only: bool | None = None
+    one_time_url: bool | None = None
+
+
+class SessionPart(Body):
+    initial_url: str | None = None
+    tags: list[str] | None = None
+    recording: Active | None = None
+    proxy: Proxy | None = None
+    timeout: Timeout | None = None
+    live_view: LiveView | None = None
+    scoped_access: Active | None = None
+
+
+class Viewport(Body):
+    width: int | None = Field(None, ge=100, le=8000)
+    height: int | None = Field(None, ge=100, le=8000)
+
+
+class Profile(Body):
+    name: str | None = None
+    persist: bool | None = None
+
+
+class BrowserPart(Body):
+    profile: Profile | None = None
+    adblock: Active | None = None
+    popup_blocker: Active | None = None
+    captcha_solver: Active | None = None
+    headless: Active | None = None
+    viewport: Viewport | None = None
+    fullscreen: Active | None = None
+    pdf_viewer: Active | None = None
+    p2p_download: Active | None = None
+    extensions: list[str] | None = None
+    disable_web_security: Active | None = None
+    extra_stealth: Active | None = None
+    force_popups_as_tabs: Active | None = None
+    web_bot_auth: Active | None = None
+    disable_dialogs: Active | None = None
+    tracing: Active | None = None
+    sensitive_data_mask: Active | None = None
+
+
+class SessionFields(Body):
+    session: SessionPart | None = None
+    browser: BrowserPart | None = None
+    integrations: list[dict[str, Any]] | None = None
+    identities: list[dict[str, Any]] | None = None
+
+
+class BatchFields(Body):
+    count: int
+    configuration: SessionFields | None = None
+    metadata: dict[str, Any] | None = None
+
+
+class RetryFields(Body):
+    retry_failed_only: bool | None = None
+    max_retries: int | None = Field(None, ge=1, le=3)
+
+
+_NOT_SERVED = (
+    "captcha_solver", "extra_stealth", "web_bot_auth", "popup_blocker", "adblock", "p2p_download", "sensitive_data_mask",
+    "force_popups_as_tabs", "disable_dialogs", "fullscreen",
+)  # fmt: skip
+
+
+async def read_body(request: Request) -> dict[str, Any]:
+    """Raises `Invalid`. An empty body is an empty object."""
+    raw = await request.body()
+    try:
+        body = orjson.loads(raw) if raw.strip() else {}
+    except orjson.JSONDecodeError as error:
+        raise Invalid(f"the body is not JSON: {error}") from error
+    if not isinstance(body, dict):
+        raise Invalid("the body must be a JSON object")
+    return cast(dict[str, Any], body)
+
+
+def parse(model: type[Any], body: dict[str, Any], place: str = "") -> Any:
+    """Raises `Invalid`, which names the field."""
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        where = place + ".".join(str(part) for part in first["loc"])
+        raise _wrong(where, first["msg"]) from error
+
+
+def _wrong(field: str, message: str) -> Invalid:
+    return Invalid(f"{field}: {message}", errors=[FieldError(field, message)])
+
+
+def moment(given: datetime | None) -> datetime | None:
+    """Of a query; without an offset it is UTC."""
+    return given if given is None or given.tzinfo else given.replace(tzinfo=UTC)
+
+
+def session_request(body: dict[str, Any], place: str = "") -> BrowserRequest:
+    """Raises `Invalid`."""
+    fields: SessionFields = parse(SessionFields, body, place)
+    session, browser = fields.session or SessionPart(), fields.browser or BrowserPart()
+    _refuse_what_is_not_served(fields, session, browser, place)
+    default = Configuration()
+    timeout = session.timeout or Timeout()
+    viewport = browser.viewport or Viewport(width=None, height=None)
+    if session.initial_url is not None and (problem := url_problem(session.initial_url)) is not None:
+        raise _wrong(f"{place}session.initial_url", problem)
+    configuration = Configuration(
+        width=viewport.width or default.width,
+        height=viewport.height or default.height,
+        initial_url=session.initial_url,
+        tags=_tags(session.tags, f"{place}session.tags"),
+        idle_minutes=_minutes(timeout.idle_timeout, default.idle_minutes, f"{place}session.timeout.idle_timeout"),
+        max_minutes=_minutes(timeout.max_duration, default.max_minutes, f"{place}session.timeout.max_duration"),
+        pdf_viewer=_on(browser.pdf_viewer, default=True),
+        disable_web_security=_on(browser.disable_web_security, default=False),
+    )
+    for text in (session.initial_url or "", *configuration.tags):
+        require_storable(text, f"{place}session")
+    return BrowserRequest(configuration, body, tuple(_warnings(fields, session, browser, place)))
+
+
+def _on(part: Active | None, *, default: bool) -> bool:
+    return default if part is None or part.active is None else part.active
+
+
+def _refuse_what_is_not_served(fields: SessionFields, session: SessionPart, browser: BrowserPart, place: str) -> None:
+    proxy = session.proxy
+    if _on(browser.captcha_solver, default=False) and (proxy is None or not proxy.active):
+        raise Invalid("CAPTCHA solver requires proxy to be active.")
+    for name in _NOT_SERVED:
+        if _on(getattr(browser, name), default=False):
+            raise Invalid(f"{place}browser.{name} is not supported by this server")
+    asked = {
+        "session.proxy": proxy is not None and bool(proxy.active),
+        "session.scoped_access": _on(session.scoped_access, default=False),
+        "session.live_view.one_time_url": session.live_view is not None and bool(session.live_view.one_time_url),
+        "browser.profile": browser.profile is not None and browser.profile.name is not None,
+        "browser.extensions": bool(browser.extensions),
+        "integrations": bool(fields.integrations),
+        "identities": bool(fields.identities),
+    }
+    for name, wanted in asked.items():
+        if wanted:
+            raise Invalid(f"{place}{name} is not supported by this server")
+
+
+def _tags(given: list[str] | None, field: str) -> tuple[str, ...]:
+    if given is None:
+        return ()
+    if len(given) > _MOST_TAGS or any(not 0 < len(tag) <= _LONGEST_TAG for tag in given):
+        raise _wrong(field, f"at most {_MOST_TAGS} tags of 1 to {_LONGEST_TAG} characters")
+    return tuple(given)
+
+
+def _minutes(given: float | None, default: float, field: str) -> float:
+    """Decimals are accepted (D38)."""
+    if given is None:
+        return default
+    if given != NEVER and not 0 < given <= 10_000_000:
+        raise _wrong(field, "must be a number of minutes above 0, or -1 for never")
+    return float(given)
+
+
+def _warnings(fields: SessionFields, session: SessionPart, browser: BrowserPart, place: str) -> list[str]:
+    told = [f"{place}{name}: unknown, ignored" for name in _unknown(fields)]
+    if not _on(browser.headless, default=False):
+        told.append(f"{place}browser.headless: this server has no display; the browser runs headless")
+    if _on(session.recording, default=True):
+        told.append(f"{place}session.recording: this version does not record")
+    return told
+
+
+def _unknown(part: BaseModel, place: str = "") -> list[str]:
+    found = [place + name for name in part.model_extra or {}]
+    for name in type(part).model_fields:
+        if isinstance(inner := getattr(part, name), BaseModel) and not isinstance(inner, Proxy):
+            found += _unknown(inner, f"{place}{name}.")
+    return found
+
+
+def batch_request(body: dict[str, Any], most: int) -> tuple[int, BrowserRequest, dict[str, Any]]:
+    """How many sessions, of what, and the batch's metadata. Raises `Invalid`."""
+    fields: BatchFields = parse(BatchFields, body)
+    if not 1 <= fields.count <= most:
+        raise Invalid(f"Session count must be between 1 and {most}")
+    metadata = fields.metadata or {}
+    raw = orjson.dumps(metadata)
+    if len(raw) > _LARGEST_METADATA or len(metadata) > 50:
+        raise _wrong("metadata", f"at most 50 keys and {_LARGEST_METADATA} bytes of JSON")
+    require_storable(raw.decode(), "metadata")
+    return fields.count, session_request(body.get("configuration") or {}, "configuration."), metadata

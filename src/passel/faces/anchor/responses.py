@@ -1,0 +1,197 @@
+"""Response bodies of this wire format; additions of ours are fields beside the documented ones."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from passel.core.states import RUNNING
+from passel.faces.anchor.ids import to_uuid
+from passel.faces.kit.json import timestamp
+from passel.services.batches import Batch
+from passel.services.browser import batches, sessions
+from passel.services.browser.batches import BrowserItem, ReadBatch
+from passel.services.browser.sessions import BrowserRow, BrowserSession
+from passel.services.deps import Deps
+
+Body = dict[str, Any]
+
+
+def data(body: Any) -> Body:
+    return {"data": body}
+
+
+def cdp_url(deps: Deps, base: str, session_id: Any) -> str:
+    """Carries a credential of this one session, and never the API key (D5)."""
+    ws = base.replace("https://", "wss://", 1).replace("http://", "ws://", 1)
+    return f"{ws}/?sessionId={to_uuid(session_id)}&token={sessions.token(deps, session_id, 'cdp')}"
+
+
+def created(deps: Deps, base: str, found: BrowserSession) -> Body:
+    return {"id": to_uuid(found.id), "cdp_url": cdp_url(deps, base, found.id), "warnings": list(found.request.warnings)}
+
+
+def session(found: BrowserSession, now: datetime) -> Body:
+    request, end = found.request, found.end
+    ended_at = found.message.ended_at
+    return {
+        "id": to_uuid(found.id),
+        "session_id": to_uuid(found.id),
+        "team_id": found.session.org_id,
+        "status": found.status,
+        "end_reason": None if end is None else end["end_reason"],
+        "error": found.message.error,
+        "duration": max(0, int(((ended_at or now) - found.message.created_at).total_seconds())),
+        "credits_used": 0,
+        "configuration": request.asked,
+        "effective_configuration": request.configuration.to_json(),
+        "warnings": list(request.warnings),
+        "playground": False,
+        "proxy_bytes": 0 if end is None else end["bytes"],
+        "tokens": {},
+        "steps": 0,
+        "tags": list(request.configuration.tags),
+        "batch_id": None if found.session.batch_id is None else to_uuid(found.session.batch_id),
+        "created_at": timestamp(found.message.created_at),
+        "ended_at": timestamp(ended_at),
+    }
+
+
+def pages(found: Sequence[Mapping[str, Any]]) -> Body:
+    return {"count": len(found), "items": [dict(one) for one in found]}
+
+
+def batch_created(batch: Batch) -> Body:
+    return {
+        "batch_id": to_uuid(batch.id),
+        "status": batches.status(batch),
+        "total_requests": batch.counts.size,
+        "created_at": timestamp(batch.created_at),
+        "metadata": batch.spec["metadata"],
+        "warnings": batch.spec["warnings"],
+    }
+
+
+def _counts(batch: Batch) -> Body:
+    counts = batch.counts
+    return {
+        "total_requests": counts.size,
+        "completed_requests": counts.completed,
+        "failed_requests": counts.failed - batch.cancelled,
+        "cancelled_requests": batch.cancelled,
+        "processing_requests": counts.running,
+        "pending_requests": counts.queued,
+    }
+
+
+def batch_row(batch: Batch) -> Body:
+    return {
+        "batch_id": to_uuid(batch.id),
+        "status": batches.status(batch),
+        **_counts(batch),
+        "created_at": timestamp(batch.created_at),
+        "actual_completion_time": timestamp(_ended_at(batch)),
+        "metadata": batch.spec["metadata"],
+    }
+
+
+def _ended_at(batch: Batch) -> datetime | None:
+    return batch.cancel_requested_at or batch.finished_at
+
+
+def batch(deps: Deps, base: str, read: ReadBatch) -> Body:
+    counts, status = read.batch.counts, batches.status(read.batch)
+    failed = counts.failed - read.batch.cancelled
+    body = batch_row(read.batch) | {
+        "warnings": read.batch.spec["warnings"],
+        "sessions": [_item(deps, base, read.batch, item) for item in read.items],
+        "progress": {
+            "percentage": round(100 * (counts.completed + counts.failed) / counts.size, 1),
+            "current_phase": read.phase,
+        },
+    }
+    if status in (batches.COMPLETED, batches.FAILED) and failed:
+        body["error"] = f"{failed} of {counts.size} sessions failed"
+    return body
+
+
+def _item(deps: Deps, base: str, batch: Batch, item: BrowserItem) -> Body:
+    ready = item.state == batches.COMPLETED
+    return {
+        "item_index": item.index,
+        "session_id": to_uuid(item.session_id),
+        "status": _item_status(item),
+        "cdp_url": cdp_url(deps, base, item.session_id) if ready else None,
+        "live_view_url": None,
+        "error": item.error,
+        "retry_count": item.try_number - 1,
+        "started_at": timestamp(item.began_at),
+        "completed_at": timestamp(item.settled_at),
+        "metadata": {"batch_id": to_uuid(batch.id), "item_index": item.index},
+    }
+
+
+def _item_status(item: BrowserItem) -> str:
+    if item.cancelled:
+        return batches.CANCELLED
+    if item.state in (batches.COMPLETED, batches.FAILED):
+        return item.state
+    return batches.PROCESSING if item.state == RUNNING else batches.PENDING
+
+
+def pagination(page: int, limit: int, total: int) -> Body:
+    last = max(1, -(-total // limit))
+    return {"current_page": page, "total_pages": last, "total_records": total, "has_next": page < last, "has_prev": page > 1}
+
+
+def status_row(one: BrowserRow) -> Body:
+    return {
+        "session_id": to_uuid(one.id),
+        "status": one.status,
+        "tags": one.request["configuration"]["tags"],
+        "created_at": timestamp(one.created_at),
+        "batch_id": None if one.batch_id is None else to_uuid(one.batch_id),
+    }
+
+
+def history_row(one: BrowserRow, now: datetime) -> Body:
+    return status_row(one) | {
+        "id": to_uuid(one.id),
+        "headless": True,
+        "recording": False,
+        "used_credits": 0,
+        "proxy_bytes": 0 if one.ended is None else one.ended["bytes"],
+        "proxy_type": None,
+        "steps": 0,
+        "duration": max(0, int(((one.ended_at or now) - one.created_at).total_seconds())),
+        "user_configuration": one.request["asked"],
+        "task_initiated": False,
+        "task_executions_count": 0,
+        "api_key_name": "",
+        "browser_ip": None,
+        "domains": [],
+        "end_reason": None if one.ended is None else one.ended["end_reason"],
+    }
+
+
+def async_status(deps: Deps, base: str, found: BrowserSession) -> Body:
+    """3.3 of the `anchor` contract: ready for as long as it runs."""
+    ready, ended = found.address is not None, found.message.ended_at is not None
+    status = "ready" if ready else found.status if ended else "processing" if found.message.state == RUNNING else "pending"
+    body: Body = {
+        "request_id": to_uuid(found.id),
+        "status": status,
+        "created_at": timestamp(found.message.created_at),
+        "progress": {"current_phase": found.phase},
+    }
+    if ready or ended:
+        body["session"] = {
+            "item_index": 0,
+            "session_id": to_uuid(found.id),
+            "status": "failed" if found.status == "failed" else "completed",
+            "cdp_url": cdp_url(deps, base, found.id) if ready else None,
+            "live_view_url": None,
+            "error": found.message.error,
+            "retry_count": 0,
+            "metadata": {},
+        }
+    return body

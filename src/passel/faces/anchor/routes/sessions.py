@@ -1,0 +1,132 @@
+"""Browser sessions (2.2 of the `anchor` contract). Fixed paths stand before `/{session_id}`."""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import Response
+
+from passel.core.errors import Invalid, Unavailable
+from passel.faces.anchor import requests, responses
+from passel.faces.anchor.context import ReachIn
+from passel.faces.anchor.errors import error
+from passel.faces.anchor.ids import batch_id as own_batch_id
+from passel.faces.anchor.ids import session_id as own_id
+from passel.faces.anchor.ids import to_uuid
+from passel.faces.anchor.requests import moment
+from passel.faces.kit.context import CallerIn, DepsIn, FollowingIn, base_url
+from passel.faces.kit.json import json_response
+from passel.services.browser import sessions
+from passel.services.browser.sessions import Wanted
+
+_PAGES = (10, 20, 50)
+_SORTS = ("created_at", "session_id", "used_credits", "api_key_name")
+
+
+async def _filters(
+    tags: str | None = None,
+    domains: str | None = None,
+    created_from: datetime | None = None,
+    created_to: datetime | None = None,
+    batch_id: str | None = None,
+    search: str | None = None,
+) -> Wanted:
+    """Lists are joined by commas."""
+    if domains:
+        raise Invalid("domains: this version does not know which sites a session was at; leave it out", field="domains")
+    batch = None if batch_id is None else own_batch_id(batch_id)
+    return Wanted(None, _list(tags), _list(search), moment(created_from), moment(created_to), batch)
+
+
+def _list(given: str | None) -> list[str] | None:
+    return [part.strip() for part in given.split(",") if part.strip()] or None if given else None
+
+
+async def _page(
+    status: str | None = None, page: int = 1, limit: int = 10, sort_by: str = "created_at", sort_order: str = "asc"
+) -> tuple[str | None, int, int, bool]:
+    """Status, page, sessions on it, whether the newest come first. All have the same credits and key, so the order is that of their
+    making."""
+    if limit not in _PAGES:
+        raise Invalid("limit: must be 10, 20 or 50", field="limit")
+    if not 1 <= page <= 10**6:
+        raise Invalid("page: must be 1 or more", field="page")
+    if sort_by not in _SORTS or sort_order not in ("asc", "desc"):
+        raise Invalid(f"sort_by: must be one of {', '.join(_SORTS)}, and sort_order asc or desc", field="sort_by")
+    return status, page, limit, sort_order == "desc"
+
+
+FiltersIn = Annotated[Wanted, Depends(_filters)]
+PageIn = Annotated[tuple[str | None, int, int, bool], Depends(_page)]
+
+routes = APIRouter(prefix="/v1/sessions", tags=["browser sessions"])
+
+
+@routes.post("")
+async def create(request: Request, deps: DepsIn, caller: CallerIn, following: FollowingIn) -> Response:
+    """Waits until the browser can be connected to."""
+    asked = requests.session_request(await requests.read_body(request))
+    begun = await sessions.create(deps, caller, asked)
+    found = await sessions.wait_ready(deps, caller, following, begun.id)
+    if found.status == sessions.PENDING:
+        raise Unavailable("no browser was free in time; the session goes on, and is ready later")
+    if found.address is None:
+        return error(500, f"the browser did not start: {found.message.error}")
+    return json_response(responses.data(responses.created(deps, base_url(request, deps), found)))
+
+
+@routes.get("")
+async def history(deps: DepsIn, caller: CallerIn, filters: FiltersIn, asked: PageIn) -> Response:
+    """A page of all sessions."""
+    status, page, limit, newest_first = asked
+    offset = (page - 1) * limit
+    wanted = replace(filters, status=status)
+    found, total = await sessions.list_sessions(deps, caller, wanted, newest_first=newest_first, limit=limit, offset=offset)
+    rows = [responses.history_row(one, deps.now()) for one in found]
+    body = {"sessions": rows, "total": total, "page": page, "total_pages": max(1, -(-total // limit))}
+    return json_response(responses.data(body))
+
+
+@routes.post("/async")
+async def begin(request: Request, deps: DepsIn, caller: CallerIn) -> Response:
+    """Returns at once; the request's id is the session's."""
+    begun = await sessions.create(deps, caller, requests.session_request(await requests.read_body(request)))
+    return json_response(responses.data({"request_id": to_uuid(begun.id), "status": "pending", "session_id": None}))
+
+
+@routes.get("/async/{request_id}/status")
+async def begun(request: Request, request_id: str, deps: DepsIn, caller: CallerIn) -> Response:
+    found = await sessions.get(deps, caller, own_id(request_id))
+    return json_response(responses.data(responses.async_status(deps, base_url(request, deps), found)))
+
+
+@routes.get("/all/status")
+async def statuses(deps: DepsIn, caller: CallerIn, filters: FiltersIn) -> Response:
+    """The newest thousand."""
+    found, _ = await sessions.list_sessions(deps, caller, filters, newest_first=True, limit=1000, offset=0)
+    items = [responses.status_row(one) for one in found]
+    return json_response(responses.data({"count": len(items), "items": items}))
+
+
+@routes.delete("/all")
+async def end_all(deps: DepsIn, caller: CallerIn, reach: ReachIn) -> Response:
+    ended = await sessions.end_all(deps, caller, reach)
+    return json_response(responses.data({"status": f"{ended} sessions ended"}))
+
+
+@routes.get("/{session_id}")
+async def get(session_id: str, deps: DepsIn, caller: CallerIn) -> Response:
+    return json_response(responses.data(responses.session(await sessions.get(deps, caller, own_id(session_id)), deps.now())))
+
+
+@routes.delete("/{session_id}")
+async def end(session_id: str, deps: DepsIn, caller: CallerIn, reach: ReachIn) -> Response:
+    """May be repeated (D14)."""
+    await sessions.end(deps, caller, reach, own_id(session_id))
+    return json_response(responses.data({"status": "success"}))
+
+
+@routes.get("/{session_id}/pages")
+async def pages(session_id: str, deps: DepsIn, caller: CallerIn, reach: ReachIn) -> Response:
+    return json_response(responses.data(responses.pages(await sessions.pages(deps, caller, reach, own_id(session_id)))))

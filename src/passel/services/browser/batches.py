@@ -1,0 +1,133 @@
+"""Batches of browser sessions: N browsers of one configuration."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from passel.core.browser import KIND
+from passel.core.errors import Conflict, Invalid, NotFound
+from passel.core.ids import BatchId
+from passel.services import batches, growth
+from passel.services.browser.requests import BrowserPlanner, BrowserRequest
+from passel.services.deps import Caller, Deps
+from passel.services.growth import Wanted
+from passel.services.intake import Intake
+from passel.store import browsers as store
+from passel.store.batches import Batch
+from passel.store.browsers import BrowserItem
+
+PENDING, PROCESSING, COMPLETED, FAILED, CANCELLED = "pending", "processing", "completed", "failed", "cancelled"
+STATUSES = (PENDING, PROCESSING, COMPLETED, FAILED, CANCELLED)
+_AT_ONCE = 500
+_DELETE_TRIES = 50
+
+
+@dataclass(frozen=True, slots=True)
+class ReadBatch:
+    """`phase` is that of the least advanced item which is not ready yet (3.5 of the `anchor` contract)."""
+
+    batch: Batch
+    items: list[BrowserItem]
+    phase: str
+
+
+def status(batch: Batch) -> str:
+    """3.1 and D7 of the `anchor` contract."""
+    counts = batch.counts
+    if batch.cancel_requested_at is not None:
+        return CANCELLED
+    if batch.finished_at is None:
+        return PENDING if counts.queued == counts.size else PROCESSING
+    return COMPLETED if counts.completed else FAILED
+
+
+async def create(deps: Deps, caller: Caller, request: BrowserRequest, count: int, metadata: dict[str, Any]) -> Batch:
+    planner = BrowserPlanner()
+
+    async def groups() -> AsyncIterator[list[BrowserRequest]]:
+        for start in range(0, count, _AT_ONCE):
+            yield [request] * min(_AT_ONCE, count - start)
+
+    with Intake(planner) as intake:
+        await intake.take_all(groups())
+        spec = {"metadata": metadata, "asked": request.asked, "warnings": list(request.warnings)}
+        return (await batches.create(deps, caller, planner, intake, None, None, spec)).batch
+
+
+async def get(deps: Deps, caller: Caller, batch_id: str) -> Batch:
+    """Raises `NotFound`, and `Forbidden` for one of another organisation."""
+    try:
+        return await batches.get(deps, caller, KIND, batch_id)
+    except NotFound as error:
+        raise NotFound("Batch not found") from error
+
+
+async def read(deps: Deps, caller: Caller, batch_id: str, *, items: bool = True) -> ReadBatch:
+    """All of one moment. Raises what `get` raises."""
+    await get(deps, caller, batch_id)
+    async with deps.db.snapshot() as c:
+        batch = await batches.own(deps, caller, c, KIND, batch_id)
+        found = await store.list_items(c, batch.id) if items else []
+        phase = "queued" if batch.counts.queued else "ready"
+        if batch.counts.running and not batch.counts.queued:
+            phase = await store.phase(c, batch.id)
+    return ReadBatch(batch, found, phase)
+
+
+async def list_batches(
+    deps: Deps,
+    caller: Caller,
+    wanted: str | None,
+    created_after: datetime | None,
+    created_before: datetime | None,
+    limit: int,
+    offset: int,
+) -> tuple[list[Batch], int]:
+    """Newest first, and how many there are."""
+    async with deps.db.read() as c:
+        return await store.list_batches(c, caller.org_id, wanted, created_after, created_before, limit, offset)
+
+
+async def cancel(deps: Deps, caller: Caller, batch_id: str) -> tuple[Batch, int]:
+    """Ends what runs and what has not begun; returns how many sessions were running. Raises `Conflict` when it is over (D9)."""
+    batch = await get(deps, caller, batch_id)
+    if (now := status(batch)) not in (PENDING, PROCESSING):
+        raise Conflict(f"Batch is already {now}")
+    running = await _running(deps, batch.id)
+    return await batches.cancel(deps, caller, KIND, batch.id), running
+
+
+async def _running(deps: Deps, batch_id: BatchId) -> int:
+    async with deps.db.read() as c:
+        return await store.count_running(c, batch_id)
+
+
+async def delete(deps: Deps, caller: Caller, batch_id: str) -> int:
+    """Ends what runs, and removes the batch with its sessions. Returns how many these were."""
+    batch = await get(deps, caller, batch_id)
+    for tries in range(_DELETE_TRIES):
+        await batches.cancel(deps, caller, KIND, batch.id)
+        try:
+            await batches.delete(deps, caller, KIND, batch.id)
+            break
+        except Conflict:
+            if tries == _DELETE_TRIES - 1:
+                raise
+            await asyncio.sleep(0.1)  # a browser has just become ready
+    return batch.counts.size
+
+
+async def retry(deps: Deps, caller: Caller, batch_id: str) -> tuple[Batch, int]:
+    """Each failed item gets a new browser (D10). Raises `Conflict` while it goes on or when it was cancelled, and `Invalid` when nothing
+    has failed."""
+    batch = await get(deps, caller, batch_id)
+    if (now := status(batch)) in (PENDING, PROCESSING, CANCELLED):
+        raise Conflict(f"Batch is {now}")
+    if batch.counts.failed == 0:
+        raise Invalid("No failed sessions to retry")
+    done = await growth.retry(deps, caller, BrowserPlanner(), batch.id, Wanted())
+    if not done.retried:
+        raise Invalid("No failed sessions to retry")
+    return done.batch, done.retried

@@ -1,0 +1,73 @@
+"""Reaching a browser where it runs, from whatever API process."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import orjson
+
+from passel.core.browser.reach import PROOF, PROOF_TEXT
+from passel.core.errors import Conflict, Invalid, NotFound, Unavailable
+from passel.core.ids import SessionId
+from passel.services.vault import Vault
+
+_SECONDS = 60.0
+_ERRORS = {400: Invalid, 404: NotFound, 409: Conflict, 410: Conflict}
+
+
+class Reach:
+    """`proof` is told to workers: that who calls knows the installation's secret."""
+
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
+        self._ways: dict[str, aiohttp.ClientSession] = {}
+
+    def headers(self) -> dict[str, str]:
+        return {PROOF: self._vault.sign(PROOF_TEXT)}
+
+    async def call(self, address: str, session_id: SessionId, do: str, **asked: Any) -> Any:
+        """One call to a browser (`passel.workloads.browser.calls`). Raises what it answers, and `Unavailable` where nobody does."""
+        body = orjson.dumps({"do": do, **asked})
+        try:
+            async with self._way(address).post(f"{_base(address)}/{session_id}/call", data=body, headers=self.headers()) as response:
+                told = orjson.loads(await response.read())
+                if response.status == 200:
+                    return told
+                raise _ERRORS.get(response.status, Unavailable)(told["error"])
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise Unavailable(f"the worker of this browser does not answer: {error}") from error
+
+    def _way(self, address: str) -> aiohttp.ClientSession:
+        if address not in self._ways:
+            connector = aiohttp.UnixConnector(address.removeprefix("unix:")) if address.startswith("unix:") else aiohttp.TCPConnector()
+            self._ways[address] = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=_SECONDS))
+        return self._ways[address]
+
+    async def connect(self, address: str, protocol: asyncio.Protocol) -> asyncio.Transport:
+        """A raw connection to a worker's listener. Raises `OSError`."""
+        loop = asyncio.get_running_loop()
+        if address.startswith("unix:"):
+            transport, _ = await loop.create_unix_connection(lambda: protocol, address.removeprefix("unix:"))
+        else:
+            _, host, port = address.split(":")
+            transport, _ = await loop.create_connection(lambda: protocol, host, int(port))
+        return transport
+
+    async def close(self) -> None:
+        for way in self._ways.values():
+            await way.close()
+
+
+def _base(address: str) -> str:
+    return "http://worker" if address.startswith("unix:") else f"http://{address.removeprefix('tcp:')}"
+
+
+@asynccontextmanager
+async def reaching(vault: Vault) -> AsyncGenerator[Reach]:
+    reach = Reach(vault)
+    try:
+        yield reach
+    finally:
+        await reach.close()

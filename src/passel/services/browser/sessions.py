@@ -1,0 +1,190 @@
+"""Browser sessions: made, waited for, read, ended."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from passel.core.browser import KIND, PREFIX
+from passel.core.browser import events as browser_events
+from passel.core.browser.events import API
+from passel.core.errors import Conflict, Forbidden, NotFound, PasselError, Unauthenticated
+from passel.core.events import Event
+from passel.core.ids import OrgId, SessionId
+from passel.core.states import COMPLETED, ENDED, FAILED, RUNNING
+from passel.services import sessions
+from passel.services.browser.reach import Reach
+from passel.services.browser.requests import LANE, BrowserRequest
+from passel.services.deps import Caller, Deps
+from passel.services.following import Following
+from passel.store import browsers
+from passel.store import sessions as store
+from passel.store.browsers import BrowserRow, Wanted
+from passel.store.sessions import Message, NewSession, Session
+
+PENDING, ACTIVE = "pending", "running"
+_START_SECONDS = 60.0
+_MOST_AT_ONCE = 10_000
+
+
+class Ended(Conflict):
+    """The browser is not there any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class BrowserSession:
+    """As its ledger says."""
+
+    session: Session
+    message: Message
+    ledger: list[Event]
+
+    @property
+    def id(self) -> SessionId:
+        return self.session.id
+
+    @property
+    def status(self) -> str:
+        """D13."""
+        if self.message.state in ENDED:
+            failed = self.message.state == FAILED and self.end is not None and self.end["end_reason"] in browser_events.FAILURES
+            return FAILED if failed else COMPLETED
+        return ACTIVE if self.address is not None else PENDING
+
+    @property
+    def address(self) -> str | None:
+        """The worker that it runs on, once it is ready."""
+        result = self.message.result
+        return result["address"] if result and self.message.state == RUNNING else None
+
+    @property
+    def request(self) -> BrowserRequest:
+        return BrowserRequest.from_json(self.ledger[0].data)
+
+    @property
+    def phase(self) -> str:
+        """3.5 of the `anchor` contract."""
+        if self.message.state != RUNNING:
+            return "ready" if self.message.state in ENDED else "queued"
+        if self.address is not None:
+            return "ready"
+        return "configuring" if any(event.type == browser_events.CONFIGURING for event in self.ledger) else "provisioning"
+
+    @property
+    def end(self) -> dict[str, Any] | None:
+        """Why it ended and after how long (`browser.ended`)."""
+        told = next((event.data for event in reversed(self.ledger) if event.type == browser_events.ENDED), None)
+        if told is None and self.message.state in ENDED:  # cancelled: its worker had no say
+            reason = browser_events.API if self.session.batch_id is None else browser_events.BATCH_CANCELLED
+            return {"end_reason": reason, "error": None, "seconds": 0, "bytes": 0}
+        return told
+
+
+async def create(deps: Deps, caller: Caller, request: BrowserRequest) -> BrowserSession:
+    """Begin a session; it is not waited for."""
+    id = SessionId(deps.ids.new(PREFIX))
+    new = NewSession(caller.org_id, id, KIND, None, request.spec, None, {}, LANE, None, deps.now())
+    async with deps.db.write() as c:
+        await store.insert_session(c, new)
+        session = await store.lock_session(c, id)
+        assert session is not None
+        await sessions.add_request(deps, caller, c, session, request.request, None)
+    return await get(deps, caller, id)
+
+
+async def wait_ready(deps: Deps, caller: Caller, following: Following, id: str) -> BrowserSession:
+    """Until it may be connected to, or has ended, or it takes too long."""
+    with following.bell.listening(id) as ring:
+        found = await get(deps, caller, id)
+        until = deps.now().timestamp() + _START_SECONDS
+        while found.status == PENDING and (left := until - deps.now().timestamp()) > 0 and not following.bell.closed:
+            await ring.wait(left)
+            found = await get(deps, caller, id)
+    return found
+
+
+async def get(deps: Deps, caller: Caller, id: str) -> BrowserSession:
+    """Raises `NotFound`, and `Forbidden` for one of another organisation."""
+    found = await find(deps, id)
+    if found is None or (found.session.org_id != caller.org_id and deps.hide_foreign):
+        raise NotFound("Session not found")
+    if found.session.org_id != caller.org_id:
+        raise Forbidden("This session belongs to another project")
+    return found
+
+
+async def find(deps: Deps, id: str) -> BrowserSession | None:
+    """Of whatever organisation."""
+    async with deps.db.snapshot() as c:
+        session = await store.find_session(c, id)
+        if session is None or session.kind != KIND or session.last_message_id is None:
+            return None
+        message = await store.find_message(c, session.last_message_id)
+        ledger = await store.read_ledger(c, session.id)
+    return None if message is None else BrowserSession(session, message, ledger)
+
+
+async def end(deps: Deps, caller: Caller, reach: Reach, id: str, reason: str = API) -> BrowserSession:
+    """End it, wherever it stands; nothing happens to one that has ended."""
+    found = await get(deps, caller, id)
+    if found.address is not None:
+        try:
+            await reach.call(found.address, found.id, "end", reason=reason)
+            return found
+        except PasselError:
+            found = await get(deps, caller, id)  # its worker has just gone, or it has ended
+    if found.message.state not in ENDED:
+        await sessions.cancel(deps, caller, KIND, id)
+    return await get(deps, caller, id)
+
+
+async def list_sessions(
+    deps: Deps, caller: Caller, wanted: Wanted, *, newest_first: bool, limit: int, offset: int
+) -> tuple[list[BrowserRow], int]:
+    """And how many match."""
+    async with deps.db.read() as c:
+        return await browsers.list_sessions(c, caller.org_id, wanted, newest_first=newest_first, limit=limit, offset=offset)
+
+
+async def end_all(deps: Deps, caller: Caller, reach: Reach) -> int:
+    """Of the organisation, those that run and those that are about to. Returns how many."""
+    live: list[BrowserRow] = []
+    for status in (PENDING, ACTIVE):
+        live += (await list_sessions(deps, caller, Wanted(status), newest_first=False, limit=_MOST_AT_ONCE, offset=0))[0]
+    for one in live:
+        await end(deps, caller, reach, one.id)
+    return len(live)
+
+
+async def pages(deps: Deps, caller: Caller, reach: Reach, id: str) -> Sequence[dict[str, Any]]:
+    """Raises `Ended`."""
+    return await reach.call(*_where(await get(deps, caller, id)), "pages")
+
+
+def _where(found: BrowserSession) -> tuple[str, SessionId]:
+    if found.address is None:
+        raise Ended("this session is not running" if found.status == PENDING else "this session has ended")
+    return found.address, found.id
+
+
+SCOPES = ("cdp", "live_view", "live_view_read_only")
+
+
+def token(deps: Deps, session_id: SessionId, scope: str) -> str:
+    """The credential of one session for one scope: 160 bits, which nobody without the installation's secret can make."""
+    return deps.vault.sign(f"{scope}/{session_id}")[:40]
+
+
+async def admit(deps: Deps, id: str, *, org_id: OrgId | None, given: str | None) -> BrowserSession:
+    """Who may speak CDP to a session: its organisation by an API key, or who has its token. Raises `Unauthenticated`, `NotFound`,
+    `Forbidden` and `Ended`."""
+    found = await find(deps, id)
+    if found is None:
+        if org_id is None:
+            raise Unauthenticated("Missing or invalid credential")
+        raise NotFound("Session not found")
+    if org_id is not None and found.session.org_id != org_id:
+        raise Forbidden("This session belongs to another project")
+    if org_id is None and (given is None or not given.isascii() or not deps.vault.same(token(deps, found.id, "cdp"), given)):
+        raise Unauthenticated("Missing or invalid credential")
+    _where(found)
+    return found

@@ -1,0 +1,87 @@
+"""Reading browser sessions and batches of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from passel.core.ids import BatchId, OrgId, SessionId
+from passel.store.batches import Batch, batch_of_row
+from passel.store.database import ReadConnection
+
+
+@dataclass(frozen=True, slots=True)
+class BrowserItem:
+    """`state` is the item's, which is completed as soon as its browser is ready; `alive` says whether that runs. `began_at` is when the
+    browser was begun to be started, `settled_at` when it was ready or had failed."""
+
+    index: int
+    try_number: int
+    session_id: SessionId
+    state: str
+    cancelled: bool
+    alive: bool
+    error: str | None
+    began_at: datetime | None
+    settled_at: datetime | None
+
+
+async def list_items(c: ReadConnection, batch_id: str) -> list[BrowserItem]:
+    """In input order, all of them."""
+    return [BrowserItem(**row) for row in await c.fetch("list_browser_items", batch_id)]
+
+
+async def phase(c: ReadConnection, batch_id: str) -> str:
+    """Of the least advanced of those that are being started."""
+    return await c.fetchval("browser_phase", batch_id)
+
+
+async def count_running(c: ReadConnection, batch_id: BatchId) -> int:
+    """Sessions of a batch whose browsers are ready and run."""
+    return await c.fetchval("count_running_browsers", batch_id)
+
+
+async def list_batches(
+    c: ReadConnection, org_id: OrgId, status: str | None, after: datetime | None, before: datetime | None, limit: int, offset: int
+) -> tuple[list[Batch], int]:
+    """Newest first, and how many match."""
+    rows = await c.fetch("list_browser_batches", org_id, status, after, before, limit, offset)
+    return [batch_of_row(row) for row in rows if row["id"] is not None], rows[0]["total"]
+
+
+@dataclass(frozen=True, slots=True)
+class BrowserRow:
+    """A session as lists have it. `request` and `ended` are what its ledger says of its beginning and its end."""
+
+    id: SessionId
+    batch_id: BatchId | None
+    status: str
+    error: str | None
+    created_at: datetime
+    ended_at: datetime | None
+    request: dict[str, Any]
+    ended: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which sessions; each filter that is not None must match. `fragments` are parts of tags."""
+
+    status: str | None = None
+    tags: Sequence[str] | None = None
+    fragments: Sequence[str] | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    batch_id: str | None = None
+
+
+async def list_sessions(
+    c: ReadConnection, org_id: OrgId, wanted: Wanted, *, newest_first: bool, limit: int, offset: int
+) -> tuple[list[BrowserRow], int]:
+    """And how many match."""
+    rows = await c.fetch(
+        "list_browser_sessions",
+        org_id, wanted.status, wanted.tags, wanted.fragments, wanted.since, wanted.until, wanted.batch_id, newest_first, limit, offset,
+    )  # fmt: skip
+    found = [BrowserRow(**{name: row[name] for name in BrowserRow.__slots__}) for row in rows if row["id"] is not None]
+    return found, rows[0]["total"]

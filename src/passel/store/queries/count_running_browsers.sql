@@ -1,0 +1,1 @@
+select count(*) from message where batch_id = $1 and state = 'running' and outcome = 'completed'

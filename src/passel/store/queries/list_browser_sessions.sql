@@ -1,0 +1,34 @@
+-- Browser sessions of an organisation; filters where not null: status ($2), all of these tags ($3), a fragment of any tag for each of $4,
+-- made since $5 and until $6, of the batch $7. In the order of their making, newest first where $8. `total` are all that match.
+with found as (
+    select s.id, s.batch_id, s.spec, s.created_at, m.state, m.outcome, m.error, m.ended_at, e.data as ended,
+           case when m.state in ('completed', 'failed')
+                    then case when m.state = 'failed' and e.data ->> 'end_reason' in ('crash', 'start_failed', 'worker_lost', 'shutdown')
+                              then 'failed' else 'completed' end
+                when m.outcome = 'completed' then 'running'
+                else 'pending' end as status
+    from session s
+    join message m on m.id = s.last_message_id
+    left join lateral (
+        select data from event where session_id = s.id and type = 'browser.ended' order by seq desc limit 1
+    ) e on m.state in ('completed', 'failed')
+    where s.org_id = $1 and s.kind = 'browser'
+      and ($3::text[] is null or s.spec -> 'tags' ?& $3)
+      and ($4::text[] is null or not exists (
+          select from unnest($4) f (part)
+          where not exists (select from jsonb_array_elements_text(s.spec -> 'tags') t where strpos(lower(t), lower(f.part)) > 0)))
+      and ($5::timestamptz is null or s.created_at >= $5) and ($6::timestamptz is null or s.created_at <= $6)
+      and ($7::text is null or s.batch_id = $7)
+      and not exists (select from batch b where b.id = s.batch_id and b.state = 'deleting')
+), matching as (
+    select * from found where $2::text is null or status = $2
+), page as (
+    select * from matching
+    order by case when $8 then created_at end desc, case when $8 then id end desc, created_at, id
+    limit $9 offset $10
+)
+select p.*, r.data as request, t.total
+from (select count(*) as total from matching) t
+left join page p on true
+left join event r on r.session_id = p.id and r.seq = 1
+order by case when $8 then p.created_at end desc, case when $8 then p.id end desc, p.created_at, p.id

@@ -1,0 +1,214 @@
+"""Starting Chromium: where it is, as which account, with which flags; and ending it without leaving anything."""
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from passel.workloads.browser import keeper as program
+from passel.workloads.browser.mux import CommandFailed, Gone, Multiplexer
+
+_NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "chrome")
+_BEHIND_WRAPPERS = ("/usr/lib/chromium/chromium", "/usr/lib/chromium-browser/chromium-browser")
+"""What Debian's and Ubuntu's wrappers start: they take long, and add flags of their own."""
+
+_END_SECONDS = 5.0
+_FLAGS = (
+    "--headless=new",
+    "--no-first-run",
+    "--no-default-browser-check",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-default-apps",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-breakpad",
+    "--disable-crash-reporter",
+    "--metrics-recording-only",
+    "--password-store=basic",
+    "--use-mock-keychain",
+    "--disable-dev-shm-usage",
+    "--disable-features=Translate,MediaRouter,OptimizationHints,AcceptCHFrame,DialMediaRouteProvider",
+    "--disable-ipc-flooding-protection",
+    "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
+    "--lang=en-US",
+    "--remote-debugging-pipe",
+)
+
+
+class CannotStart(Exception):
+    """A browser did not start; the message says why."""
+
+
+def find(wanted: str | None = None) -> str | None:
+    """The program, by its path or by the usual names; None where there is none."""
+    if wanted:
+        return wanted if os.access(wanted, os.X_OK) else None
+    for path in _BEHIND_WRAPPERS:
+        if os.access(path, os.X_OK):
+            return path
+    return next((found for name in _NAMES if (found := shutil.which(name))), None)
+
+
+def home(wanted: Path | None) -> Path:
+    """A directory for the files of this worker's browsers, which others may pass through: browsers of a root's server run as
+    somebody else. Its path is short, since Chromium puts sockets below it (D33)."""
+    path = Path(tempfile.mkdtemp(prefix="pb", dir=wanted))
+    path.chmod(0o711)
+    return path
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """As whom browsers run: where we are root, as somebody of their own each, who owns nothing else."""
+
+    first_uid: int = 2_100_000_000
+
+    def uid(self, slot: int) -> int:
+        return os.getuid() if os.getuid() else self.first_uid + slot
+
+
+@dataclass(slots=True)
+class Chromium:
+    """A browser that runs. `directory` is its own, with profile, downloads and uploads in it, and goes with it."""
+
+    id: str
+    directory: Path
+    pid: int
+    mux: Multiplexer
+    ended: "asyncio.Future[int]" = field(repr=False)
+    kill: Callable[[], None] = field(repr=False)
+
+    async def close(self) -> None:
+        """End it as a user would, so that cookies are kept; by force where that takes too long."""
+        with contextlib.suppress(Gone, CommandFailed, TimeoutError):
+            async with asyncio.timeout(_END_SECONDS):
+                await self.mux.call("Browser.close")
+                await asyncio.shield(self.ended)
+        await self.end()
+
+    async def end(self) -> None:
+        """By force, with all that belongs to it."""
+        if not self.ended.done():
+            self.kill()
+        await asyncio.shield(self.ended)
+        self.mux.close()
+
+
+class Keeper:
+    """The process that keeps this worker's browsers (`passel.workloads.browser.keeper`), as the worker sees it."""
+
+    def __init__(self, executable: str, home: Path, account: Account) -> None:
+        self._executable, self._home, self._account = executable, home, account
+        self._waiting: dict[str, asyncio.Future[int]] = {}
+        self._ended: dict[str, asyncio.Future[int]] = {}
+        self._slots: set[int] = set()
+
+    async def open(self) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        os.set_inheritable(theirs.fileno(), True)
+        command = [sys.executable, "-I", "-S", program.__file__, str(theirs.fileno())]
+        self._process = subprocess.Popen(  # noqa: ASYNC220 - returns when the program has begun
+            command, pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
+        )
+        theirs.close()
+        ours.setblocking(False)
+        self._socket = ours
+        asyncio.get_running_loop().add_reader(ours.fileno(), self._read)
+
+    async def close(self) -> None:
+        """Ends all browsers with it."""
+        asyncio.get_running_loop().remove_reader(self._socket.fileno())
+        self._socket.close()
+        await asyncio.to_thread(self._process.wait)
+
+    async def start(
+        self, id: str, flags: Sequence[str], preferences: Mapping[str, Any], limits: Mapping[str, int], lost: Callable[[], None]
+    ) -> Chromium:
+        """`preferences` are those of the profile, `limits` by the names of `resource`. `lost` is told when the browser has gone. Raises
+        `CannotStart`."""
+        slot = next(n for n in range(len(self._slots) + 1) if n not in self._slots)
+        self._slots.add(slot)
+        uid = self._account.uid(slot)
+        directory = Path(tempfile.mkdtemp(prefix="b", dir=self._home))
+        _furnish(directory, preferences, None if os.getuid() else uid)
+        commands, send = os.pipe()
+        receive, answers = os.pipe()
+        errors = os.open(directory / "errors", os.O_WRONLY | os.O_CREAT, 0o600)
+        loop = asyncio.get_running_loop()
+        self._waiting[id], ended = loop.create_future(), loop.create_future()
+        self._ended[id] = ended
+        asked = {
+            "start": id,
+            "argv": [self._executable, *_FLAGS, f"--user-data-dir={directory}/profile", *flags, "about:blank"],
+            "env": {"HOME": str(directory), "TMPDIR": str(directory / "tmp"), "PATH": os.environ.get("PATH", ""), "LANG": "en_US.UTF-8"},
+            "uid": uid,
+            "gid": uid if os.getuid() == 0 else os.getgid(),
+            "directory": str(directory),
+            "limits": limits,
+        }
+        try:
+            socket.send_fds(self._socket, [json.dumps(asked).encode()], [commands, answers, errors])
+        finally:
+            for fd in (commands, answers, errors):
+                os.close(fd)
+        mux = Multiplexer(lost)
+        try:
+            pid = await self._waiting[id]
+            await mux.open(receive, send)
+        except BaseException:
+            self._slots.discard(slot)
+            raise
+        ended.add_done_callback(lambda _: self._slots.discard(slot))
+        return Chromium(id, directory, pid, mux, ended, lambda: self._ask({"kill": id}))
+
+    def _ask(self, asked: dict[str, Any]) -> None:
+        self._socket.send(json.dumps(asked).encode())
+
+    def _read(self) -> None:
+        try:
+            data = self._socket.recv(64 * 1024)
+        except BlockingIOError:
+            return
+        if not data:
+            return
+        told = json.loads(data)
+        if "started" in told:
+            self._waiting.pop(told["started"]).set_result(told["pid"])
+        elif "refused" in told:
+            self._ended.pop(told["refused"], None)
+            self._waiting.pop(told["refused"]).set_exception(CannotStart(told["error"]))
+        elif (ended := self._ended.pop(told["ended"], None)) is not None:
+            ended.set_result(told["status"])
+
+
+def _furnish(directory: Path, preferences: Mapping[str, Any], owner: int | None) -> None:
+    for name in ("profile", "profile/Default", "downloads", "uploads", "tmp"):
+        (directory / name).mkdir(mode=0o700)
+    if preferences:
+        (directory / "profile/Default/Preferences").write_text(json.dumps(preferences))
+    if owner is not None:
+        for path in (directory, *directory.rglob("*")):
+            os.chown(path, owner, owner)
+
+
+@asynccontextmanager
+async def keeping(executable: str, home: Path, account: Account) -> AsyncGenerator[Keeper]:
+    keeper = Keeper(executable, home, account)
+    await keeper.open()
+    try:
+        yield keeper
+    finally:
+        await keeper.close()
+        await asyncio.to_thread(shutil.rmtree, home, ignore_errors=True)

@@ -1,0 +1,195 @@
+"""The keeper of a worker's browsers: a small process of its own that starts them, and that leaves nothing behind.
+
+It is single-threaded, so that it may fork; it adopts whatever a browser's processes leave to nobody (PR_SET_CHILD_SUBREAPER);
+and when the worker that it belongs to is gone, however it went, it ends every process that came from it and removes their
+directories. Only the standard library is used: the keeper starts in a few milliseconds, and is a program of its own:
+
+    python3 -I -S keeper.py FD      FD is one end of a SOCK_SEQPACKET pair, the other is the worker's
+
+The worker asks (JSON, with file descriptors beside it), the keeper answers and tells:
+
+    {"start": id, "argv", "env", "uid", "gid", "directory", "limits"}  + stdin/stdout of the pipe, stderr
+                                        -> {"started": id, "pid"}  or  {"refused": id, "error"}
+    {"kill": id}                        its processes, all of them; the directory too
+                                        -> {"ended": id, "status"}   also when it ends by itself
+"""
+
+import contextlib
+import ctypes
+import errno
+import json
+import os
+import resource
+import select
+import shutil
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
+_LARGEST = 64 * 1024
+_GRACE_SECONDS = 2.0
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+Asked = dict[str, Any]
+
+
+class Keeper:
+    def __init__(self, worker: socket.socket) -> None:
+        self.worker = worker
+        self.running: dict[int, tuple[str, str, int]] = {}  # pid -> (id, directory, uid)
+
+    def serve(self) -> None:
+        """Until the worker is gone."""
+        signals, wake = os.pipe()
+        os.set_blocking(wake, False)
+        signal.set_wakeup_fd(wake)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(ignored, signal.SIG_IGN)  # it ends with its worker, and not before
+        while True:
+            ready, _, _ = select.select([self.worker, signals], [], [])
+            if signals in ready:
+                os.read(signals, 4096)
+                self.reap()
+            if self.worker in ready and not self.answer():
+                break
+        for pid in list(self.running):
+            self.end(pid)
+
+    def answer(self) -> bool:
+        """One request. False when the worker is gone."""
+        try:
+            data, fds, _, _ = socket.recv_fds(self.worker, _LARGEST, 4)
+        except ConnectionError:
+            return False
+        if not data:
+            return False
+        asked = json.loads(data)
+        try:
+            if "start" in asked:
+                self.start(asked, fds)
+            else:
+                for pid, (id, _, _) in list(self.running.items()):
+                    if id == asked["kill"]:
+                        self.end(pid)
+        finally:
+            for fd in fds:
+                os.close(fd)
+        return True
+
+    def start(self, asked: Asked, fds: list[int]) -> None:
+        id = asked["start"]
+        said, say = os.pipe2(os.O_CLOEXEC)
+        pid = os.fork()
+        if pid == 0:
+            try:
+                _become(asked, fds, say)
+            except BaseException as error:
+                os.write(say, str(error).encode()[:1000])
+            os._exit(127)
+        os.close(say)
+        with os.fdopen(said, "rb") as file:
+            error = file.read().decode(errors="replace")
+        if error:
+            os.waitpid(pid, 0)
+            self.tell({"refused": id, "error": error})
+            return
+        self.running[pid] = (id, asked["directory"], asked["uid"])
+        self.tell({"started": id, "pid": pid})
+
+    def reap(self) -> None:
+        """Processes that have ended: browsers, and what they left to us."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if pid in self.running:
+                self.clear(pid, os.waitstatus_to_exitcode(status))
+
+    def end(self, pid: int) -> None:
+        """A browser, whose main process lives."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, 0)
+        self.clear(pid, -signal.SIGKILL)
+
+    def clear(self, pid: int, status: int) -> None:
+        """What is left of a browser whose main process has ended."""
+        id, directory, uid = self.running.pop(pid)
+        deadline = time.monotonic() + _GRACE_SECONDS
+        while (left := self.left_of(pid, directory, uid)) and time.monotonic() < deadline:
+            for other in left:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(other, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):
+                while os.waitpid(-1, os.WNOHANG)[0] not in (0, *self.running):
+                    pass
+            time.sleep(0.01)
+        shutil.rmtree(directory, ignore_errors=True)
+        self.tell({"ended": id, "status": status})
+
+    def left_of(self, pid: int, directory: str, uid: int) -> list[int]:
+        """Processes of a browser: those of its account where it has one of its own, and else those of its session or that name its
+        directory."""
+        own = uid not in (os.getuid(), *(used for _, _, used in self.running.values()))
+        found: list[int] = []
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError, IndexError, ValueError):
+                stat = (process / "stat").read_text().rpartition(")")[2].split()
+                if stat[0] == "Z":
+                    continue
+                mine = (
+                    process.stat().st_uid == uid if own else int(stat[3]) == pid or directory.encode() in (process / "cmdline").read_bytes()
+                )
+                if mine and int(process.name) not in (os.getpid(), pid):
+                    found.append(int(process.name))
+        return found
+
+    def tell(self, message: Asked) -> None:
+        with contextlib.suppress(OSError):
+            self.worker.sendall(json.dumps(message).encode())
+
+
+def _become(asked: Asked, fds: list[int], say: int) -> None:
+    """In the child: nothing of the keeper's stays but what was asked for."""
+    os.setsid()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_DFL)
+    signal.set_wakeup_fd(-1)
+    for name, most in asked["limits"].items():
+        _, hard = resource.getrlimit(getattr(resource, name))
+        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(getattr(resource, name), (most, most))
+    commands, answers, errors = (os.dup2(fd, 100 + n, inheritable=False) for n, fd in enumerate(fds))
+    say = os.dup2(say, 110, inheritable=False)
+    null = os.open(os.devnull, os.O_RDWR)
+    for target, source in ((0, null), (1, null), (2, errors), (3, commands), (4, answers)):
+        os.dup2(source, target, inheritable=True)
+    os.closerange(5, 100)
+    if os.getuid() == 0:
+        os.setgroups([])
+        os.setgid(asked["gid"])
+        os.setuid(asked["uid"])
+    if _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) != 0:
+        raise OSError(ctypes.get_errno(), "prctl")
+    os.chdir(asked["directory"])
+    os.execve(asked["argv"][0], asked["argv"], asked["env"])
+
+
+def main() -> None:
+    if _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno() or errno.EPERM))
+    Keeper(socket.socket(fileno=int(sys.argv[1]))).serve()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+"""Where a worker's browsers are reached: by the API processes, never by a page or a client directly.
+
+    GET  /{session}/cdp       a WebSocket that speaks CDP, as the client of the API sent it
+    POST /{session}/call      {"do": name, ...}: one of our own calls
+
+It listens on a Unix socket, and where workers are on machines of their own on a port. Who calls proves that it knows the
+installation's secret.
+"""
+
+import asyncio
+import hmac
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from passel.core.browser.guard import Answer, Leave, Refuse, Send, judge
+from passel.core.browser.reach import PROOF
+from passel.core.ids import SessionId
+from passel.workloads.browser.calls import CALLS, WrongCall
+from passel.workloads.browser.mux import Client, CommandFailed, Gone, Message
+from passel.workloads.browser.session import Live
+
+_LARGEST_MESSAGE = 128 * 1024 * 1024
+_PING_SECONDS = 30.0
+_MOST_BEHIND = 256 * 1024 * 1024
+"""A client that does not read what it is sent is let go at so many bytes; the browser and the others do not wait for it."""
+
+
+class _Socket:
+    """One client's connection."""
+
+    def __init__(self, live: Live, page: str | None) -> None:
+        self._live, self._page = live, page
+        self._ws = web.WebSocketResponse(max_msg_size=_LARGEST_MESSAGE, compress=False, heartbeat=_PING_SECONDS)
+        self._out: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._behind = 0
+        self._reason = ""
+
+    async def serve(self, request: web.Request) -> web.WebSocketResponse:
+        live = self._live
+        client = await live.join(self._told)
+        session_id = None
+        if self._page is not None:
+            session_id = await client.attach(self._page)
+        await self._ws.prepare(request)
+        live.timers.connected()
+        live.clients.add(self._end)
+        writing = asyncio.create_task(self._write())
+        try:
+            async for message in self._ws:
+                if message.type is not WSMsgType.TEXT:
+                    continue
+                if not await self._received(client, message.data, session_id):
+                    break
+        finally:
+            live.clients.discard(self._end)
+            live.timers.disconnected()
+            self._out.put_nowait(None)
+            await writing
+            await client.leave()
+        return self._ws
+
+    async def _received(self, client: Client, text: str, session_id: str | None) -> bool:
+        """A command. False when the client wants to go."""
+        try:
+            asked: Message = orjson.loads(text)
+            id, method = asked["id"], asked["method"]
+            if not isinstance(id, int) or not isinstance(method, str):
+                raise ValueError
+        except (ValueError, KeyError, TypeError):
+            self._told({"id": None, "error": {"code": -32600, "message": "a command is a JSON object with id, method and params"}})
+            return True
+        given = asked.get("sessionId")
+        about = {} if given is None else {"sessionId": given}
+        if given is not None and not client.owns(given):
+            self._told({"id": id, "error": {"code": -32001, "message": "Session with given id not found."}, **about})
+            return True
+        match judge(method, asked.get("params"), self._live.place):
+            case Send(params):
+                client.send(id, method, params, given or session_id)
+                await self._live.chromium.mux.has_room()
+            case Answer(result):
+                self._told({"id": id, "result": result, **about})
+            case Refuse(message):
+                self._told({"id": id, "error": {"code": -32000, "message": message}, **about})
+            case Leave():
+                self._told({"id": id, "result": {}, **about})
+                return False
+        return True
+
+    def _told(self, message: Message) -> None:
+        if self._page is not None:
+            message.pop("sessionId", None)
+        data = orjson.dumps(message)
+        self._behind += len(data)
+        if self._behind > _MOST_BEHIND:
+            self._end("it did not read what it was sent")
+        else:
+            self._out.put_nowait(data)
+
+    def _end(self, reason: str) -> None:
+        self._reason = reason
+        self._out.put_nowait(None)
+
+    async def _write(self) -> None:
+        try:
+            while (data := await self._out.get()) is not None:
+                self._behind -= len(data)
+                await self._ws.send_frame(data, WSMsgType.TEXT)
+        except (ConnectionError, RuntimeError):
+            return
+        said = f"session ended: {self._reason}" if self._reason else ""
+        await self._ws.close(code=WSCloseCode.GOING_AWAY if said else WSCloseCode.OK, message=said.encode())
+
+
+class Listener:
+    """`live` are the sessions that run here."""
+
+    def __init__(self, live: Mapping[SessionId, Live], proof: str) -> None:
+        self._live, self._proof = live, proof
+
+    def app(self) -> web.Application:
+        app = web.Application(client_max_size=_LARGEST_MESSAGE)
+        app.router.add_get("/{session}/cdp", self._guarded(self._cdp))
+        app.router.add_post("/{session}/call", self._guarded(self._call))
+        return app
+
+    def _guarded(
+        self, handle: Callable[[web.Request, Live], Awaitable[web.StreamResponse]]
+    ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def guarded(request: web.Request) -> web.StreamResponse:
+            if not hmac.compare_digest(request.headers.get(PROOF, ""), self._proof):
+                return web.json_response({"error": "who are you?"}, status=403)
+            live = self._live.get(SessionId(request.match_info["session"]))
+            if live is None:
+                return web.json_response({"error": "this session does not run here"}, status=410)
+            try:
+                return await handle(request, live)
+            except Gone:
+                return web.json_response({"error": "the browser has ended"}, status=410)
+
+        return guarded
+
+    async def _cdp(self, request: web.Request, live: Live) -> web.StreamResponse:
+        try:
+            return await _Socket(live, request.query.get("page")).serve(request)
+        except CommandFailed as failure:
+            return web.json_response({"error": failure.message}, status=404)
+
+    async def _call(self, request: web.Request, live: Live) -> web.StreamResponse:
+        asked: dict[str, Any] = orjson.loads(await request.read())
+        try:
+            result = await CALLS[asked["do"]](live, asked)
+        except WrongCall as wrong:
+            return web.json_response({"error": str(wrong)}, status=wrong.status)
+        except CommandFailed as failure:
+            return web.json_response({"error": failure.message}, status=400)
+        return web.Response(body=orjson.dumps(result), content_type="application/json")
+
+
+@asynccontextmanager
+async def listening(listener: Listener, path: Path) -> AsyncGenerator[str]:
+    """Returns the address."""
+    runner = web.AppRunner(listener.app(), handle_signals=False, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        await web.UnixSite(runner, path).start()
+        await asyncio.to_thread(path.chmod, 0o600)
+        yield f"unix:{path}"
+    finally:
+        await runner.cleanup()

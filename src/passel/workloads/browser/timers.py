@@ -1,0 +1,46 @@
+"""When a browser session ends by itself: a while after its last client has gone, or at its longest age, whichever comes first."""
+
+import asyncio
+from collections.abc import Callable
+
+from passel.core.browser.configuration import Configuration
+from passel.core.browser.events import IDLE_TIMEOUT, MAX_DURATION
+
+
+class Timers:
+    """Begin with the session being ready (D6). `over` is told the reason, once."""
+
+    def __init__(self, configuration: Configuration, over: Callable[[str], None]) -> None:
+        self._idle_seconds, self._over = configuration.idle_seconds, over
+        self._loop = asyncio.get_running_loop()
+        self._connected = 0
+        self._idle: asyncio.TimerHandle | None = None
+        self._most = None if configuration.max_seconds is None else self._loop.call_later(configuration.max_seconds, over, MAX_DURATION)
+        self._begin_idle()
+
+    def connected(self) -> None:
+        self._connected += 1
+        self._end_idle()
+
+    def disconnected(self) -> None:
+        self._connected -= 1
+        self._begin_idle()
+
+    def used(self) -> None:
+        """By a call that is no connection."""
+        self._end_idle()
+        self._begin_idle()
+
+    def close(self) -> None:
+        self._end_idle()
+        if self._most is not None:
+            self._most.cancel()
+
+    def _begin_idle(self) -> None:
+        if not self._connected and self._idle_seconds is not None:
+            self._idle = self._loop.call_later(self._idle_seconds, self._over, IDLE_TIMEOUT)
+
+    def _end_idle(self) -> None:
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None
