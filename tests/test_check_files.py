@@ -100,6 +100,8 @@ def test_formats_are_known_by_name_or_look(passel: Installation, name: str, data
         ("a.csv", b'content\n"not closed\n', "cannot be read"),
         ("a.csv", b"content\n" + b"x" * (1024 * 1024 + 1), "field larger"),
         ("a.csv", b"content\n" + b"x" * (5 * 1024 * 1024), "longer"),
+        ("a.csv", b"content" + b",context.a" * 2000, "Duplicate column: context.a"),
+        ("a.csv", b"content" + b"".join(b",context.%d" % n for n in range(100_000)), "no items"),
         ("a.csv", b"content\n\n  \n", "no items"),
         ("a.json", b"", "ends in the middle"),
         ("a.json", b"{", "Expecting value"),
@@ -257,3 +259,22 @@ def test_a_large_file_takes_little_memory(small: Installation, format: str) -> N
     assert made.status_code == 202 and grown < 60_000_000, grown
     small.http().post(f"/v1/batch/{made.json()['id']}/cancel")
     wait_until(lambda: get(small, f"/v1/batch/{made.json()['id']}")["completedAt"])
+
+
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [
+        (b"content\n" + (b"ab," * 100_000 + b'"\n",') * 80, "The record at line 2 is longer"),
+        (b"content\n" + b"ab," * 1_300_000 + b"\n", "A line is longer"),
+    ],
+)
+def test_a_record_that_never_ends_takes_little_memory(small: Installation, data: bytes, error: str) -> None:
+    """Also where each of its fields is short, and each of its lines."""
+    uploaded(small, CSV)
+    [api] = small.children("api")
+    grown, [problem] = peak_while(api, lambda: refused(small, data))
+    assert error in problem["error"] and grown < 60_000_000, (problem, grown)
+    grown, answer = peak_while(
+        api, lambda: small.http().post("/v1/facts", files={"file": ("facts.csv", data.replace(b"content", b"text", 1))})
+    )
+    assert answer.status_code == 422 and error in answer.text and grown < 60_000_000, (answer.text, grown)

@@ -95,7 +95,8 @@ def test_a_bad_fact_is_refused_with_its_field(passel: Installation, body: Any, f
         (b'text\n"x\n', "CSV"),
         (b"text\nx\0y\n", "NUL"),
         (b"text\n" + b"x" * 200_000 + b"\n", "1000 characters"),
-        (b"text\n" + b"x" * 8_000_000 + b"\n", "CSV"),
+        (b"text\n" + b"x" * 1_100_000 + b"\n", "CSV"),
+        (b"text\n" + b"x" * 8_000_000 + b"\n", "longer"),
     ],
 )
 def test_a_bad_file_is_refused_whole(passel: Installation, data: bytes, said: str) -> None:
