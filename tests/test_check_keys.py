@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import httpx2
 import pytest
 
 from tests.support.installation import Installation, PlayedModel, scratch_dir
@@ -86,10 +87,13 @@ def test_a_repeated_request_is_the_same_whatever_the_server_has_learned_since(sl
     http, headers = slow.http(), {"Idempotency-Key": "request-2"}
     body = {"content": "A fact", "methods": ASKING, "async": True}
     first = http.post("/v1/verify", json=body, headers=headers).json()["id"]
+    batch = {"items": [{"content": "A fact"}], "methods": ASKING}
+    first_batch = http.post("/v1/batch", json=batch, headers=headers).json()["id"]
     changed = {"calibrators": {"reasoning": {"a": 0.5, "b": 0.0, "version": "v", "claims": 50}}, "monthlyLimit": 0}
     assert http.put("/v1/settings", json=changed).status_code == 200
     try:
         assert http.post("/v1/verify", json=body, headers=headers).json()["id"] == first
+        assert http.post("/v1/batch", json=batch, headers=headers).json()["id"] == first_batch
     finally:
         http.put("/v1/settings", json={"calibrators": {}, "monthlyLimit": None})
 
@@ -107,3 +111,17 @@ def test_a_repeated_batch_is_the_same_batch(passel: Installation) -> None:
         http.post("/v1/batch", json={"fileId": kept["fileId"], "methods": FORMAL}, headers={"Idempotency-Key": "batch-2"}) for _ in range(2)
     ]
     assert [answer.status_code for answer in of_file] == [202, 202] and len({answer.json()["id"] for answer in of_file}) == 1
+
+
+def test_requests_at_once_with_one_key_and_one_file_have_one_batch(slow: Installation) -> None:
+    """Who comes second finds the file used up, by the batch that is the answer."""
+    kept = uploaded(slow, b"content\n" + b"1 = 1\n" * 3000)
+
+    def ask(_: int) -> httpx2.Response:
+        body = {"fileId": kept["fileId"], "methods": FORMAL}
+        return slow.http().post("/v1/batch", json=body, headers={"Idempotency-Key": "batch-3"})
+
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(ask, range(8)))
+    assert {answer.status_code for answer in answers} == {202}, [answer.text for answer in answers]
+    assert len({answer.json()["id"] for answer in answers}) == 1

@@ -107,8 +107,19 @@ async def create(deps: Deps, caller: Caller, groups: Groups, head: Callable[[], 
 
 async def create_of_file(deps: Deps, caller: Caller, upload_id: str, head: BatchHead, key: str | None = None) -> Batch:
     """A batch of an uploaded file, which is used up by it. Raises `NotFound` (D12), and `Conflict` as `create` does."""
-    if key is not None and (known := await batches.find_by_key(deps, caller, KIND, key)) is not None:
-        return _same(known, _spec(head, {"upload": upload_id}))
+    asked = _spec(head, {"upload": upload_id})
+    if (known := await _known(deps, caller, asked, key)) is not None:
+        return known
+    try:
+        return await _make_of_file(deps, caller, upload_id, head, key)
+    except NotFound:
+        # what used it up meanwhile may be the same request
+        if (known := await _known(deps, caller, asked, key)) is not None:
+            return known
+        raise
+
+
+async def _make_of_file(deps: Deps, caller: Caller, upload_id: str, head: BatchHead, key: str | None) -> Batch:
     await batch_limits(deps, caller)
     upload = await uploads.find(deps, caller, upload_id)
     planner = VerificationPlanner(deps.now, upload)
@@ -127,9 +138,11 @@ async def _make(
     further: dict[str, Any],
     key: str | None,
 ) -> Batch:
+    spec = _spec(head, {**further, "digest": intake.digest})
+    if (known := await _known(deps, caller, spec, key)) is not None:
+        return known
     planner.claim = await with_models(deps, caller.org_id, head.claim)
     await require_room(deps, caller.org_id, 0 if "problems" in further else further["total"])
-    spec = _spec(head, {**further, "digest": intake.digest})
     expires_at = deps.now() + timedelta(days=(await batch_limits(deps, caller)).result_days)
     made = await batches.create(deps, caller, planner, intake, key, None, spec, expires_at)
     return _same(made.batch, spec) if made.replayed else made.batch
@@ -143,6 +156,12 @@ def _spec(head: BatchHead, further: dict[str, Any]) -> dict[str, Any]:
         "options": head.claim.to_json()["options"],
         **further,
     }
+
+
+async def _known(deps: Deps, caller: Caller, asked: dict[str, Any], key: str | None) -> Batch | None:
+    """The batch that a request with the key has made. Raises `Conflict`."""
+    known = None if key is None else await batches.find_by_key(deps, caller, KIND, key)
+    return None if known is None else _same(known, asked)
 
 
 def _same(known: Batch, asked: dict[str, Any]) -> Batch:
