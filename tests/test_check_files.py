@@ -130,6 +130,8 @@ def test_what_cannot_be_used_is_refused_with_a_reason(passel: Installation, name
         ("a.json", b'[{"content": "1 = 1"}, {"content": "x", "context": [1]}]', 2, "Context must be an object, row skipped"),
         ("a.json", b'[{"content": "1 = 1"}, {"content": "\\u0000"}]', 2, "characters that cannot be stored"),
         ("a.json", b'[{"content": "1 = 1"}, {"content": "x", "context": {"a": "\\ud800"}}]', 2, "characters that cannot be stored"),
+        ("a.json", b'[{"content": "1 = 1"}, {"content": "x", "context": {"a": 1' + b"0" * 30 + b"}}]", 2, "cannot be stored"),
+        ("a.csv", b"content,idempotencyKey\n,k\n2 = 2,k\n", 1, "Content is empty, row skipped"),
         ("a.jsonl", b'{"content": "1 = 1"}\n{"content": \n', 2, "not valid JSON"),
         (
             "a.json",

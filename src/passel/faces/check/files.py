@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from itertools import islice
 from typing import IO, Any, cast
 
+import orjson
+
 from passel.core.errors import TooLarge
 from passel.core.text import is_storable
 from passel.faces.check.csv_records import Unreadable, csv_records, lines
@@ -21,6 +23,7 @@ _BY_TYPE = {"text/csv": CSV, "application/csv": CSV, "application/json": JSON, "
 _LONGEST_LINE = 4 * 1024 * 1024
 _DEEPEST = 32
 _LARGEST_CONTEXT = 16 * 1024
+_NOT_STORABLE = "The context holds numbers or characters that cannot be stored"
 _AT_ONCE = 200
 _PART = 256 * 1024
 
@@ -167,11 +170,14 @@ def _item(row: int, content: str | None, context: Any, key: str | None, line: in
     if isinstance(context, dict):
         if _depth(context) > _DEEPEST:
             return Record(row, None, f"Context is nested deeper than {_DEEPEST}", line)
-        told = json.dumps(context, ensure_ascii=False)
-        if len(told.encode("utf-8", "replace")) > _LARGEST_CONTEXT:
+        try:
+            told = orjson.dumps(context)
+        except TypeError:  # half of a surrogate pair, or a whole number of more than 64 bits
+            return Record(row, None, _NOT_STORABLE, line)
+        if len(told) > _LARGEST_CONTEXT:
             return Record(row, None, f"Context is larger than {_LARGEST_CONTEXT} bytes", line)
-        if not is_storable(told) or "\\u0000" in told:
-            return Record(row, None, "The context holds characters that cannot be stored", line)
+        if b"\\u0000" in told:
+            return Record(row, None, _NOT_STORABLE, line)
     return Record(row, ItemRequest(content, context, key, row), None, line)
 
 
