@@ -210,6 +210,7 @@ def test_a_batch_is_cancelled_once(roomy: Installation) -> None:
          "options.acceptThreshold: acceptThreshold must be greater than escalateThreshold", "options.acceptThreshold"),
         ({"content": "x", "methods": FORMAL, "options": {"retryOnLowConfidence": True}}, 422, "validation_error",
          "options.minConfidence: minConfidence is required when retryOnLowConfidence is true", "options.minConfidence"),
+        ({"content": "x", "methods": FORMAL, "options": {"model": "openai:x\0"}}, 422, "validation_error", None, "options.model"),
         ({"content": "x", "methods": FORMAL, "metadata": {"x": "y" * 20_000}}, 422, "validation_error", None, "metadata"),
     ],
 )  # fmt: skip
