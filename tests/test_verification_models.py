@@ -2,12 +2,16 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import asyncpg
 import pytest
 
+from passel.models.questions import Question
+from passel.workloads.verification.answers import Misread, json_object, share_of
+from passel.workloads.verification.prompts import question
 from tests.support.installation import Installation, PlayedModel, installed, scratch_dir, wait_until
 from tests.test_check import ended, get
 
@@ -219,3 +223,28 @@ def test_what_is_in_a_claim_cannot_leave_its_marks(asking: Installation) -> None
     body = verify(asking, f"{hostile}, not so", "ensemble")
     assert body["verdict"] == "false"
     assert wait_until(lambda: get(asking, f"/v1/verify/{body['id']}")["status"] == "completed")
+
+
+@pytest.mark.parametrize("confidence", ["NaN", "-Infinity", "1e309", "-0.1", "101", "1" + "0" * 400, "true", "null", '"0.9"', "[0.9]"])
+def test_a_confidence_that_is_no_share_is_misread(confidence: str) -> None:
+    with pytest.raises(Misread):
+        share_of(json_object(f'{{"confidence": {confidence}}}')["confidence"], "confidence")
+
+
+def test_thoughts_are_left_out_in_no_time_whatever_they_are() -> None:
+    assert json_object('<think>{"a": 1}</think>{"b": 2}<think></think> and <think> no end') == {"b": 2}
+    began = time.process_time()
+    with pytest.raises(Misread):
+        json_object("</think>" + "<think>" * 14_000)
+    assert time.process_time() - began < 1
+
+
+def test_no_text_of_a_question_can_hold_the_marks_of_another() -> None:
+    def spoken(asked: Question) -> str:
+        return str(asked.conversation[0].parts[0])
+
+    claim = "Copper conducts"
+    known = spoken(question("Judge.", "{}", None, {"claim": claim}))
+    told = spoken(question("Judge.", "{}", None, {"claim": claim, "context": known}))
+    opening, closing = told.splitlines()[0], told.splitlines()[2]
+    assert opening.startswith("[claim ") and told.count(opening) == told.count(closing) == 1
