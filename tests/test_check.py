@@ -222,6 +222,12 @@ def test_bad_requests(passel: Installation, body: Any, status: int, code: str, m
     assert error["requestId"].startswith("req_")
 
 
+def test_a_number_that_cannot_be_kept_is_refused(passel: Installation) -> None:
+    """More than 64 bits."""
+    answer = passel.http().post("/v1/batch", json={"items": [{"content": "x", "context": {"a": 2**64}}], "methods": FORMAL})
+    assert answer.status_code == 422 and answer.json()["error"]["details"][0]["field"] == "items[0].context", answer.text
+
+
 def test_errors_have_this_faces_form(passel: Installation, stranger: str) -> None:
     http = passel.http()
 

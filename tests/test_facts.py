@@ -120,6 +120,7 @@ def test_what_is_no_upload_is_refused(passel: Installation) -> None:
     assert upload(passel, b"text\nx\n", "data").json()["error"]["details"][0]["field"] == "file"
     assert passel.http().post("/v1/facts", data={"file": "x"}, files={"other": b"y"}).status_code == 422
     assert passel.http().post("/v1/facts", content=b"{").status_code == 400
+    assert passel.http().post("/v1/facts", content=b"{}", headers={"Content-Type": "text/plain"}).status_code == 400
     broken = passel.http().post("/v1/facts", content=b"x", headers={"Content-Type": "multipart/form-data"})
     assert broken.status_code == 400 and broken.json()["error"]["code"] == "bad_request"
     assert passel.http().post("/v1/facts", content=b" " * (5 * 1024 * 1024)).status_code == 413

@@ -48,7 +48,10 @@ def options(given: Mapping[str, Any], field: str, spelled: Callable[[str], str] 
 
 def free_object(value: dict[str, Any] | None, field: str) -> dict[str, Any]:
     """As it can be kept and shown to a model. Raises `Unprocessable`."""
-    raw = orjson.dumps(value or {})
+    try:
+        raw = orjson.dumps(value or {})
+    except orjson.JSONEncodeError as error:  # integers of more than 64 bits
+        raise wrong(field, f"cannot be kept: {error}") from error
     if len(raw) > _LARGEST_OBJECT:
         raise wrong(field, f"must be at most {_LARGEST_OBJECT} bytes of JSON")
     require_storable(raw.decode(), field)
