@@ -91,9 +91,25 @@ def check_everything(passel: Installation, model: PlayedModel, sizes: dict[str, 
     assert extra <= booked.get("in_doubt", 0) <= allowed_extra, (extra, booked, allowed_extra)
 
 
-def submit(passel: Installation, agent: str, tag: str, size: int, key: str) -> Any:
+def check_verifications(passel: Installation, batch_id: str) -> None:
+    """Each answer was verified once, and each verification that began is some answer's."""
+
+    def over() -> Any:
+        told = passel.client.get(f"/v1/session-batches/{batch_id}", include_sessions=False)
+        return told if told["verifications"]["queued"] + told["verifications"]["running"] == 0 else None
+
+    batch = wait_until(over, 120)
+    assert batch["verifications"] == batch["counts"]
+    with passel.client.lines(f"/v1/session-batches/{batch_id}/results") as lines:
+        named = [result["verification"] for result in lines]
+    assert all((one["status"], one["decision"]) == ("completed", "escalate") for one in named)  # an echo is no statement
+    begun = rows(passel, "select id from session where kind = 'verification'")
+    assert sorted(one["id"] for one in named) == sorted(row["id"] for row in begun)
+
+
+def submit(passel: Installation, agent: str, tag: str, size: int, key: str, **fields: Any) -> Any:
     lines = [json.dumps(item(agent, f"{tag} {n}")).encode() + b"\n" for n in range(size)]
-    return passel.client.post_lines("/v1/session-batches", lambda: iter(lines), idempotency_key=key)
+    return passel.client.post_lines("/v1/session-batches", lambda: iter(lines), idempotency_key=key, **fields)
 
 
 def run_chaos(directory: Path, model: PlayedModel, *, size: int, kills: int, seed: int, latency: str) -> None:
@@ -125,10 +141,11 @@ def run_chaos(directory: Path, model: PlayedModel, *, size: int, kills: int, see
                 with contextlib.suppress(psutil.Error):
                     allowed += kill_worker(passel, rng)
             if n == kills // 2:
-                more = submit(passel, agent, "second", size // 5, "chaos-second")
-                sizes[more["batch_id"]] = size // 5
+                verified = submit(passel, agent, "second", size // 5, "chaos-second", verify='{"methods": {"formal": 1}}')["batch_id"]
+                sizes[verified] = size // 5
         for batch_id in sizes:
             wait_for_batch(passel.client, batch_id, 300)
+        check_verifications(passel, verified)
         check_everything(passel, model, sizes, allowed)
         assert passel.stop() == 0
     finally:

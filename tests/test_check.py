@@ -15,7 +15,7 @@ from passel.core.ids import KeyId
 from passel.core.verification.claims import Claim
 from passel.services.deps import Caller
 from passel.services.retention import OldBatches
-from passel.services.verification import batches
+from passel.services.verification import batches, verifications
 from passel.services.verification.batches import BatchHead
 from passel.services.verification.items import ItemRequest
 from passel.store import deleting
@@ -223,6 +223,12 @@ def test_bad_requests(passel: Installation, body: Any, status: int, code: str, m
     assert error["requestId"].startswith("req_")
 
 
+def test_a_number_that_cannot_be_kept_is_refused(passel: Installation) -> None:
+    """More than 64 bits."""
+    answer = passel.http().post("/v1/batch", json={"items": [{"content": "x", "context": {"a": 2**64}}], "methods": FORMAL})
+    assert answer.status_code == 422 and answer.json()["error"]["details"][0]["field"] == "items[0].context", answer.text
+
+
 def test_errors_have_this_faces_form(passel: Installation, stranger: str) -> None:
     http = passel.http()
 
@@ -318,9 +324,14 @@ def test_a_batch_is_kept_for_so_long(with_db: Any) -> None:
         async with db.write() as c:
             assert await sweep.doom(c, 10) == []
         assert (await batches.get(deps, caller, made.id)).counts.completed == 2
-        world.tick(2 * 86400)
+        [one, _] = (await batches.results(deps, caller, made.id, statuses=None, verdicts=None, decisions=None, limit=2, offset=0))[1]
+        assert (await verifications.get(deps, caller, one.session_id)).claim.content == "1 = 1"
+        world.tick(86400)
         with pytest.raises(NotFound):
             await batches.get(deps, caller, made.id)
+        with pytest.raises(NotFound):
+            await verifications.get(deps, caller, one.session_id)
+        world.tick(86400)
         async with db.write() as c:
             assert await sweep.doom(c, 10) == [made.id]
         more = True

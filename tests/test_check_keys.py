@@ -4,12 +4,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import httpx2
 import pytest
 
 from tests.support.installation import Installation, PlayedModel, scratch_dir
 from tests.test_check import FORMAL, ended, get
-from tests.test_check_files import CSV, results, uploaded
+from tests.test_check_files import results, uploaded
 
 ASKING = {"reasoning": 1}
 
@@ -87,13 +86,10 @@ def test_a_repeated_request_is_the_same_whatever_the_server_has_learned_since(sl
     http, headers = slow.http(), {"Idempotency-Key": "request-2"}
     body = {"content": "A fact", "methods": ASKING, "async": True}
     first = http.post("/v1/verify", json=body, headers=headers).json()["id"]
-    batch = {"items": [{"content": "A fact"}], "methods": ASKING}
-    first_batch = http.post("/v1/batch", json=batch, headers=headers).json()["id"]
     changed = {"calibrators": {"reasoning": {"a": 0.5, "b": 0.0, "version": "v", "claims": 50}}, "monthlyLimit": 0}
     assert http.put("/v1/settings", json=changed).status_code == 200
     try:
         assert http.post("/v1/verify", json=body, headers=headers).json()["id"] == first
-        assert http.post("/v1/batch", json=batch, headers=headers).json()["id"] == first_batch
     finally:
         http.put("/v1/settings", json={"calibrators": {}, "monthlyLimit": None})
 
@@ -106,22 +102,26 @@ def test_a_repeated_batch_is_the_same_batch(passel: Installation) -> None:
     assert {answer.status_code for answer in answers} == {202} and len({answer.json()["id"] for answer in answers}) == 1
     for other in ({**body, "items": [{"content": "9 = 9"}]}, {**body, "methods": {"formal": 0.5}}, {**body, "name": "x"}):
         assert http.post("/v1/batch", json=other, headers=headers).status_code == 409
-    kept = uploaded(passel, CSV)
-    of_file = [
-        http.post("/v1/batch", json={"fileId": kept["fileId"], "methods": FORMAL}, headers={"Idempotency-Key": "batch-2"}) for _ in range(2)
-    ]
-    assert [answer.status_code for answer in of_file] == [202, 202] and len({answer.json()["id"] for answer in of_file}) == 1
 
 
-def test_requests_at_once_with_one_key_and_one_file_have_one_batch(slow: Installation) -> None:
-    """Who comes second finds the file used up, by the batch that is the answer."""
-    kept = uploaded(slow, b"content\n" + b"1 = 1\n" * 3000)
+def test_a_repeated_request_for_a_file_is_the_first_ones_batch_also_while_that_is_under_way(passel: Installation) -> None:
+    http = passel.http()
+    for _ in range(4):
+        file_id = uploaded(passel, b"content\n" + b"1 = 1\n" * 200)["fileId"]
+        body, headers = {"fileId": file_id, "methods": FORMAL}, {"Idempotency-Key": f"of {file_id}"}
+        with ThreadPoolExecutor(4) as threads:
+            answers = [*threads.map(lambda _, b=body, h=headers: http.post("/v1/batch", json=b, headers=h), range(4))]
+        answers.append(http.post("/v1/batch", json=body, headers=headers))
+        assert {answer.status_code for answer in answers} == {202} and len({answer.json()["id"] for answer in answers}) == 1
+        assert http.post("/v1/batch", json=body).status_code == 404
 
-    def ask(_: int) -> httpx2.Response:
-        body = {"fileId": kept["fileId"], "methods": FORMAL}
-        return slow.http().post("/v1/batch", json=body, headers={"Idempotency-Key": "batch-3"})
 
-    with ThreadPoolExecutor(8) as threads:
-        answers = list(threads.map(ask, range(8)))
-    assert {answer.status_code for answer in answers} == {202}, [answer.text for answer in answers]
-    assert len({answer.json()["id"] for answer in answers}) == 1
+def test_a_repeated_batch_is_no_further_use(slow: Installation) -> None:
+    http, headers = slow.http(), {"Idempotency-Key": "batch-3"}
+    body = {"items": [{"content": "8 = 8"}], "methods": FORMAL}
+    first = http.post("/v1/batch", json=body, headers=headers).json()["id"]
+    assert http.put("/v1/settings", json={"monthlyLimit": 0}).status_code == 200
+    try:
+        assert http.post("/v1/batch", json=body, headers=headers).json()["id"] == first
+    finally:
+        http.put("/v1/settings", json={"monthlyLimit": None})

@@ -1,5 +1,7 @@
 """Facts over HTTP and from the command line: loaded, listed, deleted, and refused with the field's name."""
 
+import asyncio
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -7,6 +9,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from passel.core.errors import Unprocessable
+from passel.faces.check.fact_requests import CsvUpload
 from tests.support.installation import Installation
 from tests.test_cli import passel_command
 from tests.test_tenancy import stranger
@@ -106,10 +110,18 @@ def test_a_bad_file_is_refused_whole(passel: Installation, data: bytes, said: st
     assert known(passel) == before
 
 
+def test_a_line_without_end_is_not_read_to_its_end() -> None:
+    file = io.BytesIO(b"text\n" + b"x" * 30_000_000)
+    with pytest.raises(Unprocessable, match="A line is longer"):
+        asyncio.run(CsvUpload(file).check())
+    assert file.tell() < 3_000_000
+
+
 def test_what_is_no_upload_is_refused(passel: Installation) -> None:
     assert upload(passel, b"text\nx\n", "data").json()["error"]["details"][0]["field"] == "file"
     assert passel.http().post("/v1/facts", data={"file": "x"}, files={"other": b"y"}).status_code == 422
     assert passel.http().post("/v1/facts", content=b"{").status_code == 400
+    assert passel.http().post("/v1/facts", content=b"{}", headers={"Content-Type": "text/plain"}).status_code == 400
     broken = passel.http().post("/v1/facts", content=b"x", headers={"Content-Type": "multipart/form-data"})
     assert broken.status_code == 400 and broken.json()["error"]["code"] == "bad_request"
     assert passel.http().post("/v1/facts", content=b" " * (5 * 1024 * 1024)).status_code == 413

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from passel.core.agent.announcements import ANNOUNCED
-from passel.core.context import Step
+from passel.core.context import Spawn, Step
 from passel.core.endings import Done, Fail, Retry, Wait
 from passel.core.webhook.events import delivery_failed
 from passel.store import admission, attempts, cancelling, files, waking, webhooks
@@ -71,17 +71,23 @@ class History:
 
     async def finish(self) -> None:
         for message_id in self.some(3):
-            ending = Done() if self.rng.random() < 0.8 else Fail("played")
-            await self._end(message_id, ending)
+            if self.rng.random() < 0.2:
+                await self._end(message_id, Fail("played"))
+            elif self.rng.random() < 0.7:
+                await self._end(message_id, Done())
+            else:
+                begins = tuple(self.world.spawn(self.rng.choice(LANES)) for _ in range(self.rng.randint(1, 2)))
+                await self._end(message_id, Done(), begins)
 
     async def put_off(self) -> None:
         for message_id in self.some(2):
             moment = self.world.now.replace(microsecond=0)
             await self._end(message_id, self.rng.choice([Retry(moment, "busy"), Wait(None, "a tool"), Wait(moment, "a tool")]))
 
-    async def _end(self, message_id: str, ending: Any) -> None:
+    async def _end(self, message_id: str, ending: Any, begins: tuple[Spawn, ...] = ()) -> None:
         lease = self.leases.pop(message_id)
-        assert await self.world.finish(lease, ending, leaves_open=bool(self.open.pop(message_id, None)))
+        step = Step(ending=ending, spawns=begins)
+        assert await self.world.step(lease, step, leaves_open=bool(self.open.pop(message_id, None)))
         self.lost.append(lease)
 
     async def wake(self) -> None:

@@ -2,17 +2,25 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from passel.core.ids import OrgId
 from passel.core.sentences import sentences
+from passel.core.verification.claims import Claim
 from passel.core.verification.documents import in_passages
 from passel.html import HtmlReader, Unreadable
 from passel.network import Network
+from passel.store.database import Database
+from passel.store.queries import SQL
+from passel.workloads.verification.answers import json_object
+from passel.workloads.verification.methods import NO_MODELS, Work
+from passel.workloads.verification.tool.method import Tool
 from passel.workloads.verification.tool.pages import Pages, Unreachable
 from passel.workloads.verification.tool.queries import queries
 from passel.workloads.verification.tool.stance import by_words, stands_in
@@ -20,6 +28,7 @@ from passel.workloads.verification.tool.votes import Vote, concluded, domain_of,
 from passel.workloads.verification.tool.wording import Wording
 from tests.support.engines import Engines, played_engines
 from tests.support.installation import Installation, PlayedModel, scratch_dir
+from tests.support.worlds import World
 from tests.test_check import get
 from tests.test_cli import passel_command
 from tests.test_tenancy import stranger
@@ -178,6 +187,21 @@ def test_all_engines_down_is_a_failure_with_its_reason(searching_alone: Installa
         assert body["status"] == "failed" and "searxng: HTTP 503" in body["errorMessage"]
     finally:
         engines.down = set()
+
+
+def test_evidence_that_no_ledger_can_hold_is_cleaned(searching_alone: Installation, engines: Engines) -> None:
+    """What lies on the web is anybody's."""
+    page = engines.page("/bern", "Bern is the capital of Switzerland.\0", "text/plain")
+    engines.results = [{"url": page, "title": "Bern\0", "text": "About Bern"}]
+    [evidence] = found(verify(searching_alone, "Bern is the capital of Switzerland", "tool"), "tool")["evidence"]
+    assert evidence["title"] == "Bern\ufffd" and evidence["stance"] == "supports"
+
+
+def test_without_a_model_a_long_claim_is_not_searched_for() -> None:
+    claim = Claim("The " + "of a " * 9000 + "is", {"tool": 1.0})
+    tool = Tool([], cast(Pages, None), lambda: NOW)
+    finding = asyncio.run(tool(Work(claim, OrgId("org"), NO_MODELS)))
+    assert not finding.applicable and "1000 characters" in finding.reasoning
 
 
 def test_a_model_reads_passages_and_has_to_quote_them(model: PlayedModel) -> None:
@@ -349,3 +373,40 @@ def test_passages_are_bounded() -> None:
     text = " ".join(f"Sentence number {n} says little." for n in range(200)) + " " + "x" * 5000
     passages = in_passages(sentences(text))
     assert max(map(len, passages)) <= 800 and sum(passage.count("Sentence") for passage in passages) == 200
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda: sentences("a" * 50_000 + "! B"),
+        lambda: sentences("A. " * 16_000),
+        lambda: in_passages(sentences("No end " * 700_000)),
+        lambda: json_object("{}" + "<think>" * 14_000),
+    ],
+)
+def test_no_text_holds_a_worker_up(read: Callable[[], Any]) -> None:
+    """On its event loop, where every other session of the worker waits meanwhile."""
+    began = time.perf_counter()
+    read()
+    assert time.perf_counter() - began < 1.5
+
+
+def test_a_search_among_few_documents_reads_nobody_else_s(with_db: Any) -> None:
+    async def scenario(db: Database) -> None:
+        world = await World(db).start()
+        async with db.write() as c:
+            await c.raw.execute("insert into organisation (id, name, slug, created_at) values ('org_2', 'b', 'b', now())")
+            for org, count in (("org_2", 1000), (world.org_id, 3)):
+                await c.raw.execute(
+                    "insert into document (org_id, id, title, characters, passages, created_at) "
+                    f"select '{org}', '{org}_' || n, 't', 9, 5, now() from generate_series(1, {count}) n"
+                )
+            await c.raw.execute(
+                "insert into passage (org_id, document_id, n, text) "
+                "select org_id, id, n, 'the river flows through the city' from document, generate_series(1, 5) n"
+            )
+            await c.raw.execute("analyze")
+            plan = chr(10).join(row[0] for row in await c.raw.fetch("explain " + SQL["search_passages"], world.org_id, '"river"', 10))
+            assert "Index Scan using passage_pkey" in plan and "Seq Scan on passage" not in plan, plan
+
+    with_db(scenario)

@@ -2,16 +2,30 @@
 
 import asyncio
 import json
-import time
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
 import pytest
 
+from passel.core.context import Step, Task
+from passel.core.effects import Effect
+from passel.core.endings import Done, Retry
+from passel.core.events import Draft, Event
+from passel.core.ids import EffectId, MessageId, OrgId, SessionId
+from passel.core.verification.calls import Calls
+from passel.core.verification.claims import Claim, Options
+from passel.core.verification.findings import Finding
+from passel.core.verification.keys import Busy
 from passel.models.questions import Question
 from passel.workloads.verification.answers import Misread, json_object, share_of
+from passel.workloads.verification.asking import Book
+from passel.workloads.verification.methods import Method, Work
 from passel.workloads.verification.prompts import question
+from passel.workloads.verification.reasoning import MOST_PARTS, Judgement, concluded
+from passel.workloads.verification.verify import VerificationWorkload
 from tests.support.installation import Installation, PlayedModel, installed, scratch_dir, wait_until
 from tests.test_check import ended, get
 
@@ -84,6 +98,12 @@ def test_one_false_part_makes_the_whole_false(asking: Installation) -> None:
     assert (body["verdict"], body["decision"]) == ("false", "reject")
     assert [one["verdict"] for one in found(body, "reasoning")["evidence"]] == ["true", "false", "true"]
     assert body["costCents"] == 1 and len(calls(asking, body["id"])) == 4
+
+
+def test_parts_that_nobody_judged_make_no_truth() -> None:
+    parts, judged = [f"claim {n}" for n in range(MOST_PARTS + 1)], [Judgement("true", 0.95, "so")] * MOST_PARTS
+    assert concluded(parts, judged).verdict == "uncertain" and concluded(parts[:-1], judged).verdict == "true"
+    assert concluded(parts, [*judged[:-1], Judgement("false", 0.9, "no")]).verdict == "false"
 
 
 def test_biprm_names_the_first_wrong_step_and_abstains_from_what_is_no_argument(asking: Installation) -> None:
@@ -231,14 +251,6 @@ def test_a_confidence_that_is_no_share_is_misread(confidence: str) -> None:
         share_of(json_object(f'{{"confidence": {confidence}}}')["confidence"], "confidence")
 
 
-def test_thoughts_are_left_out_in_no_time_whatever_they_are() -> None:
-    assert json_object('<think>{"a": 1}</think>{"b": 2}<think></think> and <think> no end') == {"b": 2}
-    began = time.process_time()
-    with pytest.raises(Misread):
-        json_object("</think>" + "<think>" * 14_000)
-    assert time.process_time() - began < 1
-
-
 def test_no_text_of_a_question_can_hold_the_marks_of_another() -> None:
     def spoken(asked: Question) -> str:
         return str(asked.conversation[0].parts[0])
@@ -248,3 +260,84 @@ def test_no_text_of_a_question_can_hold_the_marks_of_another() -> None:
     told = spoken(question("Judge.", "{}", None, {"claim": claim, "context": known}))
     opening, closing = told.splitlines()[0], told.splitlines()[2]
     assert opening.startswith("[claim ") and told.count(opening) == told.count(closing) == 1
+
+
+class SlowLedger:
+    """A context whose database takes its time."""
+
+    def __init__(self, claim: Claim, seconds: float) -> None:
+        asked = Draft("message.requested", claim.to_json())
+        self.task = Task(OrgId("org"), SessionId("ver_1"), MessageId("msg_1"), "verification", None, {}, None, 1)
+        self.ledger = [Event(self.task.org_id, self.task.session_id, 1, self.task.message_id, asked.type, asked.data, self.now())]
+        self._seconds, self._ids = seconds, 0
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def new_effect_id(self) -> EffectId:
+        self._ids += 1
+        return EffectId(f"eff_{self._ids}")
+
+    async def write(self, step: Step) -> tuple[Event, ...]:
+        await asyncio.sleep(self._seconds)
+        return ()
+
+
+def test_what_ended_in_time_counts_however_long_the_database_takes() -> None:
+    def after(seconds: float) -> Method:
+        async def method(work: Work) -> Finding:
+            await asyncio.sleep(seconds)
+            return Finding("true", 0.9, "so it is")
+
+        return method
+
+    async def run() -> Step:
+        methods = {"formal": after(0), "tool": after(0.02), "semantic": after(5)}
+        claim = Claim("x", dict.fromkeys(methods, 1.0), options=Options(timeout=100))
+        return await VerificationWorkload(methods)(SlowLedger(claim, 0.15))
+
+    step = asyncio.run(run())
+    assert isinstance(step.ending, Done) and step.ending.result is not None and step.ending.result["verdict"] == "true"
+
+
+def test_waiting_for_the_database_is_no_time_of_a_verification() -> None:
+    async def run() -> float:
+        book = Book(SlowLedger(Claim("x", {}), 0.2), Calls())
+        await book.begin(Effect(EffectId("eff_1"), "model", "m", 1, "hash", book.context.now()))
+        return book.stopwatch.seconds
+
+    assert asyncio.run(run()) < 0.15
+
+
+def test_a_second_round_has_its_own_time() -> None:
+    asked: list[int] = []
+
+    async def method(work: Work) -> Finding:
+        asked.append(1)
+        await asyncio.sleep(0.12)
+        return Finding("true", 0.3 if len(asked) == 1 else 0.9, "so it is")
+
+    async def run() -> Step:
+        options = Options(timeout=200, min_confidence=0.8, retry_on_low_confidence=True)
+        return await VerificationWorkload({"tool": method})(SlowLedger(Claim("x", {"tool": 1.0}, options=options), 0))
+
+    ending = asyncio.run(run()).ending
+    assert isinstance(ending, Done) and ending.result is not None and ending.result["confidence"] == 0.9
+
+
+def test_who_waits_for_another_of_the_same_key_looks_again_less_and_less_often() -> None:
+    class Taken:
+        async def claim(self, task: Task, key: str, claim: Claim) -> Busy:
+            return Busy()
+
+    async def pause(waited: int) -> float:
+        context = SlowLedger(Claim("x", {"tool": 1.0}), 0)
+        context.task = replace(context.task, spec={"key": "k"})
+        state = context.ledger[0]._replace(type="message.state", data={"state": "delayed"})
+        context.ledger += [state] * waited
+        ending = (await VerificationWorkload({}, keys=Taken())(context)).ending
+        assert isinstance(ending, Retry)
+        return (ending.at - context.now()).total_seconds()
+
+    first, later, late = (asyncio.run(pause(waited)) for waited in (0, 2, 1000))
+    assert 0.5 < first <= 1 and 3 < later <= 4 and 25 < late <= 30

@@ -8,7 +8,7 @@ from typing import Any
 from passel.core.agent import events as agent_events
 from passel.core.agent.announcements import ANNOUNCED
 from passel.core.batch_log import BatchEntry
-from passel.core.context import Step
+from passel.core.context import Spawn, Step
 from passel.core.costs import Usage
 from passel.core.effects import DONE, Effect, Outcome
 from passel.core.endings import Done, Ending
@@ -25,6 +25,7 @@ from passel.store import (
     files,
     forking,
     sessions,
+    spawning,
     steps,
     workers,
 )
@@ -119,13 +120,18 @@ class World:
     async def write(self, *writes: StepWrite) -> set[MessageId]:
         """The messages whose writes hold."""
         async with self.db.write() as c:
-            return set(await steps.apply(c, writes, self.now, self.capacity, self.announcing))
+            lanes = await spawning.ensure_lanes(c, steps.spawns(writes), self.now)
+        async with self.db.write() as c:
+            return set(await steps.apply(c, writes, self.now, self.capacity, self.announcing, lanes))
 
     async def step(self, lease: Lease, step: Step, **how: Any) -> bool:
         return lease.message_id in await self.write(self.write_of(lease, step, **how))
 
     async def finish(self, lease: Lease, ending: Ending | None = None, drafts: Sequence[Draft] = (), **how: Any) -> bool:
         return await self.step(lease, Step(tuple(drafts), ending=ending or Done()), **how)
+
+    def spawn(self, lane: str = LANE) -> Spawn:
+        return Spawn(self.ids.session(), self.kind, lane, SPEC, agent_events.request([{"type": "text", "text": "begun"}], {}))
 
     def effect(self, number: int = 1) -> Effect:
         return Effect(self.ids.effect(), "model", "openai:echo", number, "hash", self.now)

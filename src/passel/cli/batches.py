@@ -13,6 +13,7 @@ from passel.cli.client import DEFAULT_URL, Client, Key, Url
 from passel.cli.metadata import metadata_of
 from passel.cli.output import CommandError, note, one_line, print_json, print_table
 from passel.cli.results import check_output, print_results, put_aside, write_results
+from passel.cli.verified import print_verified, wait_until_verified
 
 batches = typer.Typer(no_args_is_help=True, help="Batches: get, watch, list, results, retry, tries, cancel, delete.")
 
@@ -36,6 +37,7 @@ def get(batch_id: BatchId, json_output: Json = False, url: Url = DEFAULT_URL, ke
         print_json(batch)
         return
     print_summary(batch)
+    print_verified(client, batch)
     print_reasons(client, batch)
 
 
@@ -101,6 +103,7 @@ def watch(
     client.get(f"/v1/session-batches/{batch_id}", include_sessions=False)  # a wrong id or key is no batch that goes on
     batch = follow(client, batch_id, target, quiet=quiet)
     print_summary(batch)
+    print_verified(client, batch)
     print_reasons(client, batch)
     raise typer.Exit(0 if batch["status"] == "completed" else 1)
 
@@ -112,7 +115,7 @@ def follow(client: Client, batch_id: str, target: Path | None, *, quiet: bool) -
     with left_running(how_to_go_on(batch_id, target)):
         if target:
             put_aside(target)
-        batch = watch_batch(client, batch_id, quiet=quiet)
+        batch = wait_until_verified(client, watch_batch(client, batch_id, quiet=quiet), quiet=quiet)
         if target:
             count = until_answered(lambda: write_results(client, batch_id, target))
             if not quiet:

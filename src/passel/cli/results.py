@@ -12,6 +12,7 @@ from typing import IO, Any
 from passel.cli.client import Client
 from passel.cli.output import CommandError, json_line, note
 
+_VERIFIED = ["verdict", "confidence", "decision"]
 _FIELDS = [
     "index",
     "status",
@@ -81,11 +82,19 @@ def _json_writer(file: IO[str]) -> Callable[[Any], object]:
 
 
 def _csv_writer(file: IO[str]) -> Callable[[Any], object]:
-    writer = csv.DictWriter(file, _FIELDS, extrasaction="ignore")
-    writer.writeheader()
-    return lambda result: writer.writerow(
-        {**result, **result["usage"], "metadata": json.dumps(result["metadata"], ensure_ascii=False)},
-    )
+    """The first result says whether the batch's are verified; every batch has one."""
+    writer: csv.DictWriter[str] | None = None
+
+    def write(result: Any) -> None:
+        nonlocal writer
+        if writer is None:
+            writer = csv.DictWriter(file, _FIELDS + (_VERIFIED if "verification" in result else []), extrasaction="ignore")
+            writer.writeheader()
+        told = result.get("verification") or {}
+        metadata = json.dumps(result["metadata"], ensure_ascii=False)
+        writer.writerow({**result, **result["usage"], **{name: told.get(name) for name in _VERIFIED}, "metadata": metadata})
+
+    return write
 
 
 def _is_replaced(output: Path) -> bool:

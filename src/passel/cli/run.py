@@ -14,6 +14,7 @@ from passel.cli.client import DEFAULT_URL, Away, Client, Key, Url
 from passel.cli.output import CommandError, note, print_json
 from passel.cli.results import check_output
 from passel.cli.tasks import Task, check_lines, check_names, read_tasks, submit, wanted_options, with_uploads
+from passel.cli.verified import asked_to_verify, print_verified
 
 
 def register(app: typer.Typer) -> None:
@@ -42,6 +43,11 @@ def run(
         ),
     ] = False,
     max_concurrency: Annotated[int | None, typer.Option(min=1, help="Sessions of this batch that may run at once.")] = None,
+    verify: Annotated[
+        list[str] | None,
+        typer.Option("--verify", help="Verify each answer by this method, or method=weight; several times for more.", show_default=False),
+    ] = None,
+    verify_model: Annotated[str | None, typer.Option(help="The model that methods of --verify ask.")] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Create the batch and return.")] = False,
     json_output: Annotated[bool, typer.Option("--json", help="Print the batch as JSON at the end.")] = False,
     quiet: Quiet = False,
@@ -52,11 +58,12 @@ def run(
     if complete_missing and not idempotency_key:
         raise CommandError("--complete-missing needs the --idempotency-key that the batch was made with")
     client, llms = Client(url, key), llm or []
+    wanted = asked_to_verify(verify, verify_model)
     target = check_output(output or tasks.with_suffix(".results.jsonl"))
     agent_id, asked = _prepare(client, agent, tasks, llms)
     own_key = idempotency_key or f"run-{secrets.token_hex(16)}"
     with _perhaps_submitted(own_key):
-        batch = submit(client, agent_id, asked, llms, own_key, max_concurrency, complete_missing=complete_missing)
+        batch = submit(client, agent_id, asked, llms, own_key, max_concurrency, complete_missing=complete_missing, verify=wanted)
         if idempotency_key and client.replayed:
             note(f"the key {idempotency_key} is known: this is the batch that was made with it, and nothing new was submitted")
         if not quiet:
@@ -97,5 +104,6 @@ def _show(client: Client, batch: Any, detached: bool, json_output: bool) -> None
         print(batch["batch_id"])
     else:
         print_summary(batch)
+        print_verified(client, batch)
         print_reasons(client, batch)
     raise typer.Exit(0 if detached or batch["status"] == "completed" else 1)

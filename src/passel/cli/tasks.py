@@ -226,9 +226,11 @@ def submit(
     max_concurrency: int | None,
     *,
     complete_missing: bool = False,
+    verify: dict[str, Any] | None = None,
 ) -> Any:
     """One batch of tasks x options. The key makes a repeat after a broken connection harmless. `complete_missing` runs
-    what of the key's batch never ran or failed, and adds the tasks that stand behind its last."""
+    what of the key's batch never ran or failed, and adds the tasks that stand behind its last. `verify` says how answers are
+    verified."""
     try:
         return client.post_lines(
             "/v1/session-batches",
@@ -236,6 +238,7 @@ def submit(
             idempotency_key=key,
             max_concurrency=max_concurrency,
             mode="complete_missing" if complete_missing else None,
+            verify=json.dumps(verify) if verify else None,
         )
     except CommandError as error:
         raise type(error)(_placed(str(error), [task for task in tasks for _ in llms or [None]])) from error

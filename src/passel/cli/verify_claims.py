@@ -13,6 +13,7 @@ import typer
 
 from passel.cli.client import DEFAULT_URL, Client, Key, Url
 from passel.cli.output import CommandError, WrongUse, json_line, note, one_line, plain, print_json, print_table
+from passel.cli.verified import weights
 
 FORMATS = (".csv", ".json", ".jsonl", ".ndjson")
 Methods = Annotated[
@@ -65,20 +66,12 @@ def claims(
 
 def request(method: list[str] | None, model: str | None, premise: list[str] | None = None) -> dict[str, Any]:
     """The fields of a request that a file and a claim share."""
-    asked: dict[str, Any] = {"methods": dict(_weight(one) for one in method or ["formal"])}
+    asked: dict[str, Any] = {"methods": weights(method or ["formal"], "--method")}
     if model is not None:
         asked["options"] = {"model": model}
     if premise:
         asked["context"] = {"premises": premise}
     return asked
-
-
-def _weight(given: str) -> tuple[str, float]:
-    name, _, weight = given.partition("=")
-    try:
-        return name, float(weight or 1)
-    except ValueError:
-        raise CommandError(f"--method {given}: write a method, or method=weight") from None
 
 
 def _is_file(claim: str) -> bool:

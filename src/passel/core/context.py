@@ -25,15 +25,28 @@ class Task:
     attempt: int
 
 
+class Spawn(NamedTuple):
+    """A session of another kind that a write begins, with its first message, whose `request` is in the shape of that kind. It
+    takes over the metadata and the batch of the session that it comes from, without being an item of it. `lane` is the
+    name of the lane that its message waits in."""
+
+    id: SessionId
+    kind: str
+    lane: str
+    spec: Mapping[str, Any]
+    request: Mapping[str, Any]
+
+
 class Step(NamedTuple):
     """What one write of an attempt says, all of it or nothing: events, effects that are about to happen, effects that
-    have ended, the item's state (`settles`, while the attempt goes on), and the attempt's ending."""
+    have ended, the item's state (`settles`, while the attempt goes on), the attempt's ending, and sessions that begin."""
 
     drafts: tuple[Draft, ...] = ()
     began: tuple[Effect, ...] = ()
     ended: tuple[Outcome, ...] = ()
     settles: Done | Fail | None = None
     ending: Ending | None = None
+    spawns: tuple[Spawn, ...] = ()
 
 
 class Context(Protocol):
@@ -50,6 +63,8 @@ class Context(Protocol):
     def now(self) -> datetime: ...
 
     def new_effect_id(self) -> EffectId: ...
+
+    def new_session_id(self, prefix: str) -> SessionId: ...
 
     async def write(self, step: Step) -> tuple[Event, ...]:
         """Make a step durable and return its events with their numbers. Steps are kept in the order of the calls, also

@@ -7,6 +7,7 @@ _ABBREVIATIONS = frozenset(
 )
 _END = re.compile(r"(?<=[.!?。！？])[\"')\]]*\s+(?=[\"'(\[]?[^a-z\s])")
 _LAST_WORD = re.compile(r"([A-Za-z.]+)\.$")
+_LONGEST_WORD = 16  # more than any abbreviation has
 _MARKED = re.compile(r"^\s*(?:\(?\d{1,3}[.):]|[-*•]|step\s+\d{1,3}\s*[.:)-]?)\s+(?=\S)", re.IGNORECASE)
 _CONNECTIVE = re.compile(
     r"^(?:therefore|thus|hence|so|then|because|since|first(?:ly)?|second(?:ly)?|third(?:ly)?|next|finally|it follows|consequently|as a result|now|given|if|suppose|assume|let)\b",
@@ -16,20 +17,20 @@ _CONNECTIVE = re.compile(
 
 def sentences(text: str) -> list[str]:
     """In their order; an abbreviation or an initial ends none."""
-    found: list[str] = []
+    found: list[list[str]] = []
     for line in text.splitlines():
+        before = len(found)
         for part in _END.split(line.strip()):
-            if found and _joins(found[-1]) and not found[-1].endswith("\n"):
-                found[-1] = f"{found[-1]} {part}"
+            if len(found) > before and _goes_on(found[-1][-1]):
+                found[-1].append(part)
             elif part:
-                found.append(part)
-        if found and not found[-1].endswith("\n"):
-            found[-1] += "\n"
-    return [one.strip() for one in found if one.strip()]
+                found.append([part])
+    return [" ".join(parts) for parts in found]
 
 
-def _joins(text: str) -> bool:
-    last = _LAST_WORD.search(text)
+def _goes_on(text: str) -> bool:
+    """Looks at the end alone, however long the text is."""
+    last = _LAST_WORD.search(text[-_LONGEST_WORD:])
     return last is not None and (last[1].lower() in _ABBREVIATIONS or len(last[1]) == 1)
 
 

@@ -5,6 +5,7 @@ refused with the field's name; what a model or a server answers is cleaned, sinc
 """
 
 import re
+from typing import Any, cast
 
 from passel.core.errors import Unprocessable
 
@@ -14,6 +15,15 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 def clean(text: str) -> str:
     """`text` with what no ledger can hold replaced by U+FFFD."""
     return _UNSTORABLE.sub("\ufffd", text)
+
+
+def clean_json(value: Any) -> Any:
+    """The same of every text in a JSON value; tuples become lists."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, dict):
+        return {clean(name): clean_json(one) for name, one in cast(dict[str, Any], value).items()}
+    return [clean_json(one) for one in cast(list[Any], value)] if isinstance(value, list | tuple) else value
 
 
 def is_storable(text: str) -> bool:

@@ -13,7 +13,7 @@ from passel.core.endings import Fail
 from passel.core.errors import LeaseLost, NotReady
 from passel.core.events import MESSAGE_STATE, Event
 from passel.core.faults import FaultPolicy, after_fault
-from passel.core.ids import EffectId, IdSource, MessageId
+from passel.core.ids import EffectId, IdSource, MessageId, SessionId
 from passel.core.states import ENDED
 from passel.core.text import clean
 from passel.engine.journal import Journal
@@ -51,6 +51,9 @@ class Attempt:
 
     def new_effect_id(self) -> EffectId:
         return self._ids.effect()
+
+    def new_session_id(self, prefix: str) -> SessionId:
+        return SessionId(self._ids.new(prefix))
 
     async def write(self, step: Step) -> tuple[Event, ...]:
         self._writes += 1

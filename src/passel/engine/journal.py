@@ -22,7 +22,7 @@ from passel.core.clock import Clock
 from passel.core.errors import LeaseLost
 from passel.core.events import Event
 from passel.core.ids import MessageId
-from passel.store import sessions, steps
+from passel.store import sessions, spawning, steps
 from passel.store.admission import Capacity
 from passel.store.announcing import Announcing
 from passel.store.database import Database, is_passing, patiently, pause_before_retry
@@ -162,8 +162,12 @@ class Journal:
         return await patiently(read)
 
     async def _commit(self, group: Sequence[_Entry]) -> steps.Written:
+        writes, lanes = [entry.write for entry in group], None
+        if spawns := steps.spawns(writes):
+            async with self._db.write() as c:
+                lanes = await spawning.ensure_lanes(c, spawns, self._clock())
         async with self._db.write() as c:
-            return await steps.apply(c, [entry.write for entry in group], self._clock(), self._capacity, self._announcing)
+            return await steps.apply(c, writes, self._clock(), self._capacity, self._announcing, lanes)
 
     async def _flush_one_by_one(self, group: Sequence[_Entry], error: Exception) -> None:
         if len(group) == 1:

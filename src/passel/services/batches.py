@@ -77,9 +77,13 @@ async def create(
     return Made(batch, replayed=not fresh)
 
 
-def require_same(deps: Deps, known: Batch, intake: Intake[R], max_concurrency: int | None) -> None:
+def require_same(deps: Deps, known: Batch, intake: Intake[R], max_concurrency: int | None, spec: dict[str, Any]) -> None:
     """Raises `Unprocessable` when the server is strict and the batch of a known key was made of something else."""
-    if deps.strict_idempotency and (known.request_hash, known.max_concurrency) != (intake.digest, max_concurrency):
+    if deps.strict_idempotency and (known.request_hash, known.max_concurrency, known.spec) != (
+        intake.digest,
+        max_concurrency,
+        spec,
+    ):
         raise Unprocessable(
             f"this idempotency_key made {known.id} of another body before: use a new key, or mode complete_missing", field="idempotency_key"
         )

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from passel.core.ids import LaneId, OrgId
+from passel.core.ids import BatchId, LaneId, OrgId
 from passel.store.database import WriteConnection
 
 READY_CHANNEL = "passel_ready"
@@ -32,6 +32,13 @@ async def admit(c: WriteConnection, lanes: Sequence[LaneId], capacity: Capacity,
         await c.fetch("lock_batches", lanes, [])
     rows = await c.fetch("admit_items", lanes, list(capacity.classes), list(capacity.classes.values()), capacity.default, now)
     return sum(row["n"] for row in rows)
+
+
+async def hold_back(c: WriteConnection, held: Mapping[tuple[OrgId, BatchId, LaneId], int]) -> None:
+    """Count what batches hold back anew, under the locks of the lanes."""
+    keys = sorted(held)
+    org_ids, batch_ids, lanes = zip(*keys, strict=True)
+    await c.execute("open_batch_lanes", org_ids, batch_ids, lanes, [held[key] for key in keys])
 
 
 async def feed(c: WriteConnection, capacity: Capacity, now: datetime) -> int:

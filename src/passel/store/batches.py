@@ -1,5 +1,6 @@
 """Batches and their items, as they are read. How they are made is `passel.store.creation`."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -49,6 +50,9 @@ class Batch:
     def status(self) -> str:
         return states.aggregate(self.counts)
 
+    def has_expired(self, now: datetime) -> bool:
+        return self.expires_at is not None and self.expires_at <= now
+
 
 @dataclass(frozen=True, slots=True)
 class Item:
@@ -72,6 +76,16 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
+class FollowUp:
+    """The session that an item's has begun with its end. `state`, `result` and `error` are those of its message."""
+
+    session_id: SessionId
+    state: str
+    result: dict[str, Any] | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """An item with what came of it. `effect` is the name of what it called, the last in alphabetical order where there
     are several; calls count once they have ended. Money is None while no price is known."""
@@ -89,6 +103,7 @@ class Result:
     created_at: datetime | None
     started_at: datetime | None
     ended_at: datetime | None
+    follow_up: FollowUp | None = None
 
 
 async def find_batch(c: ReadConnection, batch_id: str) -> Batch | None:
@@ -113,6 +128,14 @@ async def list_items(c: ReadConnection, batch_id: str, after: int, limit: int) -
 async def list_results(c: ReadConnection, batch_id: str, after: int, limit: int) -> list[Result]:
     """In input order, from the one behind the index `after`; finished or not."""
     return [_result(row) for row in await c.fetch("list_results", batch_id, after, limit)]
+
+
+async def count_begun(c: ReadConnection, batch_id: str) -> Counter[str]:
+    """Messages of a batch that are nobody's item, by the phase that they are in."""
+    counts = Counter[str]()
+    for row in await c.fetch("count_begun", batch_id):
+        counts[states.phase(row["state"])] += row["n"]
+    return counts
 
 
 async def list_tries(c: ReadConnection, batch_id: str, index: int) -> list[Result]:
@@ -150,6 +173,7 @@ def _item(row: Row) -> Item:
     )
 
 
+_FOLLOW_UP = ("follow_up", "follow_state", "follow_result", "follow_error")
 _BILL = ("calls", "in_doubt", "unpriced", "input_tokens", "output_tokens", "cost_usd")
 
 
@@ -162,6 +186,7 @@ def _result(row: Row) -> Result:
         created_at=row["created_at"],
         started_at=row["started_at"],
         ended_at=row["ended_at"],
+        follow_up=None if row["follow_up"] is None else FollowUp(*(row[name] for name in _FOLLOW_UP)),
         **{name: row[name] for name in _BILL},
     )
 

@@ -85,7 +85,7 @@ async def _end_active(c: WriteConnection, message_ids: Sequence[MessageId], chan
     told = await _tell(c, rows, changes)
     for row in rows:
         changes.move(place_of(row), row["previous"], FAILED, CANCELLED_ERROR)
-        if row["batch_id"] is not None:
+        if row["item_index"] is not None:
             changes.batches[row["batch_id"]].cancelled += row["outcome"] is None
         if row["worker_id"] is not None:
             changes.evicted_from.add(row["worker_id"])

@@ -5,7 +5,7 @@ Every transition of a message goes through `Changes.move`, and every transaction
 place that counts, admits, promotes the next message in line, and tells workers, readers and webhooks.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -79,6 +79,7 @@ class Changes:
     batches: dict[BatchId, BatchDelta] = field(default_factory=lambda: defaultdict[BatchId, BatchDelta](BatchDelta))
     lanes: dict[LaneId, LaneDelta] = field(default_factory=lambda: defaultdict[LaneId, LaneDelta](LaneDelta))
     held: dict[tuple[BatchId, LaneId], int] = field(default_factory=lambda: defaultdict[tuple[BatchId, LaneId], int](int))
+    held_anew: Counter[tuple[OrgId, BatchId, LaneId]] = field(default_factory=Counter[tuple[OrgId, BatchId, LaneId]])
     next_in_line: list[SessionId] = field(default_factory=list[SessionId])
     ready_kinds: set[str] = field(default_factory=set[str])
     evicted_from: set[int] = field(default_factory=set[int])
@@ -111,6 +112,15 @@ class Changes:
         batch.count(state, 1)
         batch.transitions.append(Transition(place.item.item_index, place.item.session_id, place.item.number, previous, state, error))
 
+    def begin(self, org_id: OrgId, batch_id: BatchId | None, lane_id: LaneId, kind: str) -> None:
+        """A new message that is nobody's item: of a batch it is held, else it is ready."""
+        if batch_id is None:
+            self.lanes[lane_id].active += 1
+            self.ready(kind, READY)
+        else:
+            _ = self.batches[batch_id]  # locked with the others: admission may count it
+            self.held_anew[org_id, batch_id, lane_id] += 1
+
     def ready(self, kind: str, state: str) -> None:
         """A message of this kind went to `state`: workers are woken if they may take it."""
         if state != HELD:
@@ -134,11 +144,13 @@ async def settle(c: WriteConnection, changes: Changes, capacity: Capacity) -> No
         await _promote(c, changes)
     if changes.announcing is not None and changes.deliveries:
         await announcing.insert_deliveries(c, changes.deliveries, changes.announcing.ids, changes.now)
-    lanes = sorted({*changes.lanes, *(lane for _, lane in changes.held)})
+    lanes = sorted({*changes.lanes, *(lane for _, lane in changes.held), *(lane for *_, lane in changes.held_anew)})
     if lanes:
         await _count_lanes(c, changes, lanes)
     if lanes or changes.batches:
         await _count_batches(c, changes, lanes)
+    if changes.held_anew:
+        await admission.hold_back(c, changes.held_anew)
     if lanes:
         await admission.admit(c, lanes, capacity, changes.now, locked=True)
     if changes.used:

@@ -152,8 +152,7 @@ class BatchWriter:
         if not after.unfinished:
             await announcing.announce_batches(self._c, [self._batch_id], announced, self._now)
         if lanes:
-            held = [self._held[lane] for lane in lanes]
-            await self._c.execute("open_batch_lanes", self._org_id, self._batch_id, lanes, held)
+            await admission.hold_back(self._c, {(self._org_id, self._batch_id, lane): self._held[lane] for lane in lanes})
             await admission.admit(self._c, lanes, capacity, self._now, locked=True)
         return True
 

@@ -16,8 +16,8 @@ class ItemTry(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a message is counted: its lane, and its batch if it is an item's. `settled` when its item has an outcome
-    already, so that the item's count moves no more."""
+    """Where a message is counted: its lane, and its batch if it is of one; `item` is None for what an item's session has begun.
+    `settled` when its item has an outcome already, so that the item's count moves no more."""
 
     lane_id: LaneId
     batch_id: BatchId | None
@@ -27,7 +27,7 @@ class Place(NamedTuple):
 
 def place_of(row: Row) -> Place:
     """Of a message's row, with its `lane_id`, `batch_id`, `item_index`, `item_try`, `session_id` and `outcome`."""
-    item = None if row["batch_id"] is None else ItemTry(row["item_index"], row["item_try"], row["session_id"])
+    item = None if row["item_index"] is None else ItemTry(row["item_index"], row["item_try"], row["session_id"])
     return Place(row["lane_id"], row["batch_id"], item, row["outcome"] is not None)
 
 

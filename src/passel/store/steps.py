@@ -11,18 +11,19 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from passel.core.context import Step
+from passel.core.context import Spawn, Step
 from passel.core.endings import Done, Ending, Fail, Retry, Wait
 from passel.core.events import Draft, Event, message_ended, state_after
 from passel.core.ids import MessageId
 from passel.core.states import ENDED, RUNNING, phase
-from passel.store import effects, ledgers, waking
+from passel.store import effects, ledgers, spawning, waking
 from passel.store.admission import Capacity
 from passel.store.announcing import Announcing
 from passel.store.changes import Changes, settle
 from passel.store.database import WriteConnection
 from passel.store.leases import Lease
 from passel.store.ledgers import Telling, Told
+from passel.store.spawning import Lanes
 
 
 class StepWrite(NamedTuple):
@@ -51,8 +52,16 @@ class StepWrite(NamedTuple):
 Written = dict[MessageId, tuple[Event, ...] | None]
 
 
-async def apply(c: WriteConnection, writes: Sequence[StepWrite], now: datetime, capacity: Capacity, announcing: Announcing) -> Written:
-    """Make writes, at most one a message. Returns the events of those that hold; what is missing has lost its lease.
+def spawns(writes: Sequence[StepWrite]) -> list[tuple[Lease, Spawn]]:
+    """The sessions that these writes begin."""
+    return [(w.lease, spawn) for w in writes for spawn in w.step.spawns]
+
+
+async def apply(
+    c: WriteConnection, writes: Sequence[StepWrite], now: datetime, capacity: Capacity, announcing: Announcing, lanes: Lanes | None = None
+) -> Written:
+    """Make writes, at most one a message. Returns the events of those that hold; what is missing has lost its lease. `lanes` has
+    those of the sessions that they begin (`passel.store.spawning`).
 
     Of a write that was made before the events are None: whoever needs their numbers reads the ledger.
     """
@@ -66,6 +75,8 @@ async def apply(c: WriteConnection, writes: Sequence[StepWrite], now: datetime, 
     for write in fresh:
         _move(write, settled[write.lease.message_id], changes)
     written = await _append(c, fresh, doubts, changes)
+    if begun := spawns(fresh):
+        await spawning.insert(c, begun, lanes or {}, announcing.ids, changes)
     await settle(c, changes, capacity)
     if len(fresh) < len(writes):
         missing = [w for w in writes if w.lease.message_id not in settled]

@@ -10,7 +10,7 @@ from passel.store.database import ReadConnection, WriteConnection
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """`items` is how many good ones it has."""
+    """`items` is how many good ones it has; 0 as long as it comes in."""
 
     org_id: OrgId
     id: str
@@ -32,6 +32,11 @@ def blob_path(org_id: OrgId, id: str) -> str:
 async def insert(c: WriteConnection, upload: Upload) -> None:
     one = upload
     await c.execute("insert_upload", one.org_id, one.id, one.filename, one.format, one.items, one.created_at, one.expires_at)
+
+
+async def fill(c: WriteConnection, upload: Upload) -> bool:
+    """It has come in. Whether its row is still there."""
+    return await c.fetchval("fill_upload", upload.org_id, upload.id, upload.items) is not None
 
 
 async def find(c: ReadConnection, org_id: OrgId, id: str, now: datetime) -> Upload | None:

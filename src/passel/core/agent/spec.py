@@ -4,8 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from passel.core.agent.follow_up import FollowUp
 from passel.core.agent.tools import ToolSpec
 from passel.core.llm.options import LlmOption
+
+FOLLOW_UP = "follow_up"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +47,18 @@ class AgentSpec:
 
 @dataclass(frozen=True, slots=True)
 class SessionSpec:
-    """What the session of an agent keeps as its spec. `llm_id` None is the version's default."""
+    """What the session of an agent keeps as its spec. `llm_id` None is the version's default. `follow_up` is begun with the answer to its
+    first message."""
 
     version_id: str
     llm_id: str | None = None
     internet_access: bool = False
+    follow_up: FollowUp | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return {"version_id": self.version_id, "llm_id": self.llm_id, "internet_access": self.internet_access}
+        spec = {"version_id": self.version_id, "llm_id": self.llm_id, "internet_access": self.internet_access}
+        return spec if self.follow_up is None else spec | {FOLLOW_UP: self.follow_up.to_json()}
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> "SessionSpec":
-        return SessionSpec(data["version_id"], data["llm_id"], data["internet_access"])
+        return SessionSpec(data["version_id"], data["llm_id"], data["internet_access"], FollowUp.from_json(data.get(FOLLOW_UP)))

@@ -56,9 +56,12 @@ def in_passages(sentences: Sequence[str]) -> list[str]:
 
 def _parts(sentence: str) -> list[str]:
     parts: list[str] = []
-    while len(sentence) > _PASSAGE:
-        cut = sentence.rfind(" ", 1, _PASSAGE)
-        cut = _PASSAGE if cut < 0 else cut
-        parts.append(sentence[:cut])
-        sentence = sentence[cut:].lstrip()
-    return [*parts, sentence] if sentence else parts
+    at = 0
+    while len(sentence) - at > _PASSAGE:
+        cut = sentence.rfind(" ", at + 1, at + _PASSAGE)
+        end = at + _PASSAGE if cut < 0 else cut
+        parts.append(sentence[at:end])
+        at = end
+        while at < len(sentence) and sentence[at].isspace():
+            at += 1
+    return [*parts, sentence[at:]] if at < len(sentence) else parts

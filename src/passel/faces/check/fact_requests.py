@@ -17,6 +17,7 @@ from passel.core.errors import FieldError, Invalid, PasselError, Unprocessable
 from passel.core.text import require_storable
 from passel.core.verification.facts import LONGEST_TEXT, NewFact
 from passel.faces.check.csv_records import Unreadable, csv_records
+from passel.faces.check.requests import require_json
 
 MOST_IN_LIST = 1000
 _AT_ONCE = 256
@@ -31,6 +32,7 @@ def is_upload(content_type: str) -> bool:
 
 async def read_facts(request: Request) -> tuple[list[NewFact], bool]:
     """The facts of a JSON body, and whether it was a list. Raises `Invalid` and `Unprocessable`."""
+    require_json(request)
     try:
         body = orjson.loads(await request.body())
     except orjson.JSONDecodeError as error:

@@ -23,7 +23,6 @@ _BY_TYPE = {"text/csv": CSV, "application/csv": CSV, "application/json": JSON, "
 _LONGEST_LINE = 4 * 1024 * 1024
 _DEEPEST = 32
 _LARGEST_CONTEXT = 16 * 1024
-_NOT_STORABLE = "The context holds numbers or characters that cannot be stored"
 _AT_ONCE = 200
 _PART = 256 * 1024
 
@@ -84,10 +83,9 @@ def _of_csv(file: IO[bytes]) -> Iterator[Record]:
 def _columns(header: Sequence[str]) -> list[str]:
     """What each column is: `content`, `key`, `key_`, `context.NAME`, or nothing. Raises `Unusable`."""
     columns = [_column(cell.strip()) for cell in header]
-    named = [name for name in columns if name]
-    if len(set(named)) < len(named):
-        twice = next(name for name, count in Counter(named).items() if count > 1)
-        raise _unusable(f"Duplicate column: {header[columns.index(twice)].strip()}")
+    for name, count in Counter(columns).items():
+        if name and count > 1:
+            raise _unusable(f"Duplicate column: {header[columns.index(name)].strip()}")
     if "content" not in columns:
         raise _unusable("Missing required column: content")
     return columns
@@ -172,12 +170,12 @@ def _item(row: int, content: str | None, context: Any, key: str | None, line: in
             return Record(row, None, f"Context is nested deeper than {_DEEPEST}", line)
         try:
             told = orjson.dumps(context)
-        except TypeError:  # half of a surrogate pair, or a whole number of more than 64 bits
-            return Record(row, None, _NOT_STORABLE, line)
+        except orjson.JSONEncodeError:
+            return Record(row, None, "The context holds characters that cannot be stored, or numbers of more than 64 bits", line)
         if len(told) > _LARGEST_CONTEXT:
             return Record(row, None, f"Context is larger than {_LARGEST_CONTEXT} bytes", line)
         if b"\\u0000" in told:
-            return Record(row, None, _NOT_STORABLE, line)
+            return Record(row, None, "The context holds characters that cannot be stored", line)
     return Record(row, ItemRequest(content, context, key, row), None, line)
 
 

@@ -1,6 +1,6 @@
 """Bodies and queries of this wire format, checked (decisions D2, D5, D8, D9 of the `check` contract). Unknown fields are ignored."""
 
-import math
+import re
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Literal, TypeVar, cast
 
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from passel.core.errors import FieldError, Invalid, Unprocessable
 from passel.core.limits import Limits
 from passel.core.text import require_storable
-from passel.core.verification import METHODS, REASONING
+from passel.core.verification.asking import free_object, options, weights, wrong
 from passel.core.verification.claims import MOST_CHARACTERS, Claim, Options
 from passel.faces.kit.item_stream import NO_OBJECT, ItemsInObject, NotJson, StreamLimits
 from passel.services.verification.batches import BatchHead
@@ -19,7 +19,7 @@ from passel.services.verification.items import LONGEST_KEY, ItemRequest
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
-_LONGEST_NAME, _LARGEST_OBJECT, _HEAVIEST = 255, 16 * 1024, 100
+_LONGEST_NAME = 255
 
 
 class Body(BaseModel):
@@ -63,7 +63,7 @@ class BatchFields(Body):
 
 async def read_body(request: Request) -> dict[str, Any]:
     """Raises `Invalid` for what is no JSON, `Unprocessable` for what is no object."""
-    _require_json(request)
+    require_json(request)
     try:
         body = orjson.loads(await request.body())
     except orjson.JSONDecodeError as error:
@@ -73,7 +73,7 @@ async def read_body(request: Request) -> dict[str, Any]:
     return cast(dict[str, Any], body)
 
 
-def _require_json(request: Request) -> None:
+def require_json(request: Request) -> None:
     kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise Invalid(f"Content-Type must be application/json, not {kind}")
@@ -85,17 +85,17 @@ def verify_request(body: dict[str, Any]) -> tuple[Claim, dict[str, Any], bool]:
     if not fields.content.strip():
         raise _missing("content")
     if len(fields.content) > MOST_CHARACTERS:
-        raise _wrong("content", f"Content exceeds maximum length ({MOST_CHARACTERS} characters)")
+        raise wrong("content", f"Content exceeds maximum length ({MOST_CHARACTERS} characters)")
     require_storable(fields.content, "content")
-    claim = Claim(fields.content, _methods(fields.methods), _object(fields.context, "context"), _options(fields.options))
-    return claim, _object(fields.metadata, "metadata"), bool(fields.run_async)
+    claim = Claim(fields.content, weights(fields.methods, "methods"), free_object(fields.context, "context"), _options(fields.options))
+    return claim, free_object(fields.metadata, "metadata"), bool(fields.run_async)
 
 
 class BatchBody:
     """The body of a new batch, whose items are read as they come in."""
 
     def __init__(self, request: Request, limits: Limits) -> None:
-        _require_json(request)
+        require_json(request)
         bounds = StreamLimits(limits.batch_body_bytes, limits.item_bytes, limits.json_items)
         self._reader, self._taken = ItemsInObject(request.stream(), "items", bounds), 0
 
@@ -114,9 +114,9 @@ class BatchBody:
         """What stands beside the items, once they were read. Raises `Unprocessable`."""
         fields = self._fields()
         if fields.name is not None and len(fields.name) > _LONGEST_NAME:
-            raise _wrong("name", f"must have at most {_LONGEST_NAME} characters")
+            raise wrong("name", f"must have at most {_LONGEST_NAME} characters")
         require_storable(fields.name or "", "name")
-        claim = Claim("", _methods(fields.methods), _object(fields.context, "context"), _options(fields.options))
+        claim = Claim("", weights(fields.methods, "methods"), free_object(fields.context, "context"), _options(fields.options))
         return BatchHead(claim, fields.name)
 
     def file_id(self) -> str | None:
@@ -132,15 +132,15 @@ class BatchBody:
 
 def _item(raw: Any, n: int) -> ItemRequest:
     if not isinstance(raw, dict):
-        raise _wrong(f"items.{n}", "must be an object")
+        raise wrong(f"items.{n}", "must be an object")
     fields = parse(BatchItemFields, cast(dict[str, Any], raw), f"items[{n}].")
     where = f"items[{n}]"
     if fields.content is not None and not isinstance(fields.content, str):
-        raise _wrong(f"{where}.content", "must be a string")
+        raise wrong(f"{where}.content", "must be a string")
     require_storable(fields.content or "", f"{where}.content")
     require_storable(fields.idempotencyKey or "", f"{where}.idempotencyKey")
     if isinstance(fields.context, dict):
-        _object(cast(dict[str, Any], fields.context), f"{where}.context")
+        free_object(cast(dict[str, Any], fields.context), f"{where}.context")
     return ItemRequest(fields.content, fields.context, fields.idempotencyKey)
 
 
@@ -194,54 +194,14 @@ def _missing(field: str) -> Unprocessable:
     return Unprocessable(f"{field.capitalize()} is required", errors=[FieldError(field, "Required field is missing")])
 
 
-def _wrong(field: str, message: str) -> Unprocessable:
-    return Unprocessable(f"{field}: {message}", errors=[FieldError(field, message)])
-
-
-def _object(value: dict[str, Any] | None, field: str) -> dict[str, Any]:
-    raw = orjson.dumps(value or {})
-    if len(raw) > _LARGEST_OBJECT:
-        raise _wrong(field, f"must be at most {_LARGEST_OBJECT} bytes of JSON")
-    require_storable(raw.decode(), field)
-    if b"\\u0000" in raw:
-        raise _wrong(field, "holds a NUL character; remove it")
-    return value or {}
-
-
-def _methods(given: dict[str, Any] | None) -> dict[str, float]:
-    """Weights above 0, by method (D8)."""
-    if given is None:
-        return {REASONING: 1.0}
-    for name, weight in given.items():
-        if name not in METHODS:
-            raise _wrong(f"methods.{name}", f"Unknown method; there are {', '.join(METHODS)}")
-        fits = isinstance(weight, int | float) and not isinstance(weight, bool) and math.isfinite(weight)
-        if not fits or not 0 <= weight <= _HEAVIEST:
-            raise _wrong(f"methods.{name}", f"Weight must be a number from 0 to {_HEAVIEST}")
-    weights = {name: float(weight) for name, weight in given.items() if weight > 0}
-    if not weights:
-        raise _wrong("methods", "At least one method must have a weight above 0")
-    return weights
-
-
 def _options(given: OptionsFields | None) -> Options:
-    default = Options()
-    if given is None:
-        return default
-    accept = default.accept_threshold if given.acceptThreshold is None else given.acceptThreshold
-    escalate = default.escalate_threshold if given.escalateThreshold is None else given.escalateThreshold
-    if accept <= escalate:
-        raise _wrong("options.acceptThreshold", "acceptThreshold must be greater than escalateThreshold")
-    again = bool(given.retryOnLowConfidence)
-    if again and given.minConfidence is None:
-        raise _wrong("options.minConfidence", "minConfidence is required when retryOnLowConfidence is true")
-    return Options(
-        timeout=default.timeout if given.timeout is None else given.timeout,
-        min_confidence=given.minConfidence,
-        accept_threshold=accept,
-        escalate_threshold=escalate,
-        max_retries=default.max_retries if given.maxRetries is None else given.maxRetries,
-        retry_on_low_confidence=again,
-        model=given.model,
-        pooling=given.pooling or default.pooling,
-    )
+    told = {} if given is None else given.model_dump()
+    return options({_snake(name): value for name, value in told.items()}, "options", _camel)
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"[A-Z]", lambda found: f"_{found[0].lower()}", name)
+
+
+def _camel(name: str) -> str:
+    return re.sub(r"_(.)", lambda found: found[1].upper(), name)

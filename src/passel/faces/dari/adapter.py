@@ -3,6 +3,7 @@
 from passel.core.agent.content import FileRef, Text, block_to_json
 from passel.core.errors import Unprocessable
 from passel.core.ids import FileId
+from passel.core.verification.asking import free_object, options, weights
 from passel.faces.dari.requests import (
     MAX_BLOCKS,
     MAX_TEXT,
@@ -15,10 +16,12 @@ from passel.faces.dari.requests import (
     ImageBlock,
     SessionFields,
     TextBlock,
+    VerifyFields,
 )
 from passel.services.agents.forking import ForkRequest
 from passel.services.agents.planning import ItemRequest
 from passel.services.agents.sessions import MessageRequest, SessionRequest
+from passel.services.agents.verified import Verify
 
 
 def to_block(block: Block | AnyText) -> dict[str, object]:
@@ -51,6 +54,18 @@ def to_session(fields: SessionFields | None, place: str = "") -> SessionRequest:
         internet_access=bool(fields.internet_access),
         version_id=fields.version_id,
         place=place,
+    )
+
+
+def to_verify(fields: VerifyFields | None) -> Verify | None:
+    """Raises `Unprocessable`."""
+    if fields is None:
+        return None
+    given = {} if fields.options is None else fields.options.model_dump()
+    return Verify(
+        weights(fields.methods, "verify.methods"),
+        options(given, "verify.options"),
+        free_object(fields.context, "verify.context"),
     )
 
 

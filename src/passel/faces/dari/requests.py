@@ -218,12 +218,34 @@ class BatchItem(StrictRequest):
     message: BatchMessage
 
 
+class VerifyOptions(StrictRequest):
+    """`timeout` in milliseconds; bounds as those of the `check` contract (D2, D9)."""
+
+    timeout: Annotated[int, Field(ge=1000, le=300_000)] | None = None
+    min_confidence: Annotated[float, Field(ge=0, le=1)] | None = None
+    accept_threshold: Annotated[float, Field(ge=0, le=1)] | None = None
+    escalate_threshold: Annotated[float, Field(ge=0, le=1)] | None = None
+    max_retries: Annotated[int, Field(ge=0, le=5)] | None = None
+    retry_on_low_confidence: bool | None = None
+    model: Annotated[str, StringConstraints(min_length=1, max_length=500), AfterValidator(_storable)] | None = None
+    pooling: Literal["linear", "logodds"] | None = None
+
+
+class VerifyFields(StrictRequest):
+    """How the answers of a batch are verified: `methods` with their weights."""
+
+    methods: dict[str, Any] | None = None
+    options: VerifyOptions | None = None
+    context: dict[str, Any] | None = None
+
+
 class BatchFields(StrictRequest):
     """A batch without its items. Unknown fields are errors: a mistyped key would make a second batch."""
 
     idempotency_key: Key | None = None
     max_concurrency: Annotated[int, Field(ge=1, lt=2**31)] | None = None
     mode: Literal["create", "complete_missing"] = "create"
+    verify: VerifyFields | None = None
 
 
 class BatchRequest(BatchFields):

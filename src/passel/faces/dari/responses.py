@@ -1,6 +1,7 @@
 """Response bodies, as the record has them. Additions of ours are fields beside the documented ones."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -10,12 +11,14 @@ from passel.core.agent.spec import SessionSpec
 from passel.core.batch_log import BatchEntry
 from passel.core.costs import decimal_string
 from passel.core.org_ledger import OrgEntry
+from passel.core.states import Counts
 from passel.faces.dari.events import BATCH_CHANGED, ITEM_CHANGED, event, event_id, event_of_kind, item_status, message_status
 from passel.faces.kit.json import timestamp
 from passel.services.accounts import ApiKey, Credential, Organisation
 from passel.services.agents.answers import OpenCall
 from passel.services.agents.publishing import Agent, Published, Snapshot, Version
 from passel.services.agents.sessions import KIND, ReadMessage, Transcript
+from passel.services.agents.verified import VERIFY, Verify, of_result
 from passel.services.batches import Batch, Item, Result
 from passel.services.files import File
 from passel.services.sessions import Bill, Message, Sent, Session
@@ -240,12 +243,6 @@ def bill(session_id: str, bill: Bill) -> Body:
 
 def batch_entry(entry: BatchEntry) -> Body:
     """An event of a batch's stream (decision 67 of the contract)."""
-    counts = {
-        "queued": entry.counts.queued,
-        "running": entry.counts.running,
-        "completed": entry.counts.completed,
-        "failed": entry.counts.failed,
-    }
     body: Body = {"id": f"{entry.batch_id}:evt_{entry.seq}", "batch_id": entry.batch_id, "sequence_number": entry.seq}
     if (told := entry.transition) is None:
         body |= {"type": BATCH_CHANGED, "status": entry.status}
@@ -259,7 +256,7 @@ def batch_entry(entry: BatchEntry) -> Body:
             "try": told.number,
             "error": told.error,
         }
-    return body | {"counts": counts, "created_at": timestamp(entry.created_at)}
+    return body | {"counts": _counts(entry.counts), "created_at": timestamp(entry.created_at)}
 
 
 def org_entry(entry: OrgEntry) -> Body:
@@ -271,17 +268,16 @@ def org_entry(entry: OrgEntry) -> Body:
     return told | about
 
 
-def batch(batch: Batch) -> Body:
+def batch(batch: Batch, verifications: Counts | None = None) -> Body:
     """A batch without its sessions."""
-    counts = batch.counts
-    return {
+    body: Body = {
         "batch_id": batch.id,
         "status": batch.status,
-        "counts": {"queued": counts.queued, "running": counts.running, "completed": counts.completed, "failed": counts.failed},
+        "counts": _counts(batch.counts),
         "agent_id": batch.subject_id,
         "idempotency_key": batch.idempotency_key,
         "max_concurrency": batch.max_concurrency,
-        "size": counts.size,
+        "size": batch.counts.size,
         "cancelled": batch.cancelled,
         "usage": {
             "calls": batch.calls,
@@ -295,6 +291,13 @@ def batch(batch: Batch) -> Body:
         "cancel_requested_at": timestamp(batch.cancel_requested_at),
         "finished_at": timestamp(batch.finished_at),
     }
+    if (verify := Verify.of_batch(batch)) is not None:
+        body["verify"] = {"methods": verify.methods, "options": asdict(verify.options), "context": verify.context}
+    return body if verifications is None else body | {"verifications": _counts(verifications)}
+
+
+def _counts(counts: Counts) -> Body:
+    return {"queued": counts.queued, "running": counts.running, "completed": counts.completed, "failed": counts.failed}
 
 
 def _described(item: Item, agent_id: str | None) -> Body:
@@ -321,24 +324,45 @@ def item(item: Item, agent_id: str | None) -> Body:
     }
 
 
-def result(found: Result, agent_id: str | None) -> Body:
+def result(found: Result, batch: Batch) -> Body:
     """A line of a batch's results."""
-    return _described(found.item, agent_id) | {
-        "message_id": found.item.message_id,
-        "model": found.effect,
-        "text": (found.result or {}).get("text"),
-        "attempt": found.attempt,
-        "usage": {
-            "calls": found.calls,
-            "in_doubt_calls": found.in_doubt,
-            "unpriced_calls": found.unpriced,
-            "input_tokens": found.input_tokens,
-            "output_tokens": found.output_tokens,
-            "total_cost_usd": decimal_string(found.cost_usd) if found.cost_usd is not None else None,
-        },
-        "created_at": timestamp(found.created_at),
-        "started_at": timestamp(found.started_at),
-        "finished_at": timestamp(found.ended_at),
+    verification = {"verification": _verification(found)} if VERIFY in batch.spec else {}
+    return (
+        _described(found.item, batch.subject_id)
+        | verification
+        | {
+            "message_id": found.item.message_id,
+            "model": found.effect,
+            "text": (found.result or {}).get("text"),
+            "attempt": found.attempt,
+            "usage": {
+                "calls": found.calls,
+                "in_doubt_calls": found.in_doubt,
+                "unpriced_calls": found.unpriced,
+                "input_tokens": found.input_tokens,
+                "output_tokens": found.output_tokens,
+                "total_cost_usd": decimal_string(found.cost_usd) if found.cost_usd is not None else None,
+            },
+            "created_at": timestamp(found.created_at),
+            "started_at": timestamp(found.started_at),
+            "finished_at": timestamp(found.ended_at),
+        }
+    )
+
+
+def _verification(found: Result) -> Body | None:
+    """None as long as the item has no answer. A person's decision takes the place of what was concluded."""
+    if (told := of_result(found)) is None:
+        return None
+    return {
+        "id": told.id,
+        "status": "skipped" if told.state is None else item_status(told.state),
+        "verdict": told.result.get("verdict"),
+        "confidence": told.result.get("confidence"),
+        "decision": told.result.get("decision"),
+        "reviewed": "review" in told.result,
+        "total_cost_usd": told.result.get("cost_usd"),
+        "error": told.error,
     }
 
 

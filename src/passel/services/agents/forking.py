@@ -1,10 +1,11 @@
 """Forking a conversation: a session of the same version and options that begins with the history of another one."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from passel.core import forking as folds
+from passel.core.agent.spec import SessionSpec
 from passel.core.errors import Conflict, NotFound, Unprocessable
 from passel.core.events import IDLE, MESSAGE_REQUESTED, Event, session_state
 from passel.core.ids import MessageId, SessionId
@@ -64,8 +65,9 @@ def _place(original: Original, after: int | None) -> int:
 def _new_session(deps: Deps, original: Original, request: ForkRequest) -> NewSession:
     session_id = deps.ids.session()
     secrets = None if original.secrets is None else deps.vault.seal(deps.vault.open(original.secrets, original.id), session_id)
+    spec = replace(SessionSpec.from_json(original.spec), follow_up=None).to_json()  # that was the batch's
     return NewSession(
-        original.org_id, session_id, original.kind, original.subject_id, original.spec,
+        original.org_id, session_id, original.kind, original.subject_id, spec,
         original.name if request.name is None else request.name,
         original.metadata if request.metadata is None else request.metadata,
         original.lane, secrets, deps.now(),

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from passel.core.agent import events as agent_events
+from passel.core.agent.follow_up import FollowUp
 from passel.core.agent.spec import SessionSpec
 from passel.core.errors import NotFound, Unprocessable
 from passel.core.llm.options import lane_name
@@ -38,7 +39,7 @@ class ItemRequest:
 
 
 class AgentPlanner:
-    """Plans one request. A batch has one agent."""
+    """Plans one request. A batch has one agent. `follow_up` is what is begun with each answer."""
 
     kind = KIND
 
@@ -49,6 +50,7 @@ class AgentPlanner:
         self._lanes: set[str] = set()
         self._file_ids: set[str] = set()
         self._files = KnownFiles(caller.org_id, {})
+        self.follow_up: FollowUp | None = None
 
     @property
     def subject_id(self) -> str | None:
@@ -103,7 +105,7 @@ class AgentPlanner:
             return Refused(problem or "", self._asked(item), self._named(item))
         return Planned(
             subject_id=self._agent.id,
-            spec=SessionSpec(version.id, item.llm_id).to_json(),
+            spec=SessionSpec(version.id, item.llm_id, follow_up=self.follow_up).to_json(),
             lane=lane_name(version.spec.option(item.llm_id), None, item.secrets),
             metadata=item.metadata,
             request=agent_events.request(item.content, item.message_metadata),

@@ -110,23 +110,18 @@ async def create_of_file(deps: Deps, caller: Caller, upload_id: str, head: Batch
     asked = _spec(head, {"upload": upload_id})
     if (known := await _known(deps, caller, asked, key)) is not None:
         return known
-    try:
-        return await _make_of_file(deps, caller, upload_id, head, key)
-    except NotFound:
-        # what used it up meanwhile may be the same request
-        if (known := await _known(deps, caller, asked, key)) is not None:
-            return known
-        raise
-
-
-async def _make_of_file(deps: Deps, caller: Caller, upload_id: str, head: BatchHead, key: str | None) -> Batch:
     await batch_limits(deps, caller)
-    upload = await uploads.find(deps, caller, upload_id)
-    planner = VerificationPlanner(deps.now, upload)
-    with Intake(planner) as intake:
-        await intake.take_all(uploads.items(deps, upload))
-        further = {"format": upload.format, "file": upload.filename, "upload": upload.id, "total": upload.items}
-        return await _make(deps, caller, planner, intake, head, further, key)
+    try:
+        upload = await uploads.find(deps, caller, upload_id)
+        planner = VerificationPlanner(deps.now, upload)
+        with Intake(planner) as intake:
+            await intake.take_all(uploads.items(deps, upload))
+            further = {"format": upload.format, "file": upload.filename, "upload": upload.id, "total": upload.items}
+            return await _make(deps, caller, planner, intake, head, further, key)
+    except NotFound:
+        if (known := await _known(deps, caller, asked, key)) is not None:
+            return known  # the file was used up meanwhile by a request with this key
+        raise
 
 
 async def _make(
@@ -159,7 +154,7 @@ def _spec(head: BatchHead, further: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _known(deps: Deps, caller: Caller, asked: dict[str, Any], key: str | None) -> Batch | None:
-    """The batch that a request with the key has made. Raises `Conflict`."""
+    """The batch of a key; a repeated request is no further use, and has no limits."""
     known = None if key is None else await batches.find_by_key(deps, caller, KIND, key)
     return None if known is None else _same(known, asked)
 
@@ -175,7 +170,7 @@ async def get(deps: Deps, caller: Caller, batch_id: str) -> Batch:
     """Raises `NotFound`, also for one of another organisation (D13) and for one that has expired."""
     async with deps.db.read() as c:
         batch = await batch_store.find_batch(c, batch_id)
-    if batch is None or batch.kind != KIND or batch.org_id != caller.org_id or (batch.expires_at or deps.now()) < deps.now():
+    if batch is None or batch.kind != KIND or batch.org_id != caller.org_id or batch.has_expired(deps.now()):
         raise NotFound("Batch not found")
     return batch
 

@@ -22,15 +22,16 @@ _HOW = (
 )
 
 
-async def with_models(deps: Deps, org_id: OrgId, claim: Claim) -> Claim:
+async def with_models(deps: Deps, org_id: OrgId, claim: Claim, place: str = "") -> Claim:
     """The claim with what its methods ask. Raises `Unprocessable` for a model that cannot be, and where all of its methods
-    need one and there is none (D42); and `Forbidden` for a method that the organisation's profile does not have."""
+    need one and there is none (D42); and `Forbidden` for a method that the organisation's profile does not have. `place` is where its
+    fields stand in the body."""
     claim = await allowed(deps, org_id, claim)
     asked = claim.options.model
-    chosen = [_named(deps, asked, "options.model")] if asked is not None else await _set_up(deps, org_id)
+    chosen = [_named(deps, asked, f"{place}options.model")] if asked is not None else await _set_up(deps, org_id)
     if not chosen and all(method in ASKING for method in claim.methods):
         method = next(iter(claim.methods))
-        raise Unprocessable(f"{method} {_HOW}", errors=[FieldError(f"methods.{method}", f"{method} {_HOW}")])
+        raise Unprocessable(f"{method} {_HOW}", errors=[FieldError(f"{place}methods.{method}", f"{method} {_HOW}")])
     calibrators = {method: Calibrator(**one) for method, one in (await settings.of(deps, org_id)).calibrators.items()}
     return replace(claim, models=tuple(await _with_keys(deps, org_id, chosen)), calibrators=calibrators)
 

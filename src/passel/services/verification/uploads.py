@@ -4,7 +4,7 @@ import asyncio
 import re
 import uuid
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -51,11 +51,27 @@ class Kept:
 
 
 async def keep(deps: Deps, caller: Caller, filename: str, format: str, records: AsyncIterable[Sequence[Record]]) -> Kept:
-    """Keep the good items; others are left out and told (3.3). Raises `Unusable` where there is no good one, and what reading the
-    records raises."""
-    limits = await batch_limits(deps, caller)
-    id, sieve = str(uuid.uuid4()), _Sieve(limits.json_items)
-    path = blob_path(caller.org_id, id)
+    """Keep the good items; others are left out and told (3.3). The row is there before the bytes, so that a sweep finds what a
+    process that dies leaves behind. Raises `Unusable` where there is no good item, and what reading the records raises."""
+    limits, now = await batch_limits(deps, caller), deps.now()
+    begun = Upload(caller.org_id, str(uuid.uuid4()), filename, format, 0, now, now + timedelta(hours=limits.upload_hours))
+    async with deps.db.write() as c:
+        await store.insert(c, begun)
+    try:
+        sieve = await _put(deps, begun, records, limits.json_items)
+        upload = replace(begun, items=sieve.count)
+        async with deps.db.write() as c:
+            if not await store.fill(c, upload):
+                raise gone()  # it took so long that it has expired
+    except Exception:
+        await _forget(deps, begun)
+        raise
+    return Kept(upload, sieve.checks.problems, sieve.checks.wrong)
+
+
+async def _put(deps: Deps, upload: Upload, records: AsyncIterable[Sequence[Record]], most: int) -> "_Sieve":
+    """The good items into the object store."""
+    sieve = _Sieve(most)
     failures: list[Exception] = []
 
     async def lines() -> AsyncIterator[bytes]:
@@ -68,20 +84,20 @@ async def keep(deps: Deps, caller: Caller, filename: str, format: str, records: 
             raise
 
     try:
-        await deps.blobs.put(path, lines())
+        await deps.blobs.put(upload.blob_path, lines())
     except Exception:
-        await deps.blobs.delete(path)
         if failures:
             raise failures[0] from None
         raise
     if not sieve.count:
-        await deps.blobs.delete(path)
         raise Unusable(sieve.checks.problems or [{"row": 1, "error": "The file has no items"}])
-    now = deps.now()
-    upload = Upload(caller.org_id, id, filename, format, sieve.count, now, now + timedelta(hours=limits.upload_hours))
+    return sieve
+
+
+async def _forget(deps: Deps, upload: Upload) -> None:
+    await deps.blobs.delete(upload.blob_path)
     async with deps.db.write() as c:
-        await store.insert(c, upload)
-    return Kept(upload, sieve.checks.problems, sieve.checks.wrong)
+        await store.delete(c, [upload.id])
 
 
 @dataclass(slots=True)

@@ -20,6 +20,7 @@ from passel.services.sessions import Once
 from passel.services.verification.batches import PREFIX
 from passel.services.verification.models import lane_of, with_models
 from passel.services.verification.usage import require_room
+from passel.store import batches as batch_store
 from passel.store import sessions as store
 from passel.store import verifications as verification_store
 from passel.store.database import ReadConnection
@@ -95,10 +96,13 @@ async def get(deps: Deps, caller: Caller, id: str) -> Verification:
 
 
 async def find(deps: Deps, id: str) -> Verification | None:
-    """Of whatever organisation."""
+    """Of whatever organisation; those of a batch go with it."""
     async with deps.db.snapshot() as c:
         session = await store.find_session(c, id)
         if session is None or session.kind != KIND:
+            return None
+        batch = None if session.batch_id is None else await batch_store.find_batch(c, session.batch_id)
+        if batch is not None and batch.has_expired(deps.now()):
             return None
         ledger = await store.read_ledger(c, session.id)
         assert session.last_message_id is not None, "verifications are made with their message"

@@ -132,7 +132,7 @@ create table lane (
 
 -- `kind` names the work, `subject_id` what it is done with (an agent), `spec` what the kind keeps of it.
 -- Running is who has an active message, behind which `lined` others stand; `closed` says that no message will ever run
--- again. `batch_id` is the batch that an item of made it; a fork has its first `forked_seq` events from another session.
+-- again. `batch_id` is the batch that an item of made it, or that it was begun for by an item's session; a fork has its first `forked_seq` events from another session.
 create table session (
     org_id text not null,
     id text primary key,
@@ -208,6 +208,7 @@ create index message_held on message (batch_id, lane_id, item_index) where state
 create index message_escalated on message (org_id, ended_at, id) 
     where kind = 'verification' and result ->> 'escalation' is not null and not result ? 'reused';
 create index message_reused on message ((result ->> 'reused')) where kind = 'verification' and result ? 'reused';
+create index message_begun on message (batch_id, state) where batch_id is not null and item_index is null;
 create index message_throttled on message (lane_id, id) where state = 'held' and throttled;
 
 create table event (

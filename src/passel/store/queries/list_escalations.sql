@@ -1,7 +1,7 @@
 -- Verifications that a person was asked to decide, the newest first; filters where not null. Those that ended before $5 without a
 -- decision have expired (`passel.core.verification.escalations`, which a test holds this against). `total` are all that match.
 with found as (
-    select m.session_id, m.id, m.batch_id, m.item_index, m.result, m.ended_at
+    select m.id, m.ended_at
     from message m
     where m.org_id = $1 and m.kind = 'verification' and m.result ->> 'escalation' is not null and not m.result ? 'reused'
       and ($2::text[] is null or case when m.result ? 'review' then 'resolved' when m.ended_at > $5 then 'pending' else 'expired' end = any($2))
@@ -12,8 +12,9 @@ with found as (
 ), page as (
     select * from found order by ended_at desc, id desc limit $6 offset $7
 )
-select p.session_id, p.id as message_id, p.batch_id, p.item_index, p.result, p.ended_at as escalated_at, e.data ->> 'content' as content, t.total
+select m.session_id, m.id as message_id, m.batch_id, m.item_index, m.result, m.ended_at as escalated_at, e.data ->> 'content' as content, t.total
 from (select count(*) as total from found) t
 left join page p on true
-left join event e on e.session_id = p.session_id and e.seq = 1
+left join message m on m.id = p.id
+left join event e on e.session_id = m.session_id and e.seq = 1
 order by p.ended_at desc, p.id desc

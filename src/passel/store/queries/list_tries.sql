@@ -21,9 +21,12 @@ select p.index, p.try, p.session_id, p.message_id, p.request, coalesce(p.error, 
        m.result, m.tries as attempt, m.created_at, m.ended_at,
        coalesce(spent.calls, 0) as calls, coalesce(spent.in_doubt, 0) as in_doubt, coalesce(spent.unpriced, 0) as unpriced,
        coalesce(spent.input_tokens, 0) as input_tokens, coalesce(spent.output_tokens, 0) as output_tokens,
-       spent.cost_usd, spent.started_at, spent.name
+       spent.cost_usd, spent.started_at, spent.name, f.id as follow_up, coalesce(l.outcome, l.state) as follow_state, l.result as follow_result,
+       l.error as follow_error
 from page p
 left join message m on m.id = p.message_id
 left join session s on s.id = p.session_id
 left join spent on spent.message_id = p.message_id
+left join session f on f.id = m.result ->> 'follow_up'
+left join message l on l.id = f.last_message_id
 order by p.try

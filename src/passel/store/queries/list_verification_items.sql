@@ -1,9 +1,8 @@
 -- Items of a batch with what was asked and what came of it, in input order; filters where not null. `total` are all that match.
 with found as (
-    select i.index, i.session_id, s.spec, m.id as message_id, m.state, m.outcome, m.cancelled, m.tries, m.result, m.error, m.created_at, m.ended_at
+    select i.index, i.session_id, i.message_id
     from item i
     join message m on m.id = i.message_id
-    join session s on s.id = i.session_id
     where i.batch_id = $1
       and ($2::text[] is null or case when m.cancelled then 'skipped'
                                       when m.state in ('completed', 'failed') then m.state
@@ -15,8 +14,11 @@ with found as (
 ), page as (
     select * from found order by index limit $5 offset $6
 )
-select p.*, e.data ->> 'content' as content, t.total
+select p.index, p.session_id, s.spec, p.message_id, m.state, m.outcome, m.cancelled, m.tries, m.result, m.error, m.created_at, m.ended_at,
+       e.data ->> 'content' as content, t.total
 from (select count(*) as total from found) t
 left join page p on true
+left join message m on m.id = p.message_id
+left join session s on s.id = p.session_id
 left join event e on e.session_id = p.session_id and e.seq = 1
 order by p.index

@@ -3,6 +3,6 @@ select d.id, d.title, d.url, d.dated, p.text
 from passage p
 join document d on d.id = p.document_id
 cross join websearch_to_tsquery('english', $2) as asked
-where p.org_id = $1 and p.search @@ asked
+where d.org_id = $1 and p.org_id = $1 and p.search @@ asked
 order by ts_rank_cd(p.search, asked, 1) desc, p.document_id, p.n
 limit $3

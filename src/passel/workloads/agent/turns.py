@@ -13,6 +13,7 @@ from datetime import timedelta
 from passel.core.agent import events
 from passel.core.agent.capabilities import Files, Specs
 from passel.core.agent.events import ToolCall
+from passel.core.agent.follow_up import BEGUN, REFUSED, FollowUp
 from passel.core.agent.planner import AwaitResults, CallModel, Finish, GiveUp, Rules, RunTools, next_step, request_hash
 from passel.core.agent.spec import AgentSpec, SessionSpec
 from passel.core.context import Context, Step
@@ -46,7 +47,7 @@ class AgentWorkload:
     async def __call__(self, context: Context) -> Step:
         session = SessionSpec.from_json(context.task.spec)
         spec = await self.specs.spec(session.version_id)
-        turn = _Turn(self, context, spec, spec.option(session.llm_id), session.llm_id)
+        turn = _Turn(self, context, spec, spec.option(session.llm_id), session.llm_id, session.follow_up)
         return await until_ended(context, turn.next)
 
 
@@ -59,12 +60,13 @@ class _Turn:
     spec: AgentSpec
     option: LlmOption
     llm_id: str | None
+    follow_up: FollowUp | None = None
 
     async def next(self) -> Step:
         plan = next_step(self.context.ledger, self.context.task.message_id, self.workload.rules)
         match plan:
             case Finish(text):
-                return _finished(text)
+                return self._finished(text)
             case GiveUp(error):
                 return Step(ending=Fail(error))
             case RunTools():
@@ -114,8 +116,18 @@ class _Turn:
         calls = [_tool_call(effect, n, tool) for n, tool in enumerate(answer.tools)]
         call = record(effect, self.context.task.attempt, self.llm_id, self.option, answer.usage, DONE)
         said = events.assistant_message(clean(answer.text), calls, clean(answer.stop_reason)[:100], call)
-        step = Step(drafts=(said,), ended=(outcome,))
-        return step if calls else Step(step.drafts, ended=step.ended, ending=_finished(clean(answer.text)).ending)
+        step = Step() if calls else self._finished(clean(answer.text))
+        return step._replace(drafts=(said,), ended=(outcome,))
+
+    def _finished(self, text: str) -> Step:
+        """The end of a message, and what is begun with the first answer of a session."""
+        asked = self.context.ledger[0]
+        if self.follow_up is None or asked.message_id != self.context.task.message_id:
+            return Step(ending=Done({"text": text}))
+        if (refusal := self.follow_up.refusal(text)) is not None:
+            return Step(ending=Done({"text": text, REFUSED: refusal}))
+        id = self.context.new_session_id(self.follow_up.prefix)
+        return Step(ending=Done({"text": text, BEGUN: id}), spawns=(self.follow_up.spawn(id, text, asked.data["content"]),))
 
     def _failed(self, effect: Effect, failure: ModelFailure) -> Step:
         error = clean(failure.message)
@@ -123,10 +135,6 @@ class _Turn:
         outcome = Outcome(effect.id, state, Usage(), error, self.context.now())
         call = record(effect, self.context.task.attempt, self.llm_id, self.option, Usage(), state)
         return Step(drafts=(call_failed(call, failure.fault, error, failure.retry_after),), ended=(outcome,))
-
-
-def _finished(text: str) -> Step:
-    return Step(ending=Done({"text": text}))
 
 
 def _tool_call(effect: Effect, n: int, tool: AskedTool) -> ToolCall:

@@ -18,7 +18,7 @@ Fields = Mapping[str, Any]
 
 _MOST_STARTS = 200
 _LONGEST_TEXT = 4000
-_THINKS, _HAS_THOUGHT = "<think>", "</think>"
+_THINK, _THOUGHT = "<think>", "</think>"
 _DECODER = json.JSONDecoder()
 
 
@@ -69,7 +69,7 @@ async def settled(*questions: Awaitable[T]) -> list[T | Exception]:
 
 def json_object(text: str) -> Fields:
     """The object of an answer: all of it, or the last one in it. Raises `Misread`."""
-    text = _without_thoughts(text).strip()
+    text = _without_thoughts(text)
     found: Any = None
     position = text.find("{")
     for _ in range(_MOST_STARTS):
@@ -86,11 +86,12 @@ def json_object(text: str) -> Fields:
 
 
 def _without_thoughts(text: str) -> str:
-    """A pattern for this takes a second for what opens a thousand thoughts and closes none."""
-    kept, at = "", 0
-    while (begins := text.find(_THINKS, at)) >= 0 and (ends := text.find(_HAS_THOUGHT, begins)) >= 0:
-        kept, at = kept + text[at:begins], ends + len(_HAS_THOUGHT)
-    return kept + text[at:]
+    said: list[str] = []
+    at = 0
+    while (begin := text.find(_THINK, at)) >= 0 and (end := text.find(_THOUGHT, begin)) >= 0:
+        said.append(text[at:begin])
+        at = end + len(_THOUGHT)
+    return "".join([*said, text[at:]])
 
 
 def text_of(fields: Fields, name: str) -> str:

@@ -57,7 +57,7 @@ class Desk:
 
 @dataclass(slots=True)
 class Stopwatch:
-    """The time that an attempt has used, without that for which it waited for a place at a model."""
+    """The time that an attempt has used, without that for which it waited for a place at a model, or for the database."""
 
     began: float = field(default_factory=time.monotonic)
     _waited: float = 0.0
@@ -102,7 +102,8 @@ class Book:
         return Step(tuple(draft for step in steps for draft in step.drafts), ended=tuple(one for step in steps for one in step.ended))
 
     async def begin(self, effect: Effect) -> None:
-        await self.context.write(self.take()._replace(began=(effect,)))
+        with self.stopwatch.stopped():
+            await self.context.write(self.take()._replace(began=(effect,)))
 
     def answered(self, asked: Asked, effect: Effect, option: LlmOption, answer: Answer) -> str:
         text = clean(answer.text[:_LONGEST_ANSWER])
@@ -119,7 +120,8 @@ class Book:
         state = UNSENT if not failure.sent else IN_DOUBT if failure.in_doubt else FAILED
         call = record(effect, self.context.task.attempt, None, option, Usage(), state)
         told = events.model_failed(asked, call, failure.fault, error, failure.retry_after)
-        written = await self.context.write(Step((told,), ended=(Outcome(effect.id, state, Usage(), error, self.context.now()),)))
+        with self.stopwatch.stopped():
+            written = await self.context.write(Step((told,), ended=(Outcome(effect.id, state, Usage(), error, self.context.now()),)))
         for event in written:
             if event.type == told.type:
                 self.calls.failed(event)

@@ -22,6 +22,7 @@ BORDERLINE = (0.5, 0.9)
 
 _DECISIVE = 0.7
 _DISPUTED = 0.7
+_UNDECIDED = 0.5
 
 _SPLIT = f"""You take a text apart into the separate factual claims that it makes, at most {MOST_PARTS}, in its order. Each must be \
 understood without the others: names instead of pronouns. Leave out questions, wishes and what merely frames a claim; add nothing."""
@@ -43,12 +44,12 @@ class Judgement(NamedTuple):
 class Reasoning:
     async def __call__(self, work: Work) -> Finding:
         parts = await _parts(work)
-        judged = await side_by_side(*(_judged(work, n, part) for n, part in enumerate(parts, 1)))
+        judged = await side_by_side(*(_judged(work, n, part) for n, part in enumerate(parts[:MOST_PARTS], 1)))
         return concluded(parts, judged)
 
 
 async def _parts(work: Work) -> list[str]:
-    """A single sentence is one part."""
+    """A single sentence is one part. One more than are judged says that there are more."""
     content = work.claim.content
     if len(sentences(content)) <= 1:
         return [content]
@@ -57,7 +58,7 @@ async def _parts(work: Work) -> list[str]:
 
 
 def _some_parts(fields: Fields) -> list[str]:
-    parts = texts_of(fields, "claims", MOST_PARTS)
+    parts = texts_of(fields, "claims", MOST_PARTS + 1)
     if not parts:
         raise Misread("claims must hold at least one claim")
     return parts
@@ -94,8 +95,8 @@ def reconciled(first: Judgement, attack: Judgement) -> Judgement:
 
 def concluded(parts: Sequence[str], judged: Sequence[Judgement]) -> Finding:
     """What is judged of a claim that is one part is judged of it. Of several, one that is surely false makes the whole false,
-    which is true when all are."""
-    told = list(zip(parts, judged, strict=True))
+    which is true when all are; what has parts that nobody judged is not."""
+    told = list(zip(parts, judged, strict=False))
     evidence = tuple(
         {"claim": part, "verdict": one.verdict, "confidence": round(one.confidence, 4), "steps": one.steps} for part, one in told
     )
@@ -109,6 +110,10 @@ def concluded(parts: Sequence[str], judged: Sequence[Judgement]) -> Finding:
     if uncertain:
         confidence = max(one.confidence if one.verdict == UNCERTAIN else 1 - one.confidence for _, one in uncertain)
         return Finding(UNCERTAIN, confidence, f"Not certain:\n{numbered([part for part, _ in uncertain])}", evidence=evidence)
+    if len(told) < len(parts):
+        return Finding(
+            UNCERTAIN, _UNDECIDED, f"The first {len(told)} claims in it hold; it makes more, which were not judged.", evidence=evidence
+        )
     total = sum(len(part) for part in parts)
     confidence = sum(len(part) * one.confidence for part, one in told) / total
     return Finding(TRUE, confidence, f"All {len(parts)} claims in it hold:\n{numbered(parts)}", evidence=evidence)

@@ -7,25 +7,27 @@ what is concluded follows from the ledger alone.
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
 from passel.core.context import Context, Step
 from passel.core.endings import Done, Fail, Retry
 from passel.core.errors import LeaseLost, NotReady
-from passel.core.events import Draft
-from passel.core.text import clean
+from passel.core.events import MESSAGE_STATE, Draft
+from passel.core.states import DELAYED
+from passel.core.text import clean, clean_json
 from passel.core.verification import events
 from passel.core.verification.claims import Claim
 from passel.core.verification.findings import Finding
 from passel.core.verification.keys import Busy, Keys, Known, Mine, Taken
 from passel.core.verification.progress import Progress
 from passel.workloads.loop import until_ended
-from passel.workloads.verification.asking import Asker, Book, Desk, Paused
+from passel.workloads.verification.asking import Asker, Book, Desk, Paused, Stopwatch
 from passel.workloads.verification.methods import Method, NoAnswer, Work
 
 _LONGEST_ERROR = 2000
-_LOOK_AGAIN = timedelta(seconds=1)
+_LOOK_AGAIN, _LONGEST_LOOK = 1.0, 30.0
+"""Seconds until a verification looks again how another of its key stands: doubled each time."""
 _LEAST_WAIT = 0.05  # seconds, while the stopwatch stands
 
 
@@ -58,14 +60,19 @@ class VerificationWorkload:
             case Taken():
                 return Step(ending=Fail("idempotencyKey was already used with different content"))
             case Busy():
-                return Step(ending=Retry(context.now() + _LOOK_AGAIN, "a verification with the same idempotencyKey is under way"))
+                return Step(ending=Retry(_next_look(context), "a verification with the same idempotencyKey is under way"))
             case Mine():
                 return None
 
 
+def _next_look(context: Context) -> datetime:
+    looked = sum(event.type == MESSAGE_STATE and event.data["state"] == DELAYED for event in context.ledger)
+    return context.now() + timedelta(seconds=min(_LOOK_AGAIN * 2 ** min(looked, 10), _LONGEST_LOOK))
+
+
 @dataclass(slots=True)
 class _Run:
-    """One attempt."""
+    """One attempt. `round` is the one that it is in, which has its own time."""
 
     workload: VerificationWorkload
     context: Context
@@ -73,12 +80,16 @@ class _Run:
     book: Book
     running: dict[asyncio.Task[Draft], str] = field(default_factory=dict[asyncio.Task[Draft], str])
     paused: dict[str, Paused] = field(default_factory=dict[str, Paused])
+    round: int = 0
 
     async def next(self) -> Step:
         """Wait until something has ended, and write it; with the last of it what follows."""
-        for method in self.progress.missing():
+        missing = self.progress.missing()
+        if self.round != self.progress.round:
+            self.round, self.book.stopwatch = self.progress.round, Stopwatch()
+        for method in missing:
             if method not in self.running.values() and method not in self.paused:
-                self.running[asyncio.create_task(self._method(method, self.progress.round))] = method
+                self.running[asyncio.create_task(self._method(method, self.round))] = method
         drafts: list[Draft] = []
         while self.running and not drafts:
             drafts = await self._ended()
@@ -93,9 +104,9 @@ class _Run:
         return step
 
     async def _ended(self) -> list[Draft]:
-        """What has ended meanwhile, which may be nothing."""
+        """What has ended meanwhile, which may be nothing. What ended while the step before was written was in time."""
         left = self.progress.claim.options.timeout / 1000 - self.book.stopwatch.seconds
-        if left <= 0:
+        if left <= 0 and not any(task.done() for task in self.running):
             return self._time_is_up()
         done, _ = await asyncio.wait(self.running, timeout=max(_LEAST_WAIT, left), return_when=asyncio.FIRST_COMPLETED)
         drafts: list[Draft] = []
@@ -113,10 +124,7 @@ class _Run:
             task.cancel()
         self.running.clear()
         milliseconds = self.progress.claim.options.timeout
-        return [
-            events.method_failed(self._id(), self.progress.round, method, "its time was over", milliseconds, timed_out=True)
-            for method in late
-        ]
+        return [events.method_failed(self._id(), self.round, method, "its time was over", milliseconds, timed_out=True) for method in late]
 
     async def _method(self, name: str, round: int) -> Draft:
         """Runs a method, again after an accident. Raises `Paused`, and what the engine has to know of."""
@@ -163,4 +171,4 @@ def _said(accident: Exception) -> str:
 
 def _stored(finding: Finding) -> Finding:
     """As the ledger can keep it."""
-    return Finding(finding.verdict, finding.confidence, clean(finding.reasoning), finding.applicable, finding.evidence)
+    return replace(finding, reasoning=clean(finding.reasoning), evidence=tuple(clean_json(finding.evidence)))

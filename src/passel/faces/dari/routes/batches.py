@@ -11,15 +11,17 @@ from starlette.responses import Response, StreamingResponse
 
 from passel.core.errors import TooLarge, Unprocessable
 from passel.faces.dari import adapter, responses
-from passel.faces.dari.requests import BatchFields, BatchItem, RetryRequest
+from passel.faces.dari.requests import BatchFields, BatchItem, RetryRequest, VerifyFields
 from passel.faces.dari.routes.bodies import Faults, parse
 from passel.faces.kit.context import CallerIn, DepsIn
 from passel.faces.kit.item_stream import ItemsInObject, StreamLimits, read_lines
 from passel.faces.kit.json import json_response
 from passel.faces.kit.paging import After, Limit
 from passel.services import batches, growth
+from passel.services.agents import verified
 from passel.services.agents.planning import AgentPlanner, ItemRequest
 from passel.services.agents.sessions import KIND
+from passel.services.agents.verified import VERIFY, Verify
 from passel.services.batches import Batch, Item, Made
 from passel.services.deps import Caller, Deps
 from passel.services.growth import Wanted
@@ -51,15 +53,19 @@ async def create(
     max_concurrency: Annotated[int | None, Query(ge=1, lt=2**31)] = None,
     mode: Literal["create", "complete_missing"] = "create",
     include_sessions: bool | None = None,
+    verify: Annotated[str | None, Query(description="What `verify` is in a body, as JSON text.")] = None,
     key_header: Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=128)] = None,
 ) -> Response:
     """N sessions of one agent, each with its first message. As JSON, or as a stream of items. With the key of a batch
-    that exists and `mode: "complete_missing"`, what never ran or failed runs, and further items are appended."""
-    given = BatchFields(idempotency_key=idempotency_key or key_header, max_concurrency=max_concurrency, mode=mode)
+    that exists and `mode: "complete_missing"`, what never ran or failed runs, and further items are appended. With
+    `verify` each answer begins a verification."""
+    asked = None if verify is None else parse(VerifyFields, verify.encode(), "verify")
+    given = BatchFields(idempotency_key=idempotency_key or key_header, max_concurrency=max_concurrency, mode=mode, verify=asked)
     planner = AgentPlanner(deps, caller)
     with Intake(planner) as intake:
         if _is_ndjson(request):
             with_sessions = bool(include_sessions)
+            adapter.to_verify(asked)
             if given.mode == "create" and not deps.strict_idempotency and (made := await _known(deps, caller, given)):
                 return await _answer(deps, caller, made, with_sessions)
             await intake.take_all(_items_of_lines(request, deps))
@@ -71,7 +77,7 @@ async def create(
             return await _complete(deps, caller, planner, intake, fields, with_sessions)
         made = await _known(deps, caller, fields) or await _create(deps, caller, planner, intake, fields)
         if made.replayed:
-            batches.require_same(deps, made.batch, intake, fields.max_concurrency)
+            batches.require_same(deps, made.batch, intake, fields.max_concurrency, _spec(adapter.to_verify(fields.verify)))
     return await _answer(deps, caller, made, with_sessions)
 
 
@@ -88,7 +94,14 @@ async def _known(deps: Deps, caller: Caller, fields: BatchFields) -> Made | None
 
 
 async def _create(deps: Deps, caller: Caller, planner: AgentPlanner, intake: Intake[ItemRequest], fields: BatchFields) -> Made:
-    return await batches.create(deps, caller, planner, intake, fields.idempotency_key, fields.max_concurrency)
+    verify = adapter.to_verify(fields.verify)
+    if verify is not None:
+        planner.follow_up = await verify.follow_up(deps, caller, intake.count)
+    return await batches.create(deps, caller, planner, intake, fields.idempotency_key, fields.max_concurrency, _spec(verify))
+
+
+def _spec(verify: Verify | None) -> dict[str, Any]:
+    return {} if verify is None else {VERIFY: verify.to_json()}
 
 
 async def _items_of_lines(request: Request, deps: Deps) -> AsyncIterator[list[ItemRequest]]:
@@ -154,6 +167,7 @@ def _merge(body: BatchFields, given: BatchFields) -> BatchFields:
         idempotency_key=body.idempotency_key or given.idempotency_key,
         max_concurrency=body.max_concurrency or given.max_concurrency,
         mode=body.mode if body.mode != "create" else given.mode,
+        verify=body.verify or given.verify,
     )
 
 
@@ -165,6 +179,11 @@ async def _complete(
     known = await _known(deps, caller, fields)
     if known is None:
         return await _answer(deps, caller, await _create(deps, caller, planner, intake, fields), with_sessions)
+    asked, verify = adapter.to_verify(fields.verify), Verify.of_batch(known.batch)
+    if asked is not None and asked != verify:
+        raise Unprocessable("verify is not what the batch was made with: leave it out, or send that", field="verify")
+    if verify is not None:
+        planner.follow_up = await verify.follow_up(deps, caller, intake.count)
     grown = await growth.complete_missing(deps, caller, planner, known.batch.id, intake)
     listed = {"unchanged": list(grown.unchanged)} if with_sessions or len(grown.unchanged) <= _LONGEST_LIST else {}
     extra = listed | {"unchanged_count": len(grown.unchanged)}
@@ -174,8 +193,12 @@ async def _complete(
 async def _answer(deps: Deps, caller: Caller, made: Made, with_sessions: bool, extra: dict[str, Any] | None = None) -> Response:
     headers = {"Idempotency-Replayed": "true"} if made.replayed else {}
     if not with_sessions:
-        return json_response(responses.batch(made.batch) | (extra or {}), 201, headers)
+        return json_response(await _described(deps, made.batch) | (extra or {}), 201, headers)
     return await _with_sessions(deps, caller, made.batch.id, 201, headers, extra or {})
+
+
+async def _described(deps: Deps, batch: Batch) -> dict[str, Any]:
+    return responses.batch(batch, await verified.count(deps, batch))
 
 
 @routes.get("")
@@ -188,7 +211,7 @@ async def list_batches(deps: DepsIn, caller: CallerIn, after: After = None, limi
 @routes.get("/{batch_id}")
 async def get(batch_id: str, deps: DepsIn, caller: CallerIn, include_sessions: bool = True) -> Response:
     if not include_sessions:
-        return json_response(responses.batch(await batches.get(deps, caller, KIND, batch_id)))
+        return json_response(await _described(deps, await batches.get(deps, caller, KIND, batch_id)))
     return await _with_sessions(deps, caller, batch_id, 200, {}, {})
 
 
@@ -201,7 +224,7 @@ async def delete(batch_id: str, deps: DepsIn, caller: CallerIn) -> Response:
 
 @routes.post("/{batch_id}/cancel")
 async def cancel(batch_id: str, deps: DepsIn, caller: CallerIn) -> Response:
-    return json_response(responses.batch(await batches.cancel(deps, caller, KIND, batch_id)))
+    return json_response(await _described(deps, await batches.cancel(deps, caller, KIND, batch_id)))
 
 
 @routes.post("/{batch_id}/retry")
@@ -214,8 +237,11 @@ async def retry(batch_id: str, deps: DepsIn, caller: CallerIn, body: RetryReques
         return llm_ids is None or spec.get("llm_id") in llm_ids
 
     wanted = Wanted(tuple(asked.errors or ()), asked.metadata or {}, accepts)
-    done = await growth.retry(deps, caller, AgentPlanner(deps, caller), batch_id, wanted)
-    return json_response(responses.batch(done.batch) | {"retried": done.retried})
+    planner, batch = AgentPlanner(deps, caller), await batches.get(deps, caller, KIND, batch_id)
+    if (verify := Verify.of_batch(batch)) is not None:
+        planner.follow_up = await verify.follow_up(deps, caller, batch.counts.failed)
+    done = await growth.retry(deps, caller, planner, batch_id, wanted)
+    return json_response(await _described(deps, done.batch) | {"retried": done.retried})
 
 
 @routes.get("/{batch_id}/items/{index}/tries")
@@ -223,8 +249,9 @@ async def list_tries(batch_id: str, index: int, deps: DepsIn, caller: CallerIn) 
     """Every try of an item, the oldest first, each with its session."""
     if not 0 <= index < 2**31:
         raise Unprocessable("index must be the index of an item", field="index")
+    batch = await batches.get(deps, caller, KIND, batch_id)
     found = await growth.list_tries(deps, caller, KIND, batch_id, index)
-    return json_response({"index": index, "tries": [responses.result(one, one.item.subject_id) for one in found]})
+    return json_response({"index": index, "tries": [responses.result(one, batch) for one in found]})
 
 
 @routes.get("/{batch_id}/results")
@@ -250,16 +277,17 @@ async def _with_sessions(
         batch = await batches.read_items(deps, caller, KIND, batch_id, write)
         if not body.tell():
             body.write(b"[")
+        described = await _described(deps, batch)
     except BaseException:
         body.close()
         raise
-    return StreamingResponse(_batch_body(batch, extra, body), status, headers, media_type="application/json")
+    return StreamingResponse(_batch_body(described, extra, body), status, headers, media_type="application/json")
 
 
-async def _batch_body(batch: Batch, extra: dict[str, Any], sessions: IO[bytes]) -> AsyncIterator[bytes]:
+async def _batch_body(described: dict[str, Any], extra: dict[str, Any], sessions: IO[bytes]) -> AsyncIterator[bytes]:
     with sessions:
         sessions.seek(0)
-        yield orjson.dumps(responses.batch(batch) | extra)[:-1] + b',"sessions":'
+        yield orjson.dumps(described | extra)[:-1] + b',"sessions":'
         while chunk := sessions.read(256 * 1024):
             yield chunk
         yield b"]}"
@@ -267,4 +295,4 @@ async def _batch_body(batch: Batch, extra: dict[str, Any], sessions: IO[bytes]) 
 
 async def _lines(parts: AsyncIterator[Any], batch: Batch) -> AsyncIterator[bytes]:
     async for page in parts:
-        yield b"".join(orjson.dumps(responses.result(one, batch.subject_id)) + b"\n" for one in page)
+        yield b"".join(orjson.dumps(responses.result(one, batch)) + b"\n" for one in page)

@@ -1,7 +1,7 @@
 """From the facts that lie near a claim to a finding: Boltzmann weights over their distances. Pure.
 
 A fact at cosine s has the energy 1 - s and the weight exp(-(1 - s) / T); the background, which stands for all that is in no
-fact, has the energy 0.35. What speaks for the claim, against it and of neither are shares of the sum. The constants are fitted
+fact, has the energy 0.42. What speaks for the claim, against it and of neither are shares of the sum. The constants are fitted
 on claims made from `tests/support/facts.py`; `docs/guides/methods/semantic.md` has the figures.
 """
 

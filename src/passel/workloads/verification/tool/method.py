@@ -9,7 +9,7 @@ from math import log
 
 from passel.core.sentences import sentences
 from passel.core.verification.documents import Hit, in_passages
-from passel.core.verification.findings import Finding
+from passel.core.verification.findings import Finding, abstain
 from passel.workloads.verification.methods import Work
 from passel.workloads.verification.tool.pages import Pages, Unreachable
 from passel.workloads.verification.tool.queries import ROUNDS, Query, queries
@@ -17,6 +17,9 @@ from passel.workloads.verification.tool.sources import SearchFailed, Source
 from passel.workloads.verification.tool.stance import Stance, by_model, by_words
 from passel.workloads.verification.tool.votes import NEUTRAL, Vote, concluded, score
 from passel.workloads.verification.tool.wording import Wording, words_of
+
+LONGEST_CLAIM = 1000
+"""In characters, where words are compared without a model: what is longer is no one statement, and would be read for long."""
 
 _HITS = 10  # of a source for a query
 _FETCHED = 6  # pages of a round
@@ -40,6 +43,8 @@ class Tool:
     weights: Mapping[str, float] = field(default_factory=dict[str, float])
 
     async def __call__(self, work: Work) -> Finding:
+        if work.models.option is None and len(work.claim.content) > LONGEST_CLAIM:
+            return abstain(f"It is longer than {LONGEST_CLAIM} characters, which no sentence says; a model could compare it.")
         votes: list[Vote] = []
         seen: set[str] = set()
         read: list[Wording] = []
