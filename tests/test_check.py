@@ -224,9 +224,11 @@ def test_bad_requests(passel: Installation, body: Any, status: int, code: str, m
 
 
 def test_a_number_that_cannot_be_kept_is_refused(passel: Installation) -> None:
-    """More than 64 bits."""
-    answer = passel.http().post("/v1/batch", json={"items": [{"content": "x", "context": {"a": 2**64}}], "methods": FORMAL})
-    assert answer.status_code == 422 and answer.json()["error"]["details"][0]["field"] == "items[0].context", answer.text
+    """More than 64 bits, or no number at all."""
+    for number in (str(2**64), "NaN", "1e999"):
+        body = '{"items": [{"content": "x", "context": {"a": ' + number + '}}], "methods": {"formal": 1}}'
+        answer = passel.http().post("/v1/batch", content=body)
+        assert answer.status_code == 422 and answer.json()["error"]["details"][0]["field"] == "items[0].context", answer.text
 
 
 def test_errors_have_this_faces_form(passel: Installation, stranger: str) -> None:
