@@ -82,6 +82,7 @@ def agent(passel: Installation, model: PlayedModel, tmp_path_factory: pytest.Tem
         "cut",
         "hang",
         "nul",
+        "odd",
         "wait-30",
     ]
     return passel.deploy(model.url, rules, directory=Path(tmp_path_factory.mktemp("agent")))

@@ -183,6 +183,9 @@ def test_bodies_over_the_limit_are_413_however_they_come(passel: Installation) -
         answer = passel.http().post("/v1/agents", content=content, headers=headers)
         assert answer.status_code == 413, answer.text
         readable(answer)
+    beside = b'{"what": "' + b"x" * (17 * 1024 * 1024) + b'", "items": []}'
+    answer = passel.http().post("/v1/session-batches", content=beside, headers=headers)
+    assert answer.status_code == 413 and "a field beside items" in readable(answer)
 
 
 def upload(passel: Installation, archive: bytes) -> str:

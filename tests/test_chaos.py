@@ -201,6 +201,7 @@ def test_a_frozen_worker_writes_nothing_when_it_wakes_up() -> None:
         assert passel.stop() == 0
 
 
+@pytest.mark.slow
 def test_a_dead_workers_sessions_run_elsewhere_within_15_seconds() -> None:
     with scratch_dir() as directory, played_model() as model:
         passel = Installation(directory, 2).start()

@@ -210,6 +210,7 @@ def test_a_batch_is_cancelled_once(roomy: Installation) -> None:
          "options.acceptThreshold: acceptThreshold must be greater than escalateThreshold", "options.acceptThreshold"),
         ({"content": "x", "methods": FORMAL, "options": {"retryOnLowConfidence": True}}, 422, "validation_error",
          "options.minConfidence: minConfidence is required when retryOnLowConfidence is true", "options.minConfidence"),
+        ({"content": "x", "methods": FORMAL, "options": {"model": "openai:x\0"}}, 422, "validation_error", None, "options.model"),
         ({"content": "x", "methods": FORMAL, "metadata": {"x": "y" * 20_000}}, 422, "validation_error", None, "metadata"),
     ],
 )  # fmt: skip
@@ -220,6 +221,14 @@ def test_bad_requests(passel: Installation, body: Any, status: int, code: str, m
     assert message is None or error["message"] == message
     assert error["details"][0]["field"] == field and error["requestId"] == answer.headers["X-Request-Id"]
     assert error["requestId"].startswith("req_")
+
+
+def test_a_number_that_cannot_be_kept_is_refused(passel: Installation) -> None:
+    """More than 64 bits, or no number at all."""
+    for number in (str(2**64), "NaN", "1e999"):
+        body = '{"items": [{"content": "x", "context": {"a": ' + number + '}}], "methods": {"formal": 1}}'
+        answer = passel.http().post("/v1/batch", content=body)
+        assert answer.status_code == 422 and answer.json()["error"]["details"][0]["field"] == "items[0].context", answer.text
 
 
 def test_errors_have_this_faces_form(passel: Installation, stranger: str) -> None:

@@ -112,6 +112,7 @@ def test_formats_are_known_by_name_or_look(passel: Installation, name: str, data
         ("a.csv", b'content\n"not closed\n', "cannot be read"),
         ("a.csv", b"content\n" + b"x" * (1024 * 1024 + 1), "field larger"),
         ("a.csv", b"content\n" + b"x" * (5 * 1024 * 1024), "longer"),
+        ("a.csv", b"content" + b",context.a" * 2000, "Duplicate column: context.a"),
         ("a.csv", b"content\n\n  \n", "no items"),
         ("a.json", b"", "ends in the middle"),
         ("a.json", b"{", "Expecting value"),
@@ -140,6 +141,7 @@ def test_what_cannot_be_used_is_refused_with_a_reason(passel: Installation, name
         ("a.json", b'[{"content": "1 = 1"}, {"content": "x", "context": [1]}]', 2, "Context must be an object, row skipped"),
         ("a.json", b'[{"content": "1 = 1"}, {"content": "\\u0000"}]', 2, "characters that cannot be stored"),
         ("a.json", b'[{"content": "1 = 1"}, {"content": "x", "context": {"a": "\\ud800"}}]', 2, "characters that cannot be stored"),
+        ("a.csv", b"content,idempotencyKey\n,k\n2 = 2,k\n", 1, "Content is empty, row skipped"),
         ("a.jsonl", b'{"content": "1 = 1"}\n{"content": \n', 2, "not valid JSON"),
         ("a.jsonl", b'{"content": "1 = 1"}\n{"content": "x", "context": {"a": 18446744073709551616}}\n', 2, "more than 64 bits"),
         ("a.json", b'[{"content": "1 = 1"}, {"content": "x", "context": {"a": [-9223372036854775809]}}]', 2, "more than 64 bits"),
@@ -260,7 +262,7 @@ def peak_while(process: psutil.Process, act: Callable[[], Any]) -> tuple[int, An
     return most - before, result
 
 
-@pytest.mark.parametrize("format", ["csv", "json", "jsonl"])
+@pytest.mark.parametrize("format", ["csv", pytest.param("json", marks=pytest.mark.slow), "jsonl"])
 def test_a_large_file_takes_little_memory(small: Installation, format: str) -> None:
     """Of 25 MB and 200,000 claims, in the process of the API; what it is read with is there once."""
     claims = [f"{n} + 1 = {n + 1}, {'x' * 90}" for n in range(200_000)]
@@ -277,6 +279,25 @@ def test_a_large_file_takes_little_memory(small: Installation, format: str) -> N
     assert made.status_code == 202 and grown < 60_000_000, grown
     small.http().post(f"/v1/batch/{made.json()['id']}/cancel")
     wait_until(lambda: get(small, f"/v1/batch/{made.json()['id']}")["completedAt"])
+
+
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [
+        (b"content\n" + (b"ab," * 100_000 + b'"\n",') * 80, "The record at line 2 is longer"),
+        (b"content\n" + b"ab," * 1_300_000 + b"\n", "A line is longer"),
+    ],
+)
+def test_a_record_that_never_ends_takes_little_memory(small: Installation, data: bytes, error: str) -> None:
+    """Also where each of its fields is short, and each of its lines."""
+    uploaded(small, CSV)
+    [api] = small.children("api")
+    grown, [problem] = peak_while(api, lambda: refused(small, data))
+    assert error in problem["error"] and grown < 60_000_000, (problem, grown)
+    grown, answer = peak_while(
+        api, lambda: small.http().post("/v1/facts", files={"file": ("facts.csv", data.replace(b"content", b"text", 1))})
+    )
+    assert answer.status_code == 422 and error in answer.text and grown < 60_000_000, (answer.text, grown)
 
 
 class Killed(BaseException):

@@ -196,6 +196,8 @@ def test_statuses_mean_what_providers_mean_by_them() -> None:
     waits = [retry_after({"Retry-After": value}, 600) for value in ("3", "1.5", "-4", "99999", "soon", "Sat, 21 Nov 2020 00:00:00 GMT")]
     assert waits == [3, 1.5, None, 600, None, 0]
     assert retry_after({"retry-after-ms": "250"}, 600) == 0.25
+    for beyond in ("Thu, 01 Jan 2026 00:00:00 +99999999999999", "Thu, 01 Jan 99999999999999999999 00:00:00 GMT"):
+        assert retry_after({"Retry-After": beyond}, 600) is None
 
 
 def test_the_limit_falls_with_overloads_and_recovers() -> None:

@@ -122,9 +122,11 @@ def in_flight(site: Site) -> int:
 
 
 KINDS = pytest.mark.parametrize("kind", [Agents(), Echoes()], ids=lambda kind: kind.kind)
+ECHOES_FIRST = pytest.mark.parametrize("kind", [pytest.param(Agents(), marks=pytest.mark.slow), Echoes()], ids=lambda kind: kind.kind)
+"""Where `test_chaos.py` does as much with agents."""
 
 
-@KINDS
+@ECHOES_FIRST
 def test_a_killed_worker_loses_nothing(kind: Any) -> None:
     with a_site() as site:
         workers = [site.worker("first"), site.worker("second")]
@@ -142,7 +144,7 @@ def test_a_killed_worker_loses_nothing(kind: Any) -> None:
         assert survivor.stop() == 0
 
 
-@KINDS
+@ECHOES_FIRST
 def test_a_frozen_worker_writes_nothing_when_it_wakes_up(kind: Any) -> None:
     with a_site(PASSEL_TAKEOVER_AFTER="2") as site:
         frozen = site.worker("frozen")
@@ -224,7 +226,7 @@ def test_what_a_kind_may_do() -> None:
         assert worker.stop() == 0
 
 
-@pytest.mark.parametrize("when", ["first", "last"])
+@pytest.mark.parametrize("when", ["first", pytest.param("last", marks=pytest.mark.slow)])
 def test_a_poison_message_fails_and_the_innocents_keep_their_tries(when: str) -> None:
     """The worker dies each time it touches it, 500 others in flight."""
     with a_site(PASSEL_MAX_ATTEMPTS="2") as site:

@@ -54,6 +54,14 @@ def test_an_answer_that_no_ledger_can_hold_is_cleaned(passel: Installation, agen
     assert message["status"] == "completed" and message["output"]["parts"][0]["text"].startswith("before\ufffdafter")
 
 
+def test_an_answer_whose_usage_is_nonsense_counts(passel: Installation, model: PlayedModel, agent: str) -> None:
+    """It was paid for: what it cost is not known."""
+    message = ask(passel, agent, "odd", "odd usage")
+    assert message["status"] == "completed" and model.calls()["odd usage"] == 1
+    bill = passel.client.get(f"/v1/costs/sessions/{message['session_id']}")
+    assert bill["calls"] == bill["unpriced_calls"] == 1 and bill["input_tokens"] == 0
+
+
 def test_no_server_at_all(passel: Installation) -> None:
     agent = passel.deploy("http://127.0.0.1:9", ["echo"], name="nobody-home")
     message = ask(passel, agent, "echo", "hello?")

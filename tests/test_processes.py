@@ -64,10 +64,10 @@ def test_a_draining_worker_finishes_what_it_can_and_hands_back_the_rest() -> Non
     """A worker alone gets SIGTERM with short and long calls in flight: exit code 0, no call made twice that was finished."""
     with scratch_dir() as directory, played_model() as model:
         passel = Installation(directory, 0, {"PASSEL_DRAIN_SECONDS": "2", "PASSEL_TAKEOVER_AFTER": "30"}).start()
-        agent = passel.deploy(model.url, ["wait-1", "wait-20", "echo"])
+        agent = passel.deploy(model.url, ["wait-1", "wait-8", "echo"])
         worker = Program([sys.executable, "-m", "passel", "worker"], passel.environment(), stderr_path=directory / "worker.err")
         worker.start()
-        items = [item(agent, f"drain {n}", llm_id="wait-1" if n < 5 else "wait-20") for n in range(8)]
+        items = [item(agent, f"drain {n}", llm_id="wait-1" if n < 5 else "wait-8") for n in range(8)]
         made = passel.client.post("/v1/session-batches", {"items": items})
         wait_until(lambda: in_flight(passel) == 8)
         begun = time.monotonic()

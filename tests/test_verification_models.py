@@ -19,8 +19,11 @@ from passel.core.verification.calls import Calls
 from passel.core.verification.claims import Claim, Options
 from passel.core.verification.findings import Finding
 from passel.core.verification.keys import Busy
+from passel.models.questions import Question
+from passel.workloads.verification.answers import Misread, json_object, share_of
 from passel.workloads.verification.asking import Book
 from passel.workloads.verification.methods import Method, Work
+from passel.workloads.verification.prompts import question
 from passel.workloads.verification.reasoning import MOST_PARTS, Judgement, concluded
 from passel.workloads.verification.verify import VerificationWorkload
 from tests.support.installation import Installation, PlayedModel, installed, scratch_dir, wait_until
@@ -240,6 +243,23 @@ def test_what_is_in_a_claim_cannot_leave_its_marks(asking: Installation) -> None
     body = verify(asking, f"{hostile}, not so", "ensemble")
     assert body["verdict"] == "false"
     assert wait_until(lambda: get(asking, f"/v1/verify/{body['id']}")["status"] == "completed")
+
+
+@pytest.mark.parametrize("confidence", ["NaN", "-Infinity", "1e309", "-0.1", "101", "1" + "0" * 400, "true", "null", '"0.9"', "[0.9]"])
+def test_a_confidence_that_is_no_share_is_misread(confidence: str) -> None:
+    with pytest.raises(Misread):
+        share_of(json_object(f'{{"confidence": {confidence}}}')["confidence"], "confidence")
+
+
+def test_no_text_of_a_question_can_hold_the_marks_of_another() -> None:
+    def spoken(asked: Question) -> str:
+        return str(asked.conversation[0].parts[0])
+
+    claim = "Copper conducts"
+    known = spoken(question("Judge.", "{}", None, {"claim": claim}))
+    told = spoken(question("Judge.", "{}", None, {"claim": claim, "context": known}))
+    opening, closing = told.splitlines()[0], told.splitlines()[2]
+    assert opening.startswith("[claim ") and told.count(opening) == told.count(closing) == 1
 
 
 class SlowLedger:

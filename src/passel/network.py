@@ -55,7 +55,7 @@ def retry_after(headers: Mapping[str, str], most: float) -> float | None:
         if value.replace(".", "", 1).isdigit():
             return _bounded(float(value), most)
         return _bounded((parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds(), most)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
 
 

@@ -1,8 +1,12 @@
 """A whole Passel as real processes, for tests and benchmarks: `passel serve` or its parts, and a played model."""
 
+import asyncio
+import atexit
 import contextlib
+import functools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +23,8 @@ import psutil
 from passel.cli.client import Client
 from passel.cli.deploy import publish
 from passel.cli.output import CommandError
+from passel.store.postgres import EmbeddedPostgres
+from passel.store.schema import migrate
 
 KEY = "dari_test_key_of_the_first_organisation"
 
@@ -103,6 +109,19 @@ class PlayedModel:
         return self.state()["calls"]
 
 
+@functools.cache
+def _made_database() -> Path:
+    """A database of the newest schema with nothing in it, as its directory."""
+    made = tempfile.mkdtemp(prefix="passel-", dir=data_home())
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    Path(made).chmod(0o755)
+    server = EmbeddedPostgres(Path(made) / "postgres")
+    server.start()
+    asyncio.run(migrate(server.url))
+    server.stop()
+    return Path(made) / "postgres"
+
+
 @dataclass
 class Installation:
     """`passel serve` on a data directory of its own."""
@@ -131,6 +150,14 @@ class Installation:
         return {**inherited, **own, **self.settings}
 
     def start(self) -> "Installation":
+        environment = self.environment()
+        if (
+            not {"DATABASE_URL", "PASSEL_PG_ACCOUNT"} & environment.keys()
+            and self.data_dir.is_dir()
+            and not (self.data_dir / "postgres").exists()
+        ):
+            # what the first start makes; that it does, tests of the command line see
+            subprocess.run(["cp", "-a", str(_made_database()), str(self.data_dir / "postgres")], check=True)
         port = self.url.rsplit(":", 1)[1] if self.url else "0"
         command = [sys.executable, "-m", "passel", "serve", "--port", port, "--workers", str(self.workers), "--json"]
         self.program = Program(command, self.environment(), stderr_path=self.data_dir / "serve.err")

@@ -8,6 +8,7 @@ The model's name says how it behaves; several rules may be joined with `+`:
     flaky-2-503     answers the first two calls of a prompt with 503, then as `echo`
     limit-20        answers 429 with Retry-After while more than 20 calls are in flight
     garbage, empty, close, cut, hang, nul     bodies that are no answers, or none at all
+    odd             answers, and tells nonsense of what it used
     script          plays what the user's text says as JSON: a list of answers, one for each time it is asked in a turn. An
                     answer is a text, or {"text": ..., "calls": [{"name": ..., "arguments": ..., "id": ...}]}; "{results}"
                     in a text becomes the JSON list of the tool results since the user spoke
@@ -127,6 +128,9 @@ class ModelProtocol(asyncio.Protocol):
                 said, calls = _scripted(request["messages"])
                 body = _anthropic_message if self._anthropic else _completion
                 return self._answer(200, body(request["model"], said, calls))
+            elif name == "odd":
+                told = _completion(request["model"], text) | {"usage": ["lots"]}
+                return self._answer(200, told)
             elif name == "nul":
                 text = "before\x00after \ud83d"
             elif name == "verifier":

@@ -2,9 +2,10 @@
 planned is registered with the face that takes them."""
 
 import asyncio
+import importlib
 import importlib.util
 import os
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,8 +22,12 @@ from passel.core.verification.announcements import ANNOUNCED as VERIFICATIONS
 from passel.services.deps import Deps
 
 if TYPE_CHECKING:
+    from passel.core.webhook.letters import Letter
     from passel.models.directory import ModelDirectory
+    from passel.models.embedding import Embedder
     from passel.network import Network
+    from passel.services.verification.facts import FactReader
+    from passel.workloads.verification.methods import Method
     from passel.workloads.verification.tool import Source
 
 
@@ -73,26 +78,45 @@ async def _agents(settings: Settings, deps: Deps) -> AsyncGenerator[Workload]:
 
 @asynccontextmanager
 async def _webhooks(settings: Settings, deps: Deps) -> AsyncGenerator[Workload]:
-    from passel.core.webhook.letters import Letter
-    from passel.faces.check import webhooks as check
-    from passel.faces.dari.webhooks import DariForm, describe_batch
     from passel.network import Network
     from passel.services.deliveries import DeliveryDesk
-    from passel.services.verification.webhooks import told_of
     from passel.workloads.webhook.deliveries import WebhookWorkload
     from passel.workloads.webhook.postman import Postman
 
     network = Network(allow_private_urls=settings.private_urls_allowed, decompress=False)
     postman = Postman(network, settings.webhook_timeout, allow_http=settings.private_urls_allowed)
 
-    async def about(letter: Letter) -> dict[str, Any]:
-        return check.describe_verification(letter, await told_of(deps, letter))
-
-    desk = DeliveryDesk(deps, {"agent": describe_batch, "verification": check.describe_batch}, {"verification": about})
+    desk = DeliveryDesk(deps, _AnnouncedBy(0), {"verification": lambda letter: _about_verification(deps, letter)})
     try:
-        yield WebhookWorkload(desk, {"agent": DariForm(), "verification": check.CheckForm()}, postman)
+        yield WebhookWorkload(desk, _AnnouncedBy(1), postman)
     finally:
         await network.close()
+
+
+class _AnnouncedBy(Mapping[str, Any]):
+    """By kind: how its batches are described (0), and the wire format that writes its news down (1). Faces are loaded with the first
+    delivery: most workers never make one, and faces bring a web framework along."""
+
+    _FACES: Mapping[str, str] = {"agent": "passel.faces.dari.webhooks", "verification": "passel.faces.check.webhooks"}
+
+    def __init__(self, part: int) -> None:
+        self._part = part
+
+    def __getitem__(self, kind: str) -> Any:
+        return importlib.import_module(self._FACES[kind]).ANNOUNCED_BY[self._part]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._FACES)
+
+    def __len__(self) -> int:
+        return len(self._FACES)
+
+
+async def _about_verification(deps: Deps, letter: "Letter") -> dict[str, Any]:
+    from passel.faces.check.webhooks import describe_verification
+    from passel.services.verification.webhooks import told_of
+
+    return describe_verification(letter, await told_of(deps, letter))
 
 
 @asynccontextmanager
@@ -112,9 +136,9 @@ async def _verifications(settings: Settings, deps: Deps) -> AsyncGenerator[Workl
     from passel.workloads.verification.entropy import Entropy
     from passel.workloads.verification.formal import Checker
     from passel.workloads.verification.formalising import Formal
+    from passel.workloads.verification.later import Later
     from passel.workloads.verification.methods import Method
     from passel.workloads.verification.reasoning import Reasoning
-    from passel.workloads.verification.semantic import Semantic
     from passel.workloads.verification.tool import Tool
     from passel.workloads.verification.tool.pages import Pages
     from passel.workloads.verification.verify import VerificationWorkload
@@ -130,7 +154,7 @@ async def _verifications(settings: Settings, deps: Deps) -> AsyncGenerator[Workl
                 names.BIPRM: BiPrm(checker.check),
                 names.ENSEMBLE: Ensemble(),
                 names.ENTROPY: Entropy(),
-                names.SEMANTIC: Semantic(FactReader(deps), embedder.embed),
+                names.SEMANTIC: Later(lambda: _semantic(FactReader(deps), embedder)),
                 names.TOOL: Tool(_sources(settings, deps, network), Pages(network, reader), deps.now, settings.domain_weights),
             }
             yield VerificationWorkload(methods, desk, VerificationKeys(deps))
@@ -138,6 +162,12 @@ async def _verifications(settings: Settings, deps: Deps) -> AsyncGenerator[Workl
         await models.close()
         await reader.close()
         await network.close()
+
+
+def _semantic(facts: "FactReader", embedder: "Embedder") -> "Method":
+    from passel.workloads.verification.semantic import Semantic
+
+    return Semantic(facts, embedder.embed)
 
 
 def _sources(settings: Settings, deps: Deps, network: "Network") -> "list[Source]":

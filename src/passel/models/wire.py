@@ -129,16 +129,23 @@ def _answer(option: LlmOption, data: bytes) -> Answer:
         tools = tuple(_asked_tool(call) for call in choice["message"].get("tool_calls") or ())
         if not isinstance(text, str) and not tools:
             raise ValueError("the message has neither a text nor tool calls")
-        used = body.get("usage") or {}
-        counts = [_tokens(used.get(name)) for name in ("prompt_tokens", "completion_tokens")]
-        cached = _tokens((used.get("prompt_tokens_details") or {}).get("cached_tokens"))
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         shown = data[:200].decode(errors="replace")
         raise ModelFailure(Fault.UNKNOWN, f"{option.ref} answered 200 with what is no chat completion ({error}): {shown!r}") from error
-    cost = price(option, counts[0], counts[1], cached, 0, datetime.now(UTC))
     return Answer(
-        text if isinstance(text, str) else "", str(choice.get("finish_reason") or "stop"), Usage(counts[0], counts[1], cached, cost), tools
+        text if isinstance(text, str) else "", str(choice.get("finish_reason") or "stop"), _usage(option, body.get("usage")), tools
     )
+
+
+def _usage(option: LlmOption, told: Any) -> Usage:
+    """Without a known price where what is told of it makes no sense: the answer was paid for all the same."""
+    try:
+        used = told or {}
+        counts = [_tokens(used.get(name)) for name in ("prompt_tokens", "completion_tokens")]
+        cached = _tokens((used.get("prompt_tokens_details") or {}).get("cached_tokens"))
+    except (ValueError, TypeError, AttributeError, OverflowError):
+        return Usage()
+    return Usage(counts[0], counts[1], cached, price(option, counts[0], counts[1], cached, 0, datetime.now(UTC)))
 
 
 def _text(content: Any) -> Any:

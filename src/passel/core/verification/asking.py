@@ -1,5 +1,6 @@
 """What may be asked of a verification, whatever face it is asked through (D2, D8, D9 of the `check` contract)."""
 
+import json
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -48,7 +49,11 @@ def options(given: Mapping[str, Any], field: str, spelled: Callable[[str], str] 
 
 def free_object(value: dict[str, Any] | None, field: str) -> dict[str, Any]:
     """As it can be kept and shown to a model. Raises `Unprocessable`."""
-    raw = orjson.dumps(value or {})
+    try:
+        json.dumps(value or {}, allow_nan=False)  # orjson makes null of them
+        raw = orjson.dumps(value or {})
+    except (ValueError, TypeError, RecursionError) as error:  # or integers of more than 64 bits
+        raise wrong(field, f"cannot be kept: {error}") from error
     if len(raw) > _LARGEST_OBJECT:
         raise wrong(field, f"must be at most {_LARGEST_OBJECT} bytes of JSON")
     require_storable(raw.decode(), field)

@@ -43,8 +43,8 @@ class Keys(Protocol):
 
 
 def digests(claim: Claim) -> tuple[str, str]:
-    """Of what is claimed, and of how it is to be verified: as it was asked, not what the server made of it."""
-    asked = replace(claim, models=(), calibrators={}).to_json()
+    """Of what is claimed, and of how it is to be verified: as it was asked, not what the server or a setting made of it."""
+    asked = replace(claim, models=(), calibrators={}, options=replace(claim.options, review=True)).to_json()
     content = [asked.pop("content"), asked.pop("context")]
     return _digest(content), _digest(asked)
 

@@ -4,8 +4,6 @@ A CSV file has a header with `text`, and with `polarity` (true where it is empty
 """
 
 import asyncio
-import csv
-import io
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import date
 from itertools import islice
@@ -18,11 +16,12 @@ from starlette.datastructures import UploadFile
 from passel.core.errors import FieldError, Invalid, PasselError, Unprocessable
 from passel.core.text import require_storable
 from passel.core.verification.facts import LONGEST_TEXT, NewFact
+from passel.faces.check.csv_records import Unreadable, csv_records
+from passel.faces.check.requests import require_json
 
 MOST_IN_LIST = 1000
 _AT_ONCE = 256
 _SHOWN_PROBLEMS = 20
-_LONGEST_LINE = 1024 * 1024
 _COLUMNS = ("text", "polarity", "source", "date")
 _POLARITIES = {"": True, "true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
@@ -33,6 +32,7 @@ def is_upload(content_type: str) -> bool:
 
 async def read_facts(request: Request) -> tuple[list[NewFact], bool]:
     """The facts of a JSON body, and whether it was a list. Raises `Invalid` and `Unprocessable`."""
+    require_json(request)
     try:
         body = orjson.loads(await request.body())
     except orjson.JSONDecodeError as error:
@@ -88,30 +88,17 @@ class CsvUpload:
     def _rows(self) -> Iterator[dict[str, Any]]:
         """The rows, blank lines left out. Raises `Unprocessable` for what is no such file."""
         self._file.seek(0)
-        text = io.TextIOWrapper(self._file, encoding="utf-8-sig", newline="")
+        records = csv_records(self._file)
         try:
-            rows = csv.reader(_lines(text), strict=True)
-            names = [name.strip().lower() for name in next(rows, [])]
+            names = [name.strip().lower() for name in next(records, (1, []))[1]]
             _check_header(names)
-            for row in rows:
+            for line, row in records:
                 if len(row) > len(names):
-                    raise Unprocessable(f"Line {rows.line_num} has {len(row)} columns, and the header {len(names)}", field="file")
+                    raise Unprocessable(f"Line {line} has {len(row)} columns, and the header {len(names)}", field="file")
                 if any(cell.strip() for cell in row):
                     yield dict(zip(names, [cell or None for cell in row], strict=False))
-        except UnicodeDecodeError as error:
-            raise Unprocessable("The file is not UTF-8", field="file") from error
-        except csv.Error as error:
-            raise Unprocessable(f"The file is not valid CSV: {error}", field="file") from error
-        finally:
-            text.detach()
-
-
-def _lines(text: io.TextIOWrapper) -> Iterator[str]:
-    """Bounded, whatever is in the file."""
-    while line := text.readline(_LONGEST_LINE + 1):
-        if len(line) > _LONGEST_LINE:
-            raise csv.Error(f"a line is longer than {_LONGEST_LINE} characters")
-        yield line
+        except Unreadable as error:
+            raise Unprocessable(str(error), field="file") from error
 
 
 def _check_header(names: list[str]) -> None:

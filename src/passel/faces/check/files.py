@@ -1,7 +1,6 @@
 """Files of claims as records: CSV, JSON and JSONL, read part by part (section 5 and D14, D18, D39 of the `check` contract)."""
 
 import asyncio
-import csv
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -12,6 +11,7 @@ import orjson
 
 from passel.core.errors import TooLarge
 from passel.core.text import is_storable
+from passel.faces.check.csv_records import Unreadable, csv_records, lines
 from passel.faces.kit.item_stream import ItemsInObject, NotJson, StreamLimits
 from passel.services.verification.items import ItemRequest
 from passel.services.verification.uploads import Record, Unusable
@@ -20,14 +20,11 @@ CSV, JSON, JSONL = "csv", "json", "jsonl"
 
 _BY_EXTENSION = {".csv": CSV, ".json": JSON, ".jsonl": JSONL, ".ndjson": JSONL}
 _BY_TYPE = {"text/csv": CSV, "application/csv": CSV, "application/json": JSON, "application/x-ndjson": JSONL, "application/jsonl": JSONL}
-_LARGEST_FIELD = 1024 * 1024
 _LONGEST_LINE = 4 * 1024 * 1024
 _DEEPEST = 32
 _LARGEST_CONTEXT = 16 * 1024
 _AT_ONCE = 200
 _PART = 256 * 1024
-
-csv.field_size_limit(_LARGEST_FIELD)  # for the whole process: facts are read with it too
 
 
 def format_of(filename: str, content_type: str | None, file: IO[bytes]) -> str:
@@ -58,47 +55,29 @@ def records(file: IO[bytes], format: str, size: int) -> AsyncIterator[Sequence[R
 
 
 async def _in_groups(found: Iterator[Record]) -> AsyncIterator[Sequence[Record]]:
-    while group := await asyncio.to_thread(lambda: list(islice(found, _AT_ONCE))):
-        yield group
+    try:
+        while group := await asyncio.to_thread(lambda: list(islice(found, _AT_ONCE))):
+            yield group
+    except Unreadable as error:
+        raise _unusable(str(error)) from None
 
 
 def _unusable(error: str, row: int = 1) -> Unusable:
     return Unusable([{"row": row, "error": error}])
 
 
-def _lines(file: IO[bytes]) -> Iterator[str]:
-    """Of text in UTF-8, with or without a mark of byte order. Bounded, whatever is in the file."""
-    first = True
-    while line := file.readline(_LONGEST_LINE + 1):
-        if len(line) > _LONGEST_LINE:
-            raise _unusable(f"A line is longer than {_LONGEST_LINE} bytes")
-        if b"\0" in line:
-            raise _unusable("The file holds NUL characters")
-        if first:
-            line, first = line.removeprefix(b"\xef\xbb\xbf"), False
-        try:
-            yield line.decode("utf-8")
-        except UnicodeDecodeError:
-            raise _unusable("The file is not UTF-8") from None
-
-
 # ---- CSV ----------------------------------------------------------------------------------------------------------
 
 
 def _of_csv(file: IO[bytes]) -> Iterator[Record]:
-    reader = csv.reader(_lines(file), strict=True)
-    try:
-        header = next((cells for cells in reader if any(cell.strip() for cell in cells)), None)
-        columns = _columns(header or [])
-        row, begins = 0, reader.line_num + 1
-        for cells in reader:
-            line, begins = begins, reader.line_num + 1
-            if not cells or (len(cells) == 1 and not cells[0].strip()):
-                continue  # a blank line
-            row += 1
-            yield _record(row, line, cells, columns)
-    except csv.Error as error:
-        raise _unusable(f"The CSV cannot be read at line {reader.line_num}: {error}") from None
+    found = csv_records(file)
+    columns = _columns(next((cells for _, cells in found if any(cell.strip() for cell in cells)), []))
+    row = 0
+    for line, cells in found:
+        if not cells or (len(cells) == 1 and not cells[0].strip()):
+            continue  # a blank line
+        row += 1
+        yield _record(row, line, cells, columns)
 
 
 def _columns(header: Sequence[str]) -> list[str]:
@@ -136,7 +115,7 @@ def _record(row: int, line: int, cells: Sequence[str], columns: Sequence[str]) -
 
 def _of_jsonl(file: IO[bytes]) -> Iterator[Record]:
     row = 0
-    for line, text in enumerate(_lines(file), 1):
+    for line, text in enumerate(lines(file, _LONGEST_LINE), 1):
         if not text.strip():
             continue
         row += 1

@@ -63,7 +63,7 @@ class BatchFields(Body):
 
 async def read_body(request: Request) -> dict[str, Any]:
     """Raises `Invalid` for what is no JSON, `Unprocessable` for what is no object."""
-    _require_json(request)
+    require_json(request)
     try:
         body = orjson.loads(await request.body())
     except orjson.JSONDecodeError as error:
@@ -73,7 +73,7 @@ async def read_body(request: Request) -> dict[str, Any]:
     return cast(dict[str, Any], body)
 
 
-def _require_json(request: Request) -> None:
+def require_json(request: Request) -> None:
     kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise Invalid(f"Content-Type must be application/json, not {kind}")
@@ -95,7 +95,7 @@ class BatchBody:
     """The body of a new batch, whose items are read as they come in."""
 
     def __init__(self, request: Request, limits: Limits) -> None:
-        _require_json(request)
+        require_json(request)
         bounds = StreamLimits(limits.batch_body_bytes, limits.item_bytes, limits.json_items)
         self._reader, self._taken = ItemsInObject(request.stream(), "items", bounds), 0
 

@@ -153,3 +153,7 @@ def describe_batch(batch: Batch, counts: Counts, items: list[Item] | None) -> Bo
     names = ("name", "status", "totalItems", "processedItems", "successCount", "failureCount", "totalCostCents")
     rest = ("errorMessage", "validationErrors", "createdAt", "completedAt")
     return {"batchId": batch.id, **{name: body[name] for name in (*names, *rest)}}
+
+
+ANNOUNCED_BY = (describe_batch, CheckForm())
+"""What `passel.compose` loads."""

@@ -86,3 +86,7 @@ def describe_batch(batch: Batch, counts: Counts, items: list[Item] | None) -> Bo
         "sessions_complete": items is not None,
         "results_url": f"/v1/session-batches/{batch.id}/results",
     }
+
+
+ANNOUNCED_BY = (describe_batch, DariForm())
+"""What `passel.compose` loads."""

@@ -175,8 +175,7 @@ class ItemsInObject:
             await self._peek()
             try:
                 value, end = await asyncio.to_thread(self._scan, self._text, self._at)
-                if index is not None:
-                    _check_item(end - self._at, index, self._limits)
+                self._check_size(end - self._at, index)
                 if end < len(self._text) or not self._more:  # else a number may go on
                     self._at = end
                     return value
@@ -185,9 +184,15 @@ class ItemsInObject:
             except ValueError as error:
                 if not self._more:
                     raise _not_json(f"{error}" if index is None else f"items[{index}]: {error}") from error
-            if index is not None:
-                _check_item(len(self._text) - self._at, index, self._limits)
+            self._check_size(len(self._text) - self._at, index)
             await self._read(max(65536, len(self._text) - self._at))
+
+    def _check_size(self, size: int, index: int | None) -> None:
+        """Of a member, or of anything beside them."""
+        if index is not None:
+            _check_item(size, index, self._limits)
+        elif size > self._limits.item:
+            raise TooLarge(f"a field beside {self._name} has more than {self._limits.item} bytes", field="body")
 
     def _skip(self, at: int) -> int:
         while at < len(self._text) and self._text[at] in _WHITE:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from passel.core.errors import FieldError, Unprocessable
 from passel.core.ids import OrgId
 from passel.core.llm.options import LOCAL, OPENAI, LlmOption, lane_name, split_ref
+from passel.core.text import require_storable
 from passel.core.verification import ASKING, provider_key_name
 from passel.core.verification.calibration import Calibrator
 from passel.core.verification.claims import Claim
@@ -52,7 +53,7 @@ def _options(deps: Deps, refs: list[str], base_url: str | None, price: dict[str,
 
 
 def _named(deps: Deps, ref: str, field: str) -> LlmOption:
-    provider, model = split_ref(ref)
+    provider, model = split_ref(require_storable(ref, field))
     if not model.strip():
         raise Unprocessable(f"{field} must name a model, such as openai:gpt-5.5 or local:smollm2", field=field)
     if provider == LOCAL and ("/" in model or model.endswith(".gguf")) and not deps.allow_private_urls:

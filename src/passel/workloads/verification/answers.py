@@ -3,7 +3,6 @@ once."""
 
 import asyncio
 import json
-import math
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar, cast
 
@@ -111,7 +110,7 @@ def texts_of(fields: Fields, name: str, most: int) -> list[str]:
 
 def share_of(value: Any, name: str) -> float:
     """From 0 to 1. What is above is taken for percent, as models will have it."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or not 0 <= value <= 100:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 100:
         raise Misread(f"{name} must be a number from 0 to 1")
     return float(value) if value <= 1 else value / 100
 

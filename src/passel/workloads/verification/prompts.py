@@ -20,16 +20,19 @@ _MARK_CHARACTERS = 8
 def question(task: str, form: str, schema: dict[str, Any] | None, texts: Mapping[str, str]) -> Question:
     """`task` says what to do, `form` shows the JSON object to answer with, `texts` are data by their names."""
     system = f"{task}\n\n{_RULES}\n\nAnswer with one JSON object and nothing else, in this form:\n{form}"
-    return Question(system, (Spoken("user", ("\n\n".join(marked(name, text) for name, text in texts.items()),)),), schema=schema)
+    mark = _mark(texts)
+    shown = "\n\n".join(f"[{name} {mark}]\n{text}\n[/{name} {mark}]" for name, text in texts.items())
+    return Question(system, (Spoken("user", (shown,)),), schema=schema)
 
 
-def marked(name: str, text: str) -> str:
-    """Between marks that the text does not contain."""
-    salt = 0
+def _mark(texts: Mapping[str, str]) -> str:
+    """What none of the texts contains, and who knows one of them cannot tell: a context or a page that someone else wrote could
+    hold the marks of the claim."""
+    whole, salt = orjson.dumps(list(texts.items())), 0
     while True:
-        mark = hashlib.sha256(f"{salt} {name} {text}".encode()).hexdigest()[:_MARK_CHARACTERS]
-        if mark not in text:
-            return f"[{name} {mark}]\n{text}\n[/{name} {mark}]"
+        mark = hashlib.sha256(b"%d " % salt + whole).hexdigest()[:_MARK_CHARACTERS]
+        if not any(mark in text for text in texts.values()):
+            return mark
         salt += 1
 
 
