@@ -14,6 +14,25 @@ from passel.store.schema import migrate
 from tests.support.installation import Installation, PlayedModel, installed, played_model, scratch_dir
 
 
+_LONGEST = (
+    "killed_at_every_event",
+    "kinds",
+    "processes",
+    "verification_models",
+    "check_files",
+    "chaos",
+    "streams",
+    "cli_watch",
+    "browsers",
+)
+"""Files that take longest. They come first, so that the processes which share the tests end at about the same time."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    ranks = {f"test_{name}": rank for rank, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: ranks.get(item.path.stem, len(ranks)))
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedPostgres]:
     with scratch_dir() as directory:

@@ -72,36 +72,50 @@ class BrowserWorkload:
         if events.was_ready(context.ledger):
             return _ended(events.WORKER_LOST, "the worker that ran this browser is gone", 0, 0)
         configuration = Configuration.from_json(context.ledger[0].data["configuration"])
-        error = ""
-        for _ in range(_TRIES):
-            try:
-                async with EgressProxy(self.rules) as proxy:
-                    return await self._run(context, configuration, proxy)
-            except (CannotStart, CommandFailed, TimeoutError, OSError) as failure:
-                error = clean(str(failure) or "it took too long")
-            except Gone:
-                error = "the browser ended while it started"
-        return _ended(events.START_FAILED, error, 0, 0)
+        async with EgressProxy(self.rules) as proxy:
+            error = ""
+            for _ in range(_TRIES):
+                over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+                try:
+                    chromium, told = await self._ready(context, configuration, proxy, over)
+                except (CannotStart, CommandFailed, TimeoutError, OSError) as failure:
+                    error = clean(str(failure) or "it took too long")
+                except Gone:
+                    error = "the browser ended while it started"
+                else:
+                    return await self._live(context, configuration, chromium, told, proxy, over)
+            return _ended(events.START_FAILED, error, 0, 0)
 
-    async def _run(self, context: Context, configuration: Configuration, proxy: EgressProxy) -> Step:
-        """One browser, from its start to its end. Raises what keeps it from being ready."""
-        over = asyncio.get_running_loop().create_future()
+    async def _ready(
+        self, context: Context, configuration: Configuration, proxy: EgressProxy, over: "asyncio.Future[str]"
+    ) -> tuple[Chromium, tuple[Draft, ...]]:
+        """A browser that may be connected to, and what the ledger is told with that. Raises what keeps it from being so."""
         async with self.starting:
             chromium = await self._start(context, configuration, proxy.url, lambda: None if over.done() else over.set_result(events.CRASH))
             try:
                 await context.write(Step(drafts=(events.configuring(),)))
                 async with asyncio.timeout(_START_SECONDS):
-                    drafts = await self._configure(chromium, configuration)
+                    return chromium, await self._configure(chromium, configuration)
             except BaseException:
                 await chromium.end()
                 raise
-        began = time.monotonic()
-        id = context.task.session_id
+
+    async def _live(
+        self,
+        context: Context,
+        configuration: Configuration,
+        chromium: Chromium,
+        told: tuple[Draft, ...],
+        proxy: EgressProxy,
+        over: "asyncio.Future[str]",
+    ) -> Step:
+        """From being ready to the end."""
+        began, id = time.monotonic(), context.task.session_id
         place = Place(str(chromium.directory / "downloads"), str(chromium.directory / "uploads"))
         live = Live(id, chromium, configuration, Timers(configuration, lambda reason: live.end(reason)), place, over)
         try:
             self.live[id] = live
-            await context.write(Step(drafts=drafts, settles=Done({"address": self.address})))
+            await context.write(Step(drafts=told, settles=Done({"address": self.address})))
             reason = await over
             for tell in list(live.clients):
                 tell(reason)
@@ -110,8 +124,7 @@ class BrowserWorkload:
             del self.live[id]
             live.timers.close()
             await chromium.end()
-        error = _SAID.get(reason)
-        return _ended(reason, error, time.monotonic() - began, proxy.bytes)
+        return _ended(reason, _SAID.get(reason), time.monotonic() - began, proxy.bytes)
 
     async def _start(self, context: Context, configuration: Configuration, proxy: str, lost: Callable[[], None]) -> Chromium:
         flags = [
