@@ -13,7 +13,6 @@ from passel.store.postgres import EmbeddedPostgres
 from passel.store.schema import migrate
 from tests.support.installation import Installation, PlayedModel, installed, played_model, scratch_dir
 
-
 _LONGEST = (
     "killed_at_every_event",
     "kinds",
