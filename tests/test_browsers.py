@@ -208,7 +208,7 @@ def test_who_may_connect(serving: Installation, client: Anchorbrowser, stranger:
         (f"/devtools/page/{page}?apiKey={KEY}&sessionId={made.id}", 101),
         (f"/devtools/page/NONE?apiKey={KEY}&sessionId={made.id}", 404),
         (f"/?sessionId={made.id}", 401),
-        (f"/?sessionId={made.id}&token={token[:-1]}0", 401),
+        (f"/?sessionId={made.id}&token={token[:-1]}{(int(token[-1], 16) + 1) % 16:x}", 401),
         (f"/?sessionId={made.id}&token=%C3%A9", 401),
         (f"/?apiKey=wrong&sessionId={made.id}", 401),
         (f"/?apiKey={stranger}&sessionId={made.id}", 403),
