@@ -423,8 +423,17 @@ def test_kills_of_api_and_worker(serving: Installation, client: Anchorbrowser) -
         assert browser.contexts[0].pages[0].evaluate("3") == 3
     batch = client.batch_sessions.create_batch_session(count=6, configuration={"browser": HEADLESS}).data
     wait_until(lambda: client.batch_sessions.get_batch_session(batch.batch_id).data.completed_requests >= 2)
+    [(address,)] = [
+        row.values()
+        for row in rows(
+            serving, "select distinct result ->> 'address' as address from message where state = 'running' and result is not null"
+        )
+    ]
+    home = Path(address.removeprefix("unix:")).parent
+    assert home.is_dir()
     for worker in serving.children("worker"):
         worker.send_signal(signal.SIGKILL)
+    wait_until(lambda: not home.exists(), 20)
     over = ended(client, made.id)
     assert (over.status, over.end_reason) == ("failed", "worker_lost")
     done = wait_for_batch(client, batch.batch_id)

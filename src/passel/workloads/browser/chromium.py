@@ -118,7 +118,7 @@ class Keeper:
     async def open(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         os.set_inheritable(theirs.fileno(), True)
-        command = [sys.executable, "-I", "-S", program.__file__, str(theirs.fileno())]
+        command = [sys.executable, "-I", "-S", program.__file__, str(theirs.fileno()), str(self._home)]
         self._process = subprocess.Popen(  # noqa: ASYNC220 - returns when the program has begun
             command, pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
         )
@@ -210,5 +210,4 @@ async def keeping(executable: str, home: Path, account: Account) -> AsyncGenerat
     try:
         yield keeper
     finally:
-        await keeper.close()
-        await asyncio.to_thread(shutil.rmtree, home, ignore_errors=True)
+        await keeper.close()  # which takes `home` along

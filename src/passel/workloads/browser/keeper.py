@@ -4,7 +4,7 @@ It is single-threaded, so that it may fork; it adopts whatever a browser's proce
 and when the worker that it belongs to is gone, however it went, it ends every process that came from it and removes their
 directories. Only the standard library is used: the keeper starts in a few milliseconds, and is a program of its own:
 
-    python3 -I -S keeper.py FD      FD is one end of a SOCK_SEQPACKET pair, the other is the worker's
+    python3 -I -S keeper.py FD HOME      FD is one end of a SOCK_SEQPACKET pair, the other is the worker's; HOME goes at the end
 
 The worker asks (JSON, with file descriptors beside it), the keeper answers and tells:
 
@@ -39,8 +39,8 @@ Asked = dict[str, Any]
 
 
 class Keeper:
-    def __init__(self, worker: socket.socket) -> None:
-        self.worker = worker
+    def __init__(self, worker: socket.socket, home: str) -> None:
+        self.worker, self.home = worker, home
         self.running: dict[int, tuple[str, str, int]] = {}  # pid -> (id, directory, uid)
 
     def serve(self) -> None:
@@ -60,6 +60,7 @@ class Keeper:
                 break
         for pid in list(self.running):
             self.end(pid)
+        shutil.rmtree(self.home, ignore_errors=True)
 
     def answer(self) -> bool:
         """One request. False when the worker is gone."""
@@ -188,7 +189,7 @@ def _become(asked: Asked, fds: list[int], say: int) -> None:
 def main() -> None:
     if _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno() or errno.EPERM))
-    Keeper(socket.socket(fileno=int(sys.argv[1]))).serve()
+    Keeper(socket.socket(fileno=int(sys.argv[1])), sys.argv[2]).serve()
 
 
 if __name__ == "__main__":
