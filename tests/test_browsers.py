@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import http.server
+import json
 import os
 import signal
 import socket
@@ -17,6 +18,7 @@ import psutil
 import pytest
 from anchorbrowser import Anchorbrowser, AuthenticationError, BadRequestError, ConflictError, NotFoundError, PermissionDeniedError
 from playwright.sync_api import Error, Playwright, sync_playwright
+from websockets.sync.client import connect as websocket
 
 from passel.workloads.browser.chromium import find
 from passel.workloads.browser.proxy import EgressProxy, Rules
@@ -405,6 +407,49 @@ def test_one_that_breaks_harms_no_other(client: Anchorbrowser, playwright: Playw
     assert browser.contexts[0].pages[0].evaluate("2 + 2") == 4
     browser.close()
     client.sessions.delete_session(two.id)
+
+
+def test_raw_cdp_with_one_page(client: Anchorbrowser, serving: Installation) -> None:
+    """Without a library: commands without a session go to the page, bad ones are told so, and others of the browser are not reached."""
+    made = client.sessions.create_session(browser=HEADLESS).data
+    page = client.sessions.get_session_pages(made.id).data.items[0].id
+    url = f"{serving.url.replace('http', 'ws')}/devtools/page/{page}?apiKey={KEY}&sessionId={made.id}"
+    with websocket(url, max_size=None) as socket:
+
+        def ask(message: Any) -> Any:
+            socket.send(message if isinstance(message, str) else json.dumps(message))
+            return json.loads(socket.recv(timeout=20))
+
+        told = ask({"id": 1, "method": "Runtime.evaluate", "params": {"expression": "6 * 7"}})
+        assert told == {"id": 1, "result": {"result": {"type": "number", "value": 42, "description": "42"}}}
+        for bad in (
+            "{",
+            "[]",
+            "7",
+            '{"id": 1}',
+            '{"id": "1", "method": "x"}',
+            '{"id": 1, "method": "x", "sessionId": []}',
+            '{"id":1}\0{"id":2}',
+        ):
+            assert ask(bad)["error"]["code"] == -32600, bad
+        assert ask({"id": 2, "method": "Runtime.evaluate", "sessionId": "somebody's"})["error"]["code"] == -32001
+        assert "not allowed" in ask({"id": 3, "method": "Tethering.bind", "params": {"port": 80}})["error"]["message"]
+        doubled = '{"id": 4, "method": "Runtime.evaluate", "method": "Browser.crash"}'
+        assert "not allowed" in ask(doubled)["error"]["message"]
+        assert ask({"id": 5, "method": "Browser.close"}) == {"id": 5, "result": {}}
+    assert client.sessions.get_session(made.id).data.status == "running"
+    client.sessions.delete_session(made.id)
+
+
+def test_a_keeper_that_dies_takes_its_browsers_and_is_replaced(client: Anchorbrowser, serving: Installation) -> None:
+    made = client.sessions.create_session(browser=HEADLESS).data
+    [worker] = serving.children("worker")
+    [keeper] = [child for child in worker.children() if any("keeper.py" in part for part in child.cmdline())]
+    keeper.kill()
+    assert ended(client, made.id).end_reason == "crash"
+    again = client.sessions.create_session(browser=HEADLESS).data
+    assert client.sessions.get_session_pages(again.id).data.count == 1
+    client.sessions.delete_session(again.id)
 
 
 def test_kills_of_api_and_worker(serving: Installation, client: Anchorbrowser) -> None:

@@ -100,12 +100,6 @@ class Send(NamedTuple):
     params: Any
 
 
-class Answer(NamedTuple):
-    """The browser is not asked."""
-
-    result: dict[str, Any]
-
-
 class Refuse(NamedTuple):
     """An error, in the shape of JSON-RPC."""
 
@@ -116,7 +110,7 @@ class Leave(NamedTuple):
     """`Browser.close`: this client goes, the session stays."""
 
 
-Verdict = Send | Answer | Refuse | Leave
+Verdict = Send | Refuse | Leave
 
 
 def judge(method: str, params: Any, place: Place) -> Verdict:

@@ -31,7 +31,7 @@ class Reach:
         """One call to a browser (`passel.workloads.browser.calls`). Raises what it answers, and `Unavailable` where nobody does."""
         body = orjson.dumps({"do": do, **asked})
         try:
-            async with self._way(address).post(f"{_base(address)}/{session_id}/call", data=body, headers=self.headers()) as response:
+            async with self._way(address).post(f"http://worker/{session_id}/call", data=body, headers=self.headers()) as response:
                 told = orjson.loads(await response.read())
                 if response.status == 200:
                     return told
@@ -41,27 +41,18 @@ class Reach:
 
     def _way(self, address: str) -> aiohttp.ClientSession:
         if address not in self._ways:
-            connector = aiohttp.UnixConnector(address.removeprefix("unix:")) if address.startswith("unix:") else aiohttp.TCPConnector()
+            connector = aiohttp.UnixConnector(address.removeprefix("unix:"))
             self._ways[address] = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=_SECONDS))
         return self._ways[address]
 
     async def connect(self, address: str, protocol: asyncio.Protocol) -> asyncio.Transport:
         """A raw connection to a worker's listener. Raises `OSError`."""
-        loop = asyncio.get_running_loop()
-        if address.startswith("unix:"):
-            transport, _ = await loop.create_unix_connection(lambda: protocol, address.removeprefix("unix:"))
-        else:
-            _, host, port = address.split(":")
-            transport, _ = await loop.create_connection(lambda: protocol, host, int(port))
+        transport, _ = await asyncio.get_running_loop().create_unix_connection(lambda: protocol, address.removeprefix("unix:"))
         return transport
 
     async def close(self) -> None:
         for way in self._ways.values():
             await way.close()
-
-
-def _base(address: str) -> str:
-    return "http://worker" if address.startswith("unix:") else f"http://{address.removeprefix('tcp:')}"
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ from passel.core.states import COMPLETED, ENDED, FAILED, RUNNING
 from passel.services import sessions
 from passel.services.browser.reach import Reach
 from passel.services.browser.requests import LANE, BrowserRequest
-from passel.services.deps import Caller, Deps
+from passel.services.deps import Caller, Deps, require_own
 from passel.services.following import Following
 from passel.store import browsers
 from passel.store import sessions as store
@@ -105,10 +105,8 @@ async def wait_ready(deps: Deps, caller: Caller, following: Following, id: str) 
 async def get(deps: Deps, caller: Caller, id: str) -> BrowserSession:
     """Raises `NotFound`, and `Forbidden` for one of another organisation."""
     found = await find(deps, id)
-    if found is None or (found.session.org_id != caller.org_id and deps.hide_foreign):
-        raise NotFound("Session not found")
-    if found.session.org_id != caller.org_id:
-        raise Forbidden("This session belongs to another project")
+    require_own(deps, caller, found and found.session.org_id, "session")
+    assert found is not None
     return found
 
 
@@ -164,9 +162,6 @@ def _where(found: BrowserSession) -> tuple[str, SessionId]:
     if found.address is None:
         raise Ended("this session is not running" if found.status == PENDING else "this session has ended")
     return found.address, found.id
-
-
-SCOPES = ("cdp", "live_view", "live_view_read_only")
 
 
 def token(deps: Deps, session_id: SessionId, scope: str) -> str:

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -114,6 +115,7 @@ class Keeper:
         self._waiting: dict[str, asyncio.Future[int]] = {}
         self._ended: dict[str, asyncio.Future[int]] = {}
         self._slots: set[int] = set()
+        self._gone = True
 
     async def open(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -124,13 +126,12 @@ class Keeper:
         )
         theirs.close()
         ours.setblocking(False)
-        self._socket = ours
+        self._socket, self._gone = ours, False
         asyncio.get_running_loop().add_reader(ours.fileno(), self._read)
 
     async def close(self) -> None:
         """Ends all browsers with it."""
-        asyncio.get_running_loop().remove_reader(self._socket.fileno())
-        self._socket.close()
+        self._lose()
         await asyncio.to_thread(self._process.wait)
 
     async def start(
@@ -138,6 +139,8 @@ class Keeper:
     ) -> Chromium:
         """`preferences` are those of the profile, `limits` by the names of `resource`. `lost` is told when the browser has gone. Raises
         `CannotStart`."""
+        if self._gone:
+            await self.open()
         slot = next(n for n in range(len(self._slots) + 1) if n not in self._slots)
         self._slots.add(slot)
         uid = self._account.uid(slot)
@@ -163,32 +166,66 @@ class Keeper:
         finally:
             for fd in (commands, answers, errors):
                 os.close(fd)
+        ended.add_done_callback(lambda _: self._slots.discard(slot))
         mux = Multiplexer(lost)
         try:
             pid = await self._waiting[id]
+        except BaseException as error:
+            os.close(receive)
+            os.close(send)
+            if isinstance(error, CannotStart):
+                shutil.rmtree(directory, ignore_errors=True)
+            else:
+                self._kill(id)  # nobody waits for it any more
+            raise
+        try:
             await mux.open(receive, send)
         except BaseException:
-            self._slots.discard(slot)
+            self._kill(id)
+            mux.close()
             raise
-        ended.add_done_callback(lambda _: self._slots.discard(slot))
-        return Chromium(id, directory, pid, mux, ended, lambda: self._ask({"kill": id}))
+        return Chromium(id, directory, pid, mux, ended, lambda: self._kill(id))
 
-    def _ask(self, asked: dict[str, Any]) -> None:
-        self._socket.send(json.dumps(asked).encode())
+    def _kill(self, id: str) -> None:
+        with contextlib.suppress(OSError):  # its keeper has gone, and it with that
+            self._socket.send(json.dumps({"kill": id}).encode())
+
+    def _lose(self) -> None:
+        """The keeper has gone, and its browsers with it. Another one is made with the next start."""
+        if self._gone:
+            return
+        self._gone = True
+        asyncio.get_running_loop().remove_reader(self._socket.fileno())
+        self._socket.close()
+        for waiting in self._waiting.values():
+            if not waiting.done():
+                waiting.set_exception(CannotStart("the process that starts browsers has ended"))
+        for ended in self._ended.values():
+            ended.set_result(-signal.SIGKILL)
+        self._waiting.clear()
+        self._ended.clear()
 
     def _read(self) -> None:
         try:
             data = self._socket.recv(64 * 1024)
         except BlockingIOError:
             return
+        except ConnectionError:
+            data = b""
         if not data:
+            self._lose()
             return
         told = json.loads(data)
-        if "started" in told:
-            self._waiting.pop(told["started"]).set_result(told["pid"])
-        elif "refused" in told:
-            self._ended.pop(told["refused"], None)
-            self._waiting.pop(told["refused"]).set_exception(CannotStart(told["error"]))
+        if "started" in told or "refused" in told:
+            waiting = self._waiting.pop(told.get("started") or told["refused"])
+            if "refused" in told:
+                self._ended.pop(told["refused"]).set_result(0)
+            if waiting.done():
+                return
+            if "refused" in told:
+                waiting.set_exception(CannotStart(told["error"]))
+            else:
+                waiting.set_result(told["pid"])
         elif (ended := self._ended.pop(told["ended"], None)) is not None:
             ended.set_result(told["status"])
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from passel.workloads.browser.mux import Client, CommandFailed, Gone, Message, Multiplexer
+from passel.workloads.browser.mux import Client, Gone, Message, Multiplexer, settle
 
 Heard = Callable[[Message], None]
 
@@ -54,10 +54,4 @@ class Driver:
             for heard in self._heard:
                 heard(message)
             return
-        method, answer = self._answers.pop(message["id"])
-        if answer.done():
-            return
-        if "error" in message:
-            answer.set_exception(CommandFailed(method, message["error"].get("code", 0), message["error"].get("message", "")))
-        else:
-            answer.set_result(message.get("result", {}))
+        settle(*self._answers.pop(message["id"]), message)

@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from passel.core.browser.guard import Answer, Leave, Refuse, Send, judge
+from passel.core.browser.guard import Leave, Refuse, Send, judge
 from passel.core.browser.reach import PROOF
 from passel.core.ids import SessionId
 from passel.workloads.browser.calls import CALLS, WrongCall
@@ -39,14 +39,18 @@ class _Socket:
         self._out: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._behind = 0
         self._reason = ""
+        self._own: str | None = None
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
         live = self._live
         client = await live.join(self._told)
-        session_id = None
-        if self._page is not None:
-            session_id = await client.attach(self._page)
-        await self._ws.prepare(request)
+        try:
+            if self._page is not None:
+                self._own = await client.attach(self._page)
+            await self._ws.prepare(request)
+        except BaseException:
+            await client.leave()
+            raise
         live.timers.connected()
         live.clients.add(self._end)
         writing = asyncio.create_task(self._write())
@@ -54,7 +58,7 @@ class _Socket:
             async for message in self._ws:
                 if message.type is not WSMsgType.TEXT:
                     continue
-                if not await self._received(client, message.data, session_id):
+                if not await self._received(client, message.data):
                     break
         finally:
             live.clients.discard(self._end)
@@ -64,37 +68,42 @@ class _Socket:
             await client.leave()
         return self._ws
 
-    async def _received(self, client: Client, text: str, session_id: str | None) -> bool:
+    async def _received(self, client: Client, text: str) -> bool:
         """A command. False when the client wants to go."""
         try:
             asked: Message = orjson.loads(text)
             id, method = asked["id"], asked["method"]
-            if not isinstance(id, int) or not isinstance(method, str):
+            given = asked.get("sessionId")
+            if not isinstance(id, int) or not isinstance(method, str) or not isinstance(given, str | None):
                 raise ValueError
-        except (ValueError, KeyError, TypeError):
-            self._told({"id": None, "error": {"code": -32600, "message": "a command is a JSON object with id, method and params"}})
+        except (ValueError, KeyError, TypeError, AttributeError):
+            self._say({"id": None, "error": {"code": -32600, "message": "a command is a JSON object with id, method and params"}})
             return True
-        given = asked.get("sessionId")
         about = {} if given is None else {"sessionId": given}
         if given is not None and not client.owns(given):
-            self._told({"id": id, "error": {"code": -32001, "message": "Session with given id not found."}, **about})
+            self._say({"id": id, "error": {"code": -32001, "message": "Session with given id not found."}, **about})
             return True
         match judge(method, asked.get("params"), self._live.place):
             case Send(params):
-                client.send(id, method, params, given or session_id)
+                client.send(id, method, params, given or self._own)
                 await self._live.chromium.mux.has_room()
-            case Answer(result):
-                self._told({"id": id, "result": result, **about})
             case Refuse(message):
-                self._told({"id": id, "error": {"code": -32000, "message": message}, **about})
+                self._say({"id": id, "error": {"code": -32000, "message": message}, **about})
             case Leave():
-                self._told({"id": id, "result": {}, **about})
+                self._say({"id": id, "result": {}, **about})
                 return False
         return True
 
     def _told(self, message: Message) -> None:
+        """From the browser. Who speaks to one page does so without a session, and hears nothing of what is around it."""
         if self._page is not None:
-            message.pop("sessionId", None)
+            if "sessionId" not in message or self._own is None:
+                return
+            if message["sessionId"] == self._own:
+                del message["sessionId"]
+        self._say(message)
+
+    def _say(self, message: Message) -> None:
         data = orjson.dumps(message)
         self._behind += len(data)
         if self._behind > _MOST_BEHIND:

@@ -35,10 +35,20 @@ class CommandFailed(Exception):
         self.code, self.message = code, message
 
 
+def settle(method: str, answer: "asyncio.Future[Any]", message: Message) -> None:
+    """What a command came to."""
+    if answer.done():
+        return
+    if "error" in message:
+        answer.set_exception(CommandFailed(method, message["error"].get("code", 0), message["error"].get("message", "")))
+    else:
+        answer.set_result(message.get("result", {}))
+
+
 class _Asked(NamedTuple):
     """Whose command it is, and the id that it has there."""
 
-    client: "Client | None"
+    client: "Client"
     id: Any
 
 
@@ -48,6 +58,7 @@ class Client:
     def __init__(self, mux: "Multiplexer", session_id: str, sink: Sink) -> None:
         self._mux, self.session_id, self._sink = mux, session_id, sink
         self.sessions = {session_id}
+        self.left = False
 
     def owns(self, session_id: str) -> bool:
         return session_id in self.sessions
@@ -112,6 +123,7 @@ class Multiplexer:
 
     async def leave(self, client: Client) -> None:
         """What the client had attached to, and contexts that are disposed on detach, go with it."""
+        client.left = True
         for session_id in client.sessions:
             self._owners.pop(session_id, None)
         if not self._gone:
@@ -147,16 +159,10 @@ class Multiplexer:
     def _answered(self, message: Message) -> None:
         number = message["id"]
         if (own := self._own.pop(number, None)) is not None:
-            method, answer = own
-            if answer.done():
-                return
-            if "error" in message:
-                answer.set_exception(CommandFailed(method, message["error"].get("code", 0), message["error"].get("message", "")))
-            else:
-                answer.set_result(message.get("result", {}))
+            settle(*own, message)
             return
         asked = self._asked.pop(number, None)
-        if asked is None or asked.client is None:
+        if asked is None or asked.client.left:
             return
         result = message.get("result")
         if result and (attached := result.get("sessionId")) is not None:

@@ -6,7 +6,6 @@ loopback too (`--proxy-bypass-list=<-loopback>`).
 """
 
 import asyncio
-import base64
 import contextlib
 import socket
 from collections.abc import Callable, Iterable
@@ -30,12 +29,10 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """`own_ports` are those of this installation on this machine, which stay shut whatever else is open: its API and its database.
-    `open_hosts` may be private."""
+    """`own_ports` are those of this installation on this machine, which stay shut whatever else is open: its API and its database."""
 
     allow_private: bool = False
     own_ports: Callable[[], frozenset[int]] = frozenset[int]
-    open_hosts: frozenset[str] = frozenset()
 
     def check(self, host: str, address: str, port: int) -> None:
         """Raises `Refused`."""
@@ -44,7 +41,7 @@ class Rules:
             raise Refused("metadata services are not reached from a browser")
         if is_private(address) and port in self.own_ports():
             raise Refused("this server itself is not reached from its browsers")
-        if is_private(address) and not self.allow_private and host.lower() not in self.open_hosts:
+        if is_private(address) and not self.allow_private:
             raise Refused(
                 f"{host} is a private address, which browsers may not reach: set PASSEL_ALLOW_PRIVATE_URLS=1 on the server to allow it"
             )
@@ -163,8 +160,3 @@ def _answer(writer: asyncio.StreamWriter, status: int, said: str) -> None:
     body = said.encode()
     head = f"HTTP/1.1 {status} {'Forbidden' if status == 403 else 'Bad Gateway'}\r\nContent-Type: text/plain; charset=utf-8\r\n"
     writer.write(head.encode() + f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body)
-
-
-def credentials(username: str, password: str) -> str:
-    """For an upstream proxy."""
-    return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
