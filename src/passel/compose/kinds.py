@@ -203,7 +203,7 @@ async def _browsers(settings: Settings, deps: Deps) -> AsyncGenerator[Workload]:
         live: dict[Any, Any] = {}
         listener = Listener(live, deps.vault.sign(PROOF_TEXT))
         async with listening(listener, home / "listen") as address:
-            yield BrowserWorkload(keeper, rules, address, asyncio.Semaphore(settings.browser_starts or os.cpu_count() or 1), live)
+            yield BrowserWorkload(keeper, rules, address, asyncio.Semaphore(settings.browser_starts or os.cpu_count() or 1), live=live)
 
 
 def _browser_places(settings: Settings) -> int:

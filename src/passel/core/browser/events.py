@@ -4,6 +4,7 @@ message.requested       {configuration, asked, warnings}: what is in effect, wha
 browser.configuring     {}: the process is up
 browser.ready           {product}: clients may connect
 browser.initial_url     {url, error}: the page that was asked for did not load
+browser.navigated       {page, url}: a page went somewhere; the first thousand of a session
 browser.ended           {end_reason, error, seconds, bytes}
 """
 
@@ -13,6 +14,7 @@ from typing import Any
 from passel.core.events import Draft, Event
 
 CONFIGURING, READY, INITIAL_URL, ENDED = "browser.configuring", "browser.ready", "browser.initial_url", "browser.ended"
+NAVIGATED = "browser.navigated"
 
 API, IDLE_TIMEOUT, MAX_DURATION, CRASH, START_FAILED, WORKER_LOST = (
     "api",
@@ -41,6 +43,10 @@ def ready(product: str) -> Draft:
 
 def initial_url_failed(url: str, error: str) -> Draft:
     return Draft(INITIAL_URL, {"url": url, "error": error})
+
+
+def navigated(page: str, url: str) -> Draft:
+    return Draft(NAVIGATED, {"page": page, "url": url})
 
 
 def ended(reason: str, error: str | None, seconds: float, bytes: int) -> Draft:

@@ -28,13 +28,15 @@ class Reach:
         return {PROOF: self._vault.sign(PROOF_TEXT)}
 
     async def call(self, address: str, session_id: SessionId, do: str, **asked: Any) -> Any:
-        """One call to a browser (`passel.workloads.browser.calls`). Raises what it answers, and `Unavailable` where nobody does."""
+        """One call to a browser (`passel.workloads.browser.calls`). Returns bytes, or what JSON says. Raises what it
+        answers, and `Unavailable` where nobody does."""
         body = orjson.dumps({"do": do, **asked})
         try:
             async with self._way(address).post(f"http://worker/{session_id}/call", data=body, headers=self.headers()) as response:
-                told = orjson.loads(await response.read())
+                body = await response.read()
                 if response.status == 200:
-                    return told
+                    return orjson.loads(body) if response.content_type == "application/json" else body
+                told = orjson.loads(body)
                 raise _ERRORS.get(response.status, Unavailable)(told["error"])
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise Unavailable(f"the worker of this browser does not answer: {error}") from error

@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from passel.core.browser.events import API
-from passel.workloads.browser.driver import Driver
 from passel.workloads.browser.session import Live
 
 
@@ -18,11 +17,7 @@ class WrongCall(Exception):
 
 async def pages(live: Live, asked: Mapping[str, Any]) -> Any:
     """Each page's id, title and address, in the order in which they were opened."""
-    driver = await Driver.of(live.chromium.mux)
-    try:
-        return [{"id": one["targetId"], "title": one["title"], "url": one["url"]} for one in reversed(await driver.pages())]
-    finally:
-        await driver.leave()
+    return [{"id": tab.id, "title": tab.title, "url": tab.url} for tab in await live.tabs.read()]
 
 
 async def end(live: Live, asked: Mapping[str, Any]) -> Any:
@@ -30,4 +25,10 @@ async def end(live: Live, asked: Mapping[str, Any]) -> Any:
     return {}
 
 
-CALLS: Mapping[str, Callable[[Live, Mapping[str, Any]], Awaitable[Any]]] = {"pages": pages, "end": end}
+Call = Callable[[Live, Mapping[str, Any]], Awaitable[Any]]
+"""Returns what JSON can say, or bytes."""
+
+QUIET = frozenset({"pages", "end"})
+"""Calls that do not count as a use of the session: it may be idle all the same (D6)."""
+
+CALLS: Mapping[str, Call] = {"pages": pages, "end": end}

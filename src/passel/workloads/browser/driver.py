@@ -19,7 +19,7 @@ class Driver:
     @staticmethod
     async def of(mux: Multiplexer) -> "Driver":
         driver = Driver()
-        driver._client = await mux.join(driver._told)
+        driver._client = await mux.join(driver._told, driver._gone)
         return driver
 
     def listen(self, heard: Heard) -> None:
@@ -35,6 +35,13 @@ class Driver:
         self._client.send(self._number, method, params or {}, session_id)
         return await answer
 
+    def tell(self, method: str, params: Mapping[str, Any], session_id: str | None = None) -> None:
+        """A command whose answer nobody waits for. Raises `Gone`."""
+        if self._client is None:
+            raise Gone
+        self._number += 1
+        self._client.send(self._number, method, params, session_id)
+
     async def pages(self) -> list[dict[str, Any]]:
         """Targets that are pages."""
         found = await self.call("Target.getTargets")
@@ -49,9 +56,17 @@ class Driver:
             self._client = None
             await client.leave()
 
+    def _gone(self) -> None:
+        self._client = None
+        for _, answer in self._answers.values():
+            if not answer.done():
+                answer.set_exception(Gone())
+        self._answers.clear()
+
     def _told(self, message: Message) -> None:
         if "id" not in message:
             for heard in self._heard:
                 heard(message)
             return
-        settle(*self._answers.pop(message["id"]), message)
+        if (asked := self._answers.pop(message["id"], None)) is not None:
+            settle(*asked, message)

@@ -20,7 +20,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from passel.core.browser.guard import Leave, Refuse, Send, judge
 from passel.core.browser.reach import PROOF
 from passel.core.ids import SessionId
-from passel.workloads.browser.calls import CALLS, WrongCall
+from passel.workloads.browser.calls import CALLS, QUIET, WrongCall
 from passel.workloads.browser.mux import Client, CommandFailed, Gone, Message
 from passel.workloads.browser.session import Live
 
@@ -86,6 +86,7 @@ class _Socket:
         match judge(method, asked.get("params"), self._live.place):
             case Send(params):
                 client.send(id, method, params, given or self._own)
+                self._live.tabs.noticed(method, params, given or self._own)
                 await self._live.chromium.mux.has_room()
             case Refuse(message):
                 self._say({"id": id, "error": {"code": -32000, "message": message}, **about})
@@ -162,12 +163,17 @@ class Listener:
 
     async def _call(self, request: web.Request, live: Live) -> web.StreamResponse:
         asked: dict[str, Any] = orjson.loads(await request.read())
+        do = asked["do"]
+        if do not in QUIET:
+            live.timers.used()
         try:
-            result = await CALLS[asked["do"]](live, asked)
+            result = await CALLS[do](live, asked)
         except WrongCall as wrong:
             return web.json_response({"error": str(wrong)}, status=wrong.status)
         except CommandFailed as failure:
             return web.json_response({"error": failure.message}, status=400)
+        if isinstance(result, bytes):
+            return web.Response(body=result, content_type="application/octet-stream")
         return web.Response(body=orjson.dumps(result), content_type="application/json")
 
 

@@ -53,10 +53,10 @@ class _Asked(NamedTuple):
 
 
 class Client:
-    """One client. What the browser has for it goes to `sink`, in order."""
+    """One client. What the browser has for it goes to `sink`, in order; `gone` is told when there is no browser any more."""
 
-    def __init__(self, mux: "Multiplexer", session_id: str, sink: Sink) -> None:
-        self._mux, self.session_id, self._sink = mux, session_id, sink
+    def __init__(self, mux: "Multiplexer", session_id: str, sink: Sink, gone: Callable[[], None]) -> None:
+        self._mux, self.session_id, self._sink, self.gone = mux, session_id, sink, gone
         self.sessions = {session_id}
         self.left = False
 
@@ -92,6 +92,7 @@ class Multiplexer:
         self._asked: dict[int, _Asked] = {}
         self._own: dict[int, tuple[str, asyncio.Future[Any]]] = {}
         self._owners: dict[str, Client] = {}
+        self._targets: dict[str, str] = {}
         self._gone = False
 
     async def open(self, reads: int, writes: int) -> None:
@@ -114,10 +115,10 @@ class Multiplexer:
         self._write({"id": self._next, **message})
         return await answer
 
-    async def join(self, sink: Sink) -> Client:
+    async def join(self, sink: Sink, gone: Callable[[], None] = lambda: None) -> Client:
         """A new client. Raises `Gone`."""
         answer = await self.call("Target.attachToBrowserTarget")
-        client = Client(self, answer["sessionId"], sink)
+        client = Client(self, answer["sessionId"], sink, gone)
         self._owners[client.session_id] = client
         return client
 
@@ -126,6 +127,7 @@ class Multiplexer:
         client.left = True
         for session_id in client.sessions:
             self._owners.pop(session_id, None)
+            self._targets.pop(session_id, None)
         if not self._gone:
             try:
                 await self.call("Target.detachFromTarget", {"sessionId": client.session_id})
@@ -179,10 +181,13 @@ class Multiplexer:
             return
         method = message["method"]
         if method == "Target.attachedToTarget":
-            self.own(client, message["params"]["sessionId"])
+            attached = message["params"]
+            self.own(client, attached["sessionId"])
+            self._targets[attached["sessionId"]] = attached["targetInfo"]["targetId"]
         elif method == "Target.detachedFromTarget":
             gone = message["params"]["sessionId"]
             self._owners.pop(gone, None)
+            self._targets.pop(gone, None)
             client.sessions.discard(gone)
         client.told(message)
 
@@ -190,8 +195,13 @@ class Multiplexer:
         client.sessions.add(session_id)
         self._owners[session_id] = client
 
+    def target_of(self, session_id: str) -> str | None:
+        return self._targets.get(session_id)
+
     def _closed(self) -> None:
         self._gone = True
+        for client in set(self._owners.values()):
+            client.gone()
         for _, answer in self._own.values():
             if not answer.done():
                 answer.set_exception(Gone())

@@ -7,8 +7,10 @@ again.
 """
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,19 +20,28 @@ from passel.core.browser.guard import Place, url_problem
 from passel.core.context import Context, Step
 from passel.core.endings import Done, Ending, Fail
 from passel.core.events import Draft
-from passel.core.ids import SessionId
+from passel.core.ids import OrgId, SessionId
 from passel.core.text import clean
+from passel.workloads.browser.camera import Camera
 from passel.workloads.browser.chromium import CannotStart, Chromium, Keeper
-from passel.workloads.browser.driver import Driver
 from passel.workloads.browser.mux import Client, CommandFailed, Gone, Message
+from passel.workloads.browser.notes import Notes
 from passel.workloads.browser.proxy import EgressProxy, Rules
+from passel.workloads.browser.tabs import Command, Tab, Tabs
 from passel.workloads.browser.timers import Timers
 
 _START_SECONDS, _PAGE_SECONDS = 30.0, 15.0
 _TRIES = 2
 _SAID = {events.CRASH: "the browser's process ended", events.SHUTDOWN: "the worker that ran this browser was stopped"}
 _LIMITS = {"RLIMIT_CORE": 0, "RLIMIT_NOFILE": 8192}
-_CHROME_HEIGHT = 143  # what tabs and address field take of a window's height; measured, and set right at the start of each browser
+
+
+@dataclass(slots=True)
+class Frame:
+    """What a window has around its page, in pixels. Learned from the first browser, so that windows of later ones are right at once."""
+
+    width: int = 0
+    height: int = 87
 
 
 @dataclass(slots=True)
@@ -38,12 +49,26 @@ class Live:
     """A session whose browser runs here. `over` is the reason for which it is to end, once there is one."""
 
     id: SessionId
+    org_id: OrgId
     chromium: Chromium
     configuration: Configuration
-    timers: Timers
     place: Place
+    tabs: Tabs
+    camera: Camera
+    notes: Notes
+    timers: Timers
     over: "asyncio.Future[str]"
     clients: set[Callable[[str], None]] = field(default_factory=set[Callable[[str], None]])
+    """CDP clients, by how each is told that the session ends."""
+    viewers: set[Callable[[str], None]] = field(default_factory=set[Callable[[str], None]])
+    """The same of people who watch."""
+    hands: int = 0
+    """How many of these may also act."""
+
+    @property
+    def attended(self) -> bool:
+        """Whether somebody answers dialogs."""
+        return bool(self.clients) or self.hands > 0
 
     def end(self, reason: str) -> None:
         if not self.over.done():
@@ -51,6 +76,11 @@ class Live:
 
     async def join(self, sink: Callable[[Message], None]) -> Client:
         return await self.chromium.mux.join(sink)
+
+
+Part = Callable[[Live], AbstractAsyncContextManager[object]]
+"""Something that goes along with a session: begun before it is ready, ended while its browser still runs, unless that broke. What it
+has to say it adds to `Live.notes`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +91,8 @@ class BrowserWorkload:
     rules: Rules
     address: str
     starting: asyncio.Semaphore
+    parts: Sequence[Part] = ()
+    frame: Frame = field(default_factory=Frame)
     live: dict[SessionId, Live] = field(default_factory=dict[SessionId, Live])
 
     def stop(self) -> None:
@@ -75,60 +107,57 @@ class BrowserWorkload:
         async with EgressProxy(self.rules) as proxy:
             error = ""
             for _ in range(_TRIES):
-                over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
                 try:
-                    chromium, told = await self._ready(context, configuration, proxy, over)
+                    live, told = await self._ready(context, configuration, proxy)
                 except (CannotStart, CommandFailed, TimeoutError, OSError) as failure:
                     error = clean(str(failure) or "it took too long")
                 except Gone:
                     error = "the browser ended while it started"
                 else:
-                    return await self._live(context, configuration, chromium, told, proxy, over)
+                    return await self._live(context, live, told, proxy)
             return _ended(events.START_FAILED, error, 0, 0)
 
-    async def _ready(
-        self, context: Context, configuration: Configuration, proxy: EgressProxy, over: "asyncio.Future[str]"
-    ) -> tuple[Chromium, tuple[Draft, ...]]:
+    async def _ready(self, context: Context, configuration: Configuration, proxy: EgressProxy) -> tuple[Live, tuple[Draft, ...]]:
         """A browser that may be connected to, and what the ledger is told with that. Raises what keeps it from being so."""
+        over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         async with self.starting:
             chromium = await self._start(context, configuration, proxy.url, lambda: None if over.done() else over.set_result(events.CRASH))
             try:
                 await context.write(Step(drafts=(events.configuring(),)))
                 async with asyncio.timeout(_START_SECONDS):
-                    return chromium, await self._configure(chromium, configuration)
+                    return await self._configure(context, chromium, configuration, over)
             except BaseException:
                 await chromium.end()
                 raise
 
-    async def _live(
-        self,
-        context: Context,
-        configuration: Configuration,
-        chromium: Chromium,
-        told: tuple[Draft, ...],
-        proxy: EgressProxy,
-        over: "asyncio.Future[str]",
-    ) -> Step:
+    async def _live(self, context: Context, live: Live, told: tuple[Draft, ...], proxy: EgressProxy) -> Step:
         """From being ready to the end."""
-        began, id = time.monotonic(), context.task.session_id
-        place = Place(str(chromium.directory / "downloads"), str(chromium.directory / "uploads"))
-        live = Live(id, chromium, configuration, Timers(configuration, lambda reason: live.end(reason)), place, over)
+        began = time.monotonic()
+        writing = asyncio.create_task(live.notes.keep_writing())
         try:
-            self.live[id] = live
-            await context.write(Step(drafts=told, settles=Done({"address": self.address})))
-            reason = await over
-            for tell in list(live.clients):
-                tell(reason)
-            await chromium.close()
+            async with AsyncExitStack() as parts:
+                for part in self.parts:
+                    await parts.enter_async_context(part(live))
+                self.live[live.id] = live
+                await context.write(Step(drafts=told, settles=Done({"address": self.address})))
+                live.timers.begin()
+                reason = await live.over
+                for tell in [*live.clients, *live.viewers]:
+                    tell(reason)
+            await live.chromium.close()
         finally:
-            del self.live[id]
+            self.live.pop(live.id, None)
+            writing.cancel()
             live.timers.close()
-            await chromium.end()
-        return _ended(reason, _SAID.get(reason), time.monotonic() - began, proxy.bytes)
+            live.camera.close()
+            await live.chromium.end()
+            with contextlib.suppress(Gone):
+                await live.tabs.close()
+        return _ended(reason, _SAID.get(reason), time.monotonic() - began, proxy.bytes, live.notes.take())
 
     async def _start(self, context: Context, configuration: Configuration, proxy: str, lost: Callable[[], None]) -> Chromium:
         flags = [
-            f"--window-size={configuration.width},{configuration.height + _CHROME_HEIGHT}",
+            f"--window-size={configuration.width + self.frame.width},{configuration.height + self.frame.height}",
             f"--proxy-server={proxy}",
             "--proxy-bypass-list=<-loopback>",
         ]
@@ -136,45 +165,59 @@ class BrowserWorkload:
             flags += ["--disable-web-security", "--disable-site-isolation-trials"]
         return await self.keeper.start(context.task.session_id, flags, _preferences(configuration), _LIMITS, lost)
 
-    async def _configure(self, chromium: Chromium, configuration: Configuration) -> tuple[Draft, ...]:
+    async def _configure(
+        self, context: Context, chromium: Chromium, configuration: Configuration, over: "asyncio.Future[str]"
+    ) -> tuple[Live, tuple[Draft, ...]]:
         """What is set up before anybody connects. Returns what the ledger is told with being ready."""
         version = await chromium.mux.call("Browser.getVersion")
         downloads = {"behavior": "allow", "downloadPath": str(chromium.directory / "downloads"), "eventsEnabled": True}
         await chromium.mux.call("Browser.setDownloadBehavior", downloads)
-        driver = await Driver.of(chromium.mux)
-        try:
-            while not (pages := await driver.pages()):  # noqa: ASYNC110 - the browser opens it by itself, after its first answer
-                await asyncio.sleep(0.01)
-            target_id = pages[0]["targetId"]
-            page = await driver.attach(target_id)
-            await _set_size(driver, target_id, page, configuration)
-            problem = await _go(driver, page, configuration.initial_url) if configuration.initial_url else None
-        finally:
-            await driver.leave()
+        tabs = Tabs(chromium.mux, _setup(configuration), lambda: live.attended)
+        live = Live(
+            id=context.task.session_id,
+            org_id=context.task.org_id,
+            chromium=chromium,
+            configuration=configuration,
+            place=Place(str(chromium.directory / "downloads"), str(chromium.directory / "uploads")),
+            tabs=tabs,
+            camera=Camera(tabs, (configuration.width, configuration.height)),
+            notes=Notes(lambda drafts: context.write(Step(drafts=drafts))),
+            timers=Timers(configuration, lambda reason: live.end(reason)),
+            over=over,
+        )
+        tabs.listen(live.notes.changed)
+        await tabs.open()
+        tab = tabs.all()[0]
+        await self._set_size(tabs, tab, configuration)
         told = [events.ready(version["product"])]
-        if problem is not None:
-            told.append(events.initial_url_failed(configuration.initial_url or "", clean(problem)))
-        return tuple(told)
+        if configuration.initial_url and (problem := await _go(tabs, tab, configuration.initial_url)) is not None:
+            told.append(events.initial_url_failed(configuration.initial_url, clean(problem)))
+        return live, tuple(told)
+
+    async def _set_size(self, tabs: Tabs, tab: Tab, configuration: Configuration) -> None:
+        """Of the page, which is smaller than its window."""
+        inner = await tabs.call(tab, "Runtime.evaluate", {"expression": "[innerWidth, innerHeight]", "returnByValue": True})
+        width, height = inner["result"]["value"]
+        if (width, height) != (configuration.width, configuration.height):
+            window = await tabs.driver.call("Browser.getWindowForTarget", {"targetId": tab.id})
+            outer = window["bounds"]
+            self.frame.width, self.frame.height = outer["width"] - width, outer["height"] - height
+            bounds = {"width": configuration.width + self.frame.width, "height": configuration.height + self.frame.height}
+            await tabs.driver.call("Browser.setWindowBounds", {"windowId": window["windowId"], "bounds": bounds})
 
 
-async def _set_size(driver: Driver, target_id: str, page: str, configuration: Configuration) -> None:
-    """Of the page, which is smaller than its window."""
-    inner = await driver.call("Runtime.evaluate", {"expression": "[innerWidth, innerHeight]", "returnByValue": True}, page)
-    width, height = inner["result"]["value"]
-    if (width, height) != (configuration.width, configuration.height):
-        window = await driver.call("Browser.getWindowForTarget", {"targetId": target_id})
-        outer = window["bounds"]
-        bounds = {"width": outer["width"] + configuration.width - width, "height": outer["height"] + configuration.height - height}
-        await driver.call("Browser.setWindowBounds", {"windowId": window["windowId"], "bounds": bounds})
+def _setup(configuration: Configuration) -> list[Command]:
+    """Of each page, before its first document."""
+    return []
 
 
-async def _go(driver: Driver, page: str, url: str) -> str | None:
+async def _go(tabs: Tabs, tab: Tab, url: str) -> str | None:
     """Returns what went wrong."""
     if (problem := url_problem(url)) is not None:
         return problem
     try:
         async with asyncio.timeout(_PAGE_SECONDS):
-            went = await driver.call("Page.navigate", {"url": url}, page)
+            went = await tabs.call(tab, "Page.navigate", {"url": url})
     except TimeoutError:
         return f"not loaded after {_PAGE_SECONDS:.0f} s"
     except CommandFailed as failure:
@@ -187,6 +230,6 @@ def _preferences(configuration: Configuration) -> dict[str, Any]:
     return {} if configuration.pdf_viewer else {"plugins": {"always_open_pdf_externally": True}}
 
 
-def _ended(reason: str, error: str | None, seconds: float, bytes: int) -> Step:
+def _ended(reason: str, error: str | None, seconds: float, bytes: int, notes: tuple[Draft, ...] = ()) -> Step:
     ending: Ending = Fail(f"{reason}: {error}" if error else reason) if reason in events.FAILURES else Done()
-    return Step(drafts=(events.ended(reason, error, seconds, bytes),), ending=ending)
+    return Step(drafts=(*notes, events.ended(reason, error, seconds, bytes)), ending=ending)

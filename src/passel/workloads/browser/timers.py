@@ -8,14 +8,20 @@ from passel.core.browser.events import IDLE_TIMEOUT, MAX_DURATION
 
 
 class Timers:
-    """Begin with the session being ready (D6). `over` is told the reason, once."""
+    """`over` is told the reason, once."""
 
     def __init__(self, configuration: Configuration, over: Callable[[str], None]) -> None:
         self._idle_seconds, self._over = configuration.idle_seconds, over
         self._loop = asyncio.get_running_loop()
         self._connected = 0
         self._idle: asyncio.TimerHandle | None = None
-        self._most = None if configuration.max_seconds is None else self._loop.call_later(configuration.max_seconds, over, MAX_DURATION)
+        self._most_seconds = configuration.max_seconds
+        self._most: asyncio.TimerHandle | None = None
+
+    def begin(self) -> None:
+        """With the session being ready (D6)."""
+        if self._most_seconds is not None:
+            self._most = self._loop.call_later(self._most_seconds, self._over, MAX_DURATION)
         self._begin_idle()
 
     def connected(self) -> None:
@@ -28,7 +34,6 @@ class Timers:
 
     def used(self) -> None:
         """By a call that is no connection."""
-        self._end_idle()
         self._begin_idle()
 
     def close(self) -> None:
@@ -37,6 +42,7 @@ class Timers:
             self._most.cancel()
 
     def _begin_idle(self) -> None:
+        self._end_idle()
         if not self._connected and self._idle_seconds is not None:
             self._idle = self._loop.call_later(self._idle_seconds, self._over, IDLE_TIMEOUT)
 
