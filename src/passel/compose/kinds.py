@@ -8,6 +8,7 @@ import os
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -17,6 +18,7 @@ from passel.compose.settings import Settings
 from passel.core.agent.announcements import ANNOUNCED
 from passel.core.agent.planner import Rules
 from passel.core.announcements import Vocabulary
+from passel.core.browser.announcements import ANNOUNCED as BROWSERS
 from passel.core.context import Workload
 from passel.core.verification.announcements import ANNOUNCED as VERIFICATIONS
 from passel.services.deps import Deps
@@ -86,7 +88,9 @@ async def _webhooks(settings: Settings, deps: Deps) -> AsyncGenerator[Workload]:
     network = Network(allow_private_urls=settings.private_urls_allowed, decompress=False)
     postman = Postman(network, settings.webhook_timeout, allow_http=settings.private_urls_allowed)
 
-    desk = DeliveryDesk(deps, _AnnouncedBy(0), {"verification": lambda letter: _about_verification(deps, letter)})
+    desk = DeliveryDesk(
+        deps, _AnnouncedBy(0), {"verification": partial(_about_verification, deps), "browser": partial(_about_browser, deps)}
+    )
     try:
         yield WebhookWorkload(desk, _AnnouncedBy(1), postman)
     finally:
@@ -97,7 +101,11 @@ class _AnnouncedBy(Mapping[str, Any]):
     """By kind: how its batches are described (0), and the wire format that writes its news down (1). Faces are loaded with the first
     delivery: most workers never make one, and faces bring a web framework along."""
 
-    _FACES: Mapping[str, str] = {"agent": "passel.faces.dari.webhooks", "verification": "passel.faces.check.webhooks"}
+    _FACES: Mapping[str, str] = {
+        "agent": "passel.faces.dari.webhooks",
+        "verification": "passel.faces.check.webhooks",
+        "browser": "passel.faces.anchor.webhooks",
+    }
 
     def __init__(self, part: int) -> None:
         self._part = part
@@ -117,6 +125,13 @@ async def _about_verification(deps: Deps, letter: "Letter") -> dict[str, Any]:
     from passel.services.verification.webhooks import told_of
 
     return describe_verification(letter, await told_of(deps, letter))
+
+
+async def _about_browser(deps: Deps, letter: "Letter") -> dict[str, Any]:
+    from passel.faces.anchor.webhooks import describe_session
+    from passel.services.browser.webhooks import told_of
+
+    return describe_session(letter, await told_of(deps, letter))
 
 
 @asynccontextmanager
@@ -230,7 +245,7 @@ KINDS: Mapping[str, Kind] = {
     "verification": Kind(
         _verifications, places=lambda settings: settings.verification_places, missing=_lacks_verify, announces=VERIFICATIONS
     ),
-    "browser": Kind(_browsers, places=_browser_places, missing=_lacks_browser),
+    "browser": Kind(_browsers, places=_browser_places, missing=_lacks_browser, announces=BROWSERS),
     "webhook": Kind(_webhooks, places=lambda settings: settings.webhook_places),
 }
 

@@ -4,7 +4,7 @@ Who may do that with a subject is checked by the kind's own room (`passel.servic
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
@@ -32,7 +32,8 @@ _MOST_AGAIN = 10_000
 @dataclass(frozen=True, slots=True)
 class Subject:
     """Whose sessions a webhook watches. `url_field` and `types_field` are how the face calls these fields.
-    `watches` is the organisation that an endpoint of its own hears of; then `id` is the endpoint's."""
+    `watches` is the organisation that an endpoint of its own hears of; then `id` is the endpoint's. `new_secret` makes one in the face's
+    form."""
 
     org_id: OrgId
     kind: str
@@ -43,6 +44,7 @@ class Subject:
     watches: str | None = None
     batch_items: bool = True
     description: str | None = None
+    new_secret: Callable[[], str] = new_secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ async def configure(deps: Deps, subject: Subject, url: str, event_types: Sequenc
     """Make the webhook, or change it; one that is there keeps its secret."""
     await _check_url(deps, url, subject.url_field)
     _check_types(event_types, subject)
-    secret = new_secret()
+    secret = subject.new_secret()
     async with deps.db.write() as c:
         lane = f"{KIND}/{subject.id}"
         lanes = await admission.ensure_lanes(c, subject.org_id, [lane], deps.now())
@@ -146,10 +148,11 @@ async def list_watching(deps: Deps, watches: str, kind: str) -> list[Webhook]:
         return await store.list_webhooks(c, watches, kind)
 
 
-async def rotate(deps: Deps, subject_id: str, overlap: float | None = None) -> Configured:
-    """A new secret at once. The old one signs beside it for `overlap` seconds, or as long as the server's setting says."""
+async def rotate(deps: Deps, subject_id: str, overlap: float | None = None, secret: str | None = None) -> Configured:
+    """A new secret at once, this one or one that is made here. The old one signs beside it for `overlap` seconds, or as long as the
+    server's setting says."""
     overlap = deps.webhook_overlap if overlap is None else overlap
-    secret = new_secret()
+    secret = secret or new_secret()
     until = deps.now() + timedelta(seconds=overlap) if overlap else None
     async with deps.db.write() as c:
         await store.rotate_webhook(c, subject_id, deps.vault.seal(secret, sealed_for(subject_id)), until, deps.now())

@@ -97,15 +97,16 @@ async def announce_batches(c: WriteConnection, batch_ids: Sequence[BatchId], ann
     await insert_deliveries(c, deliveries, announcing.ids, now)
 
 
-async def insert_deliveries(c: WriteConnection, deliveries: Iterable[Delivery], ids: IdSource, now: datetime) -> None:
-    """Write deliveries, in their order; the caller holds the locks of their scopes."""
+async def insert_deliveries(c: WriteConnection, deliveries: Iterable[Delivery], ids: IdSource, now: datetime) -> list[str]:
+    """Write deliveries, in their order, and return their ids; the caller holds the locks of their scopes."""
     new = list(deliveries)
     if not new:
-        return
+        return []
+    made = [ids.new(PREFIX) for _ in new]
     await c.execute(
         "insert_deliveries",
         [d.org_id for d in new],
-        [ids.new(PREFIX) for _ in new],
+        made,
         [MessageId(ids.message()) for _ in new],
         [d.watch.subject_id for d in new],
         [d.watch.lane_id for d in new],
@@ -118,3 +119,4 @@ async def insert_deliveries(c: WriteConnection, deliveries: Iterable[Delivery], 
         now,
         [d.watch.id for d in new],
     )
+    return made

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from passel.core.ids import BatchId, OrgId, SessionId
+from passel.core.ids import BatchId, MessageId, OrgId, SessionId
 from passel.store.batches import Batch, batch_of_row
-from passel.store.database import ReadConnection
+from passel.store.database import ReadConnection, WriteConnection
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +26,34 @@ class BrowserItem:
     settled_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class BrowserSpan:
+    """What was in a span of time that begins at `date`; `seconds` are those for which browsers ran."""
+
+    date: datetime
+    sessions: int
+    seconds: float
+    bytes: int
+
+
 async def list_items(c: ReadConnection, batch_id: str) -> list[BrowserItem]:
     """In input order, all of them."""
     return [BrowserItem(**row) for row in await c.fetch("list_browser_items", batch_id)]
+
+
+async def item_index(c: ReadConnection, message_id: MessageId) -> int | None:
+    return await c.fetchval("find_item_index", message_id)
+
+
+async def retag(c: WriteConnection, session_id: SessionId, tags: Sequence[str]) -> None:
+    await c.execute("retag_browser", session_id, list(tags))
+
+
+async def analyse(
+    c: ReadConnection, org_id: OrgId, since: datetime | None, until: datetime | None, span: str, now: datetime
+) -> list[BrowserSpan]:
+    """The oldest span first; those in which no session was made are left out. `span` is hour, day, week or month, of UTC."""
+    return [BrowserSpan(**row) for row in await c.fetch("analyse_browsers", org_id, since, until, span, now)]
 
 
 async def phase(c: ReadConnection, batch_id: str) -> str:
@@ -59,6 +84,8 @@ class BrowserRow:
     error: str | None
     created_at: datetime
     ended_at: datetime | None
+    spec: dict[str, Any]
+    key_name: str | None
     request: dict[str, Any]
     ended: dict[str, Any] | None
 
@@ -76,12 +103,13 @@ class Wanted:
 
 
 async def list_sessions(
-    c: ReadConnection, org_id: OrgId, wanted: Wanted, *, newest_first: bool, limit: int, offset: int
+    c: ReadConnection, org_id: OrgId, wanted: Wanted, *, newest_first: bool, limit: int, offset: int, by_key: bool = False
 ) -> tuple[list[BrowserRow], int]:
     """And how many match."""
     rows = await c.fetch(
         "list_browser_sessions",
         org_id, wanted.status, wanted.tags, wanted.fragments, wanted.since, wanted.until, wanted.batch_id, newest_first, limit, offset,
+        by_key,
     )  # fmt: skip
     found = [BrowserRow(**{name: row[name] for name in BrowserRow.__slots__}) for row in rows if row["id"] is not None]
     return found, rows[0]["total"]

@@ -56,6 +56,22 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
+class LoggedDelivery:
+    """`status` is `pending`, `in_flight`, `succeeded`, `superseded`, `failed` where its receiver refused it, or `dead`. `tries` were made so
+    far, `response_status` is the last one's answer."""
+
+    id: str
+    type: str
+    status: str
+    tries: int
+    response_status: int | None
+    error: str | None
+    wake_at: datetime | None
+    created_at: datetime
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class DeliveryTry:
     """`message_number` is 1 for the delivery itself and higher for what delivers it again."""
 
@@ -120,6 +136,28 @@ async def list_deliveries(
 ) -> list[Delivery]:
     """Newest first, from the one behind `after`."""
     return [Delivery(**row) for row in await c.fetch("list_deliveries", subject_id, after, type, status, limit)]
+
+
+async def list_log(
+    c: ReadConnection,
+    org_id: OrgId,
+    subject_id: str,
+    status: str | None,
+    type: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    limit: int,
+    offset: int,
+) -> tuple[list[LoggedDelivery], int]:
+    """Newest first, and how many match."""
+    rows = await c.fetch("list_delivery_log", org_id, subject_id, status, type, since, until, limit, offset)
+    found = [LoggedDelivery(**{name: row[name] for name in LoggedDelivery.__slots__}) for row in rows if row["id"] is not None]
+    return found, rows[0]["total"]
+
+
+async def lock_webhook(c: WriteConnection, subject_id: str) -> None:
+    """So that what tells of no session or batch is numbered without gaps."""
+    await c.fetch("lock_webhook", subject_id)
 
 
 async def find_delivery(c: ReadConnection, subject_id: str, delivery_id: str) -> Delivery | None:

@@ -4,17 +4,19 @@ message.requested       {configuration, asked, warnings}: what is in effect, wha
 browser.configuring     {}: the process is up
 browser.ready           {product}: clients may connect
 browser.initial_url     {url, error}: the page that was asked for did not load
+browser.tagged          {tags}: those that it has from now on
+browser.recorded        {recording_id, bytes, seconds}: its recording is kept
 browser.navigated       {page, url}: a page went somewhere; the first thousand of a session
 browser.ended           {end_reason, error, seconds, bytes}
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from passel.core.events import Draft, Event
 
 CONFIGURING, READY, INITIAL_URL, ENDED = "browser.configuring", "browser.ready", "browser.initial_url", "browser.ended"
-NAVIGATED = "browser.navigated"
+NAVIGATED, RECORDED, TAGGED = "browser.navigated", "browser.recorded", "browser.tagged"
 
 API, IDLE_TIMEOUT, MAX_DURATION, CRASH, START_FAILED, WORKER_LOST = (
     "api",
@@ -47,6 +49,10 @@ def initial_url_failed(url: str, error: str) -> Draft:
 
 def navigated(page: str, url: str) -> Draft:
     return Draft(NAVIGATED, {"page": page, "url": url})
+
+
+def tagged(tags: Sequence[str]) -> Draft:
+    return Draft(TAGGED, {"tags": list(tags)})
 
 
 def ended(reason: str, error: str | None, seconds: float, bytes: int) -> Draft:

@@ -2,7 +2,8 @@
 
 message.requested         {type, counts?, data?} of the first message; {again: true} of a redelivery
 delivery.composed         {data}: what a body holds that could not be read again later, such as a batch's items
-delivery.tried            {ok, status, error, milliseconds, retry_after}: one try; `status` is None without an answer
+delivery.tried            {ok, status, error, milliseconds, retry_after, final}: one try; `status` is None without an answer, and after
+                          a final one there is no other
 webhook.delivery_failed   {webhook_id, event_type, attempt, final, status_code, error}, in the ledger of the session
                           that the delivery is about
 """
@@ -18,12 +19,14 @@ DELIVERY_FAILED = "webhook.delivery_failed"
 
 
 class Answer(NamedTuple):
-    """What one try met. `status` is None where nobody answered, and then `error` says why; `retry_after` in seconds."""
+    """What one try met. `status` is None where nobody answered, and then `error` says why; `retry_after` in seconds. After a `final`
+    one there is no other."""
 
     status: int | None
     error: str | None
     milliseconds: int
     retry_after: float | None = None
+    final: bool = False
 
     @property
     def ok(self) -> bool:
@@ -55,4 +58,4 @@ def delivery_failed(webhook_id: str, event_type: str, tries: int, status: int | 
 
 def answer_of(data: Mapping[str, Any]) -> Answer:
     """What `tried` has told."""
-    return Answer(data["status"], data["error"], data["milliseconds"], data["retry_after"])
+    return Answer(data["status"], data["error"], data["milliseconds"], data["retry_after"], data["final"])

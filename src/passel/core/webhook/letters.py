@@ -4,7 +4,7 @@ A `Desk` reads what is to be told (a service implements it). A `Form` writes it 
 implements it, one for each kind that announces something); `compose` brings them together with the workload.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -40,11 +40,14 @@ class Letter:
 
 
 class Form(Protocol):
-    """A wire format of webhooks. Pure: the same letter has the same body. `pauses` in seconds are those between tries. Where
-    `gone_is_gone`, a receiver that answers 410 is told nothing any more."""
+    """A wire format of webhooks. Pure: the same letter has the same body. `pauses` in seconds are those between tries, and an answer with
+    one of the `final` statuses ends them. Where `gone_is_gone`, a receiver that answers 410 is told nothing any more."""
 
     @property
     def pauses(self) -> Sequence[float]: ...
+
+    @property
+    def final(self) -> Container[int]: ...
 
     @property
     def gone_is_gone(self) -> bool: ...

@@ -2,11 +2,12 @@
 
 A try that fails is followed by another after 5 s, 30 s, 2 min, 10 min, 30 min, 2 h and 6 h, each pause longer or shorter
 by up to a fifth, so that what failed together does not come back together. A receiver may ask for a longer pause
-(`Retry-After`), up to a day. 410 says that nobody will ever take this delivery, and ends it.
+(`Retry-After`), up to a day. 410 says that nobody will ever take this delivery, and ends it. Wire formats may have pauses of their
+own, and further answers that end it.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -47,14 +48,14 @@ def next_step(ledger: Sequence[Event], message_id: MessageId) -> Post | Delivere
     last = tries[-1]
     if last.ok:
         return Delivered()
-    if _is_last(len(tries), last):
+    if last.final:
         return GiveUp(len(tries), last.status, last.error or "")
     return Post(len(tries) + 1)
 
 
 def next_try(message_id: MessageId, number: int, answer: Answer, now: datetime, pauses: Sequence[float] = PAUSES) -> datetime | None:
-    """When the try after a failed one is made; None when there is none. Wire formats have pauses of their own, but as many."""
-    if _is_last(number, answer):
+    """When the try after a failed one is made; None when there is none."""
+    if answer.final:
         return None
     pause = pauses[number - 1] * (1 + _JITTER * _spread(message_id, number))
     return now + timedelta(seconds=max(pause, min(answer.retry_after or 0.0, LONGEST_PAUSE)))
@@ -64,8 +65,9 @@ def tries_of(ledger: Sequence[Event], message_id: MessageId) -> list[Answer]:
     return [answer_of(event.data) for event in ledger if event.message_id == message_id and event.type == DELIVERY_TRIED]
 
 
-def _is_last(number: int, answer: Answer) -> bool:
-    return answer.status == GONE or number > len(PAUSES)
+def judged(answer: Answer, number: int, pauses: Sequence[float] = PAUSES, final: Container[int] = (GONE,)) -> Answer:
+    """What try `number` met, and whether that was the last."""
+    return answer._replace(final=not answer.ok and ((answer.status or 0) in final or number > len(pauses)))
 
 
 def _spread(message_id: MessageId, number: int) -> float:

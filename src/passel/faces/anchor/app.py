@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from passel.core.errors import PasselError
 from passel.core.limits import MIB
 from passel.faces.anchor import errors
-from passel.faces.anchor.routes import batches, sessions
+from passel.faces.anchor.routes import batches, events, sessions, webhooks
 from passel.faces.kit.auth import Authenticator, RequireKey
 from passel.faces.kit.limits import BodyLimit, CleanUrl, RequestId
 from passel.services.browser.reach import Reach
@@ -20,7 +20,7 @@ from passel.services.following import Following
 
 KEY_HEADER = b"anchor-api-key"
 _OWN_ROOTS = ("/v1/batch-sessions",)
-_ROOMS = (batches, sessions)
+_ROOMS = (batches, events, sessions, webhooks)
 
 
 def build(deps: Deps, authenticator: Authenticator, following: Following, reach: Reach) -> FastAPI:

@@ -185,6 +185,18 @@ def _refuse_what_is_not_served(fields: SessionFields, session: SessionPart, brow
             raise Invalid(f"{place}{name} is not supported by this server")
 
 
+class TagFields(Body):
+    tags: list[str]
+
+
+def tags(body: dict[str, Any]) -> tuple[str, ...]:
+    """Raises `Invalid`."""
+    fields: TagFields = parse(TagFields, body)
+    for tag in fields.tags:
+        require_storable(tag, "tags")
+    return _tags(fields.tags, "tags")
+
+
 def _tags(given: list[str] | None, field: str) -> tuple[str, ...]:
     if given is None:
         return ()

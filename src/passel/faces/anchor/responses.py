@@ -10,7 +10,7 @@ from passel.faces.kit.json import timestamp
 from passel.services.batches import Batch
 from passel.services.browser import batches, sessions
 from passel.services.browser.batches import BrowserItem, ReadBatch
-from passel.services.browser.sessions import BrowserRow, BrowserSession
+from passel.services.browser.sessions import BrowserRow, BrowserSession, BrowserSpan
 from passel.services.deps import Deps
 
 Body = dict[str, Any]
@@ -49,7 +49,7 @@ def session(found: BrowserSession, now: datetime) -> Body:
         "proxy_bytes": 0 if end is None else end["bytes"],
         "tokens": {},
         "steps": 0,
-        "tags": list(request.configuration.tags),
+        "tags": found.tags,
         "batch_id": None if found.session.batch_id is None else to_uuid(found.session.batch_id),
         "created_at": timestamp(found.message.created_at),
         "ended_at": timestamp(ended_at),
@@ -138,6 +138,43 @@ def _item_status(item: BrowserItem) -> str:
     return batches.PROCESSING if item.state == RUNNING else batches.PENDING
 
 
+METRICS = ("session_count", "proxy_bytes", "ai_steps", "session_hours", "credits_used", "screenshots", "network_bytes_total")
+
+
+def analytics(spans: Sequence[BrowserSpan], metrics: Sequence[str], page: int, limit: int) -> Body:
+    """The page of spans, and sums over all of them. Hours are those for which browsers ran."""
+    rows = [_measured(span.sessions, span.seconds, span.bytes) | {"date": timestamp(span.date)} for span in spans]
+    first = (page - 1) * limit
+    shown = [{"date": row["date"], **{name: row[name] for name in metrics}} for row in rows[first : first + limit]]
+    total = _measured(sum(s.sessions for s in spans), sum(s.seconds for s in spans), sum(s.bytes for s in spans))
+    summary = {
+        "total_sessions": total["session_count"],
+        **{f"total_{name}": total[name] for name in METRICS if name not in ("session_count", "network_bytes_total")},
+        "total_network_bytes_total": total["network_bytes_total"],
+    }
+    return {"data": shown, "summary": summary, "pagination": pagination(page, limit, len(rows))}
+
+
+def _measured(sessions: int, seconds: float, bytes: int) -> Body:
+    hours = round(seconds / 3600, 6)
+    none = {"ai_steps": 0, "credits_used": 0, "screenshots": 0}
+    return {"session_count": sessions, "session_hours": hours, "proxy_bytes": bytes, "network_bytes_total": bytes, **none}
+
+
+def billing(now: datetime, most: int) -> Body:
+    """Nothing is sold here (D22). `most` sessions run at once."""
+    return {
+        "credits": 0,
+        "credits_used": 0,
+        "included_credits": 0,
+        "billing_period": f"{now:%Y-%m}",
+        "tier": "self_hosted",
+        "gifts_balance": 0,
+        "max_concurrent_browsers": most,
+        "cost_limit": None,
+    }
+
+
 def pagination(page: int, limit: int, total: int) -> Body:
     last = max(1, -(-total // limit))
     return {"current_page": page, "total_pages": last, "total_records": total, "has_next": page < last, "has_prev": page > 1}
@@ -147,7 +184,7 @@ def status_row(one: BrowserRow) -> Body:
     return {
         "session_id": to_uuid(one.id),
         "status": one.status,
-        "tags": one.request["configuration"]["tags"],
+        "tags": one.spec["tags"],
         "created_at": timestamp(one.created_at),
         "batch_id": None if one.batch_id is None else to_uuid(one.batch_id),
     }
@@ -166,7 +203,7 @@ def history_row(one: BrowserRow, now: datetime) -> Body:
         "user_configuration": one.request["asked"],
         "task_initiated": False,
         "task_executions_count": 0,
-        "api_key_name": "",
+        "api_key_name": one.key_name or "",
         "browser_ip": None,
         "domains": [],
         "end_reason": None if one.ended is None else one.ended["end_reason"],

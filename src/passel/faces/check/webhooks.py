@@ -15,6 +15,7 @@ from passel.core.text import require_storable
 from passel.core.verification.announcements import ESCALATION_RESOLVED, VERIFICATION_COMPLETED, VERIFICATION_ESCALATED, VERIFICATION_FAILED
 from passel.core.verification.escalations import Review
 from passel.core.webhook.letters import Letter
+from passel.core.webhook.retry import GONE
 from passel.core.webhook.signatures import hmac_hex
 from passel.faces.check import escalations, responses
 from passel.faces.check.requests import parse
@@ -112,7 +113,7 @@ def sign(secrets: Sequence[str], body: bytes, now: datetime) -> str:
 
 
 class CheckForm:
-    pauses, gone_is_gone = _PAUSES, True
+    pauses, final, gone_is_gone = _PAUSES, (GONE,), True
 
     def body(self, letter: Letter) -> bytes:
         head = {"id": _event_id(letter.id), "type": letter.type, "createdAt": timestamp(letter.created_at)}

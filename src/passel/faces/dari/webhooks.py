@@ -14,7 +14,7 @@ from passel.core.agent.spec import SessionSpec
 from passel.core.events import Event
 from passel.core.states import Counts, aggregate
 from passel.core.webhook.letters import Letter
-from passel.core.webhook.retry import PAUSES
+from passel.core.webhook.retry import GONE, PAUSES
 from passel.faces.dari import responses, signatures
 from passel.faces.dari.events import message_status
 from passel.faces.kit.json import timestamp
@@ -24,7 +24,7 @@ Body = dict[str, Any]
 
 
 class DariForm:
-    pauses, gone_is_gone = PAUSES, False
+    pauses, final, gone_is_gone = PAUSES, (GONE,), False
 
     def body(self, letter: Letter) -> bytes:
         data = _batch_data(letter) if letter.event is None else _session_data(letter, letter.event)

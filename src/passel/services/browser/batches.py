@@ -44,7 +44,7 @@ def status(batch: Batch) -> str:
 
 
 async def create(deps: Deps, caller: Caller, request: BrowserRequest, count: int, metadata: dict[str, Any]) -> Batch:
-    planner = BrowserPlanner()
+    planner = BrowserPlanner(caller)
 
     async def groups() -> AsyncIterator[list[BrowserRequest]]:
         for start in range(0, count, _AT_ONCE):
@@ -127,7 +127,7 @@ async def retry(deps: Deps, caller: Caller, batch_id: str) -> tuple[Batch, int]:
         raise Conflict(f"Batch is {now}")
     if batch.counts.failed == 0:
         raise Invalid("No failed sessions to retry")
-    done = await growth.retry(deps, caller, BrowserPlanner(), batch.id, Wanted())
+    done = await growth.retry(deps, caller, BrowserPlanner(caller), batch.id, Wanted())
     if not done.retried:
         raise Invalid("No failed sessions to retry")
     return done.batch, done.retried

@@ -9,6 +9,7 @@ import orjson
 from passel.core.browser import KIND, PREFIX
 from passel.core.browser.configuration import Configuration
 from passel.core.browser.events import requested
+from passel.services.deps import Caller
 from passel.services.planning import Planned, Refused
 from passel.store.database import WriteConnection
 
@@ -27,9 +28,9 @@ class BrowserRequest:
     def request(self) -> dict[str, Any]:
         return requested(self.configuration.to_json(), self.asked, list(self.warnings))
 
-    @property
-    def spec(self) -> dict[str, Any]:
-        return {"tags": list(self.configuration.tags)}
+    def spec(self, caller: Caller) -> dict[str, Any]:
+        """What the session's row says of it: its tags, and whose key it is from."""
+        return {"tags": list(self.configuration.tags), "key_id": caller.key_id}
 
     def to_json(self) -> dict[str, Any]:
         return self.request
@@ -44,6 +45,9 @@ class BrowserPlanner:
 
     kind, subject_id = KIND, None
 
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+
     async def take_subject(self, subject_id: str | None) -> None: ...
 
     async def learn(self, index: int, item: BrowserRequest) -> None: ...
@@ -54,7 +58,7 @@ class BrowserPlanner:
     async def lock(self, c: WriteConnection) -> None: ...
 
     def build(self, index: int, item: BrowserRequest) -> Planned | Refused:
-        return Planned(None, item.spec, LANE, {}, item.request, prefix=PREFIX)
+        return Planned(None, item.spec(self._caller), LANE, {}, item.request, prefix=PREFIX)
 
     def pack(self, item: BrowserRequest) -> bytes:
         return orjson.dumps(item.to_json(), option=orjson.OPT_APPEND_NEWLINE)

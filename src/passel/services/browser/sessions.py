@@ -1,14 +1,15 @@
 """Browser sessions: made, waited for, read, ended."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from passel.core.browser import KIND, PREFIX
 from passel.core.browser import events as browser_events
 from passel.core.browser.events import API
 from passel.core.errors import Conflict, Forbidden, NotFound, PasselError, Unauthenticated
-from passel.core.events import Event
+from passel.core.events import Draft, Event
 from passel.core.ids import OrgId, SessionId
 from passel.core.states import COMPLETED, ENDED, FAILED, RUNNING
 from passel.services import sessions
@@ -16,9 +17,12 @@ from passel.services.browser.reach import Reach
 from passel.services.browser.requests import LANE, BrowserRequest
 from passel.services.deps import Caller, Deps, require_own
 from passel.services.following import Following
-from passel.store import browsers
+from passel.store import browsers, ledgers
 from passel.store import sessions as store
-from passel.store.browsers import BrowserRow, Wanted
+from passel.store.browsers import BrowserRow, BrowserSpan, Wanted
+from passel.store.changes import Changes, settle
+from passel.store.database import WriteConnection
+from passel.store.ledgers import Telling
 from passel.store.sessions import Message, NewSession, Session
 
 PENDING, ACTIVE = "pending", "running"
@@ -57,6 +61,10 @@ class BrowserSession:
         return result["address"] if result and self.message.state == RUNNING else None
 
     @property
+    def tags(self) -> list[str]:
+        return self.session.spec["tags"]
+
+    @property
     def request(self) -> BrowserRequest:
         return BrowserRequest.from_json(self.ledger[0].data)
 
@@ -82,7 +90,7 @@ class BrowserSession:
 async def create(deps: Deps, caller: Caller, request: BrowserRequest) -> BrowserSession:
     """Begin a session; it is not waited for."""
     id = SessionId(deps.ids.new(PREFIX))
-    new = NewSession(caller.org_id, id, KIND, None, request.spec, None, {}, LANE, None, deps.now())
+    new = NewSession(caller.org_id, id, KIND, None, request.spec(caller), None, {}, LANE, None, deps.now())
     async with deps.db.write() as c:
         await store.insert_session(c, new)
         session = await store.lock_session(c, id)
@@ -136,11 +144,11 @@ async def end(deps: Deps, caller: Caller, reach: Reach, id: str, reason: str = A
 
 
 async def list_sessions(
-    deps: Deps, caller: Caller, wanted: Wanted, *, newest_first: bool, limit: int, offset: int
+    deps: Deps, caller: Caller, wanted: Wanted, *, newest_first: bool, limit: int, offset: int, by_key: bool = False
 ) -> tuple[list[BrowserRow], int]:
-    """And how many match."""
+    """And how many match. By the names of the keys that made them where `by_key`, else as they were made."""
     async with deps.db.read() as c:
-        return await browsers.list_sessions(c, caller.org_id, wanted, newest_first=newest_first, limit=limit, offset=offset)
+        return await browsers.list_sessions(c, caller.org_id, wanted, newest_first=newest_first, limit=limit, offset=offset, by_key=by_key)
 
 
 async def end_all(deps: Deps, caller: Caller, reach: Reach) -> int:
@@ -156,6 +164,30 @@ async def end_all(deps: Deps, caller: Caller, reach: Reach) -> int:
 async def pages(deps: Deps, caller: Caller, reach: Reach, id: str) -> Sequence[dict[str, Any]]:
     """Raises `Ended`."""
     return await reach.call(*_where(await get(deps, caller, id)), "pages")
+
+
+async def retag(deps: Deps, caller: Caller, id: str, tags: Sequence[str]) -> BrowserSession:
+    """Replace its tags, whether it runs or has ended."""
+    found = await get(deps, caller, id)
+    await tell(deps, found, browser_events.tagged(tags), lambda c: browsers.retag(c, found.id, tags))
+    return await get(deps, caller, id)
+
+
+async def tell(deps: Deps, found: BrowserSession, draft: Draft, beside: Callable[[WriteConnection], Awaitable[None]] | None = None) -> None:
+    """Tell a session's ledger something that its worker does not know of, and write `beside` with it."""
+    changes = Changes(deps.now(), deps.announcing)
+    async with deps.db.write() as c:
+        told = await ledgers.append(c, [Telling(found.session.org_id, found.id, found.message.id, (draft,))], changes.now)
+        if beside is not None:
+            await beside(c)
+        changes.announce(told.values())
+        await settle(c, changes, deps.capacity)
+
+
+async def analyse(deps: Deps, caller: Caller, since: datetime | None, until: datetime | None, span: str) -> list[BrowserSpan]:
+    """What the organisation had in each span, the oldest first."""
+    async with deps.db.read() as c:
+        return await browsers.analyse(c, caller.org_id, since, until, span, deps.now())
 
 
 def _where(found: BrowserSession) -> tuple[str, SessionId]:

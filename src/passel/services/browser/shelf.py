@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from passel.core.browser.shelf import Kept
 from passel.core.ids import OrgId, SessionId
 from passel.core.text import leaf_name
 from passel.services.deps import Deps
@@ -13,7 +14,6 @@ from passel.services.files import sniff
 from passel.store import files as store
 from passel.store.database import patiently
 from passel.store.files import File
-from passel.core.browser.shelf import Kept
 
 _PART = 1024 * 1024
 

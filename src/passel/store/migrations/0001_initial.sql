@@ -456,6 +456,17 @@ join session s on s.id = d.id
 join message f on f.id = d.message_id
 join message l on l.id = s.last_message_id;
 
+-- What was signalled under a name and nobody has waited for yet; the first who does takes it.
+create table signal (
+    org_id text not null references organisation,
+    n bigint generated always as identity primary key,
+    name text not null,
+    data jsonb not null,
+    created_at timestamptz not null
+);
+
+create index signal_name on signal (org_id, name, n);
+
 -- What an organisation holds to be true, or false (`polarity`): what claims are compared with. `embedding` are 512 numbers of 16
 -- bits. `version` is that of the shelf when the fact was written.
 create table fact (

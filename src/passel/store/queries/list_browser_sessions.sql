@@ -1,7 +1,7 @@
 -- Browser sessions of an organisation; filters where not null: status ($2), all of these tags ($3), a fragment of any tag for each of $4,
--- made since $5 and until $6, of the batch $7. In the order of their making, newest first where $8. `total` are all that match.
+-- made since $5 and until $6, of the batch $7. By the names of their keys where $11, then in the order of their making; the last first where $8. `total` are all that match.
 with found as (
-    select s.id, s.batch_id, s.spec, s.created_at, m.state, m.outcome, m.error, m.ended_at, e.data as ended,
+    select s.id, s.batch_id, s.spec, k.label as key_name, s.created_at, m.state, m.outcome, m.error, m.ended_at, e.data as ended,
            case when m.state in ('completed', 'failed')
                     then case when m.state = 'failed' and e.data ->> 'end_reason' in ('crash', 'start_failed', 'worker_lost', 'shutdown')
                               then 'failed' else 'completed' end
@@ -9,6 +9,7 @@ with found as (
                 else 'pending' end as status
     from session s
     join message m on m.id = s.last_message_id
+    left join api_key k on k.id = s.spec ->> 'key_id'
     left join lateral (
         select data from event where session_id = s.id and type = 'browser.ended' order by seq desc limit 1
     ) e on m.state in ('completed', 'failed')
@@ -24,11 +25,13 @@ with found as (
     select * from found where $2::text is null or status = $2
 ), page as (
     select * from matching
-    order by case when $8 then created_at end desc, case when $8 then id end desc, created_at, id
+    order by case when $8 and $11 then key_name end desc, case when $11 then key_name end,
+             case when $8 then created_at end desc, case when $8 then id end desc, created_at, id
     limit $9 offset $10
 )
 select p.*, r.data as request, t.total
 from (select count(*) as total from matching) t
 left join page p on true
 left join event r on r.session_id = p.id and r.seq = 1
-order by case when $8 then p.created_at end desc, case when $8 then p.id end desc, p.created_at, p.id
+order by case when $8 and $11 then p.key_name end desc, case when $11 then p.key_name end,
+         case when $8 then p.created_at end desc, case when $8 then p.id end desc, p.created_at, p.id

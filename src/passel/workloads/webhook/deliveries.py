@@ -16,7 +16,7 @@ from passel.core.events import MESSAGE_REQUESTED
 from passel.core.webhook import events
 from passel.core.webhook.events import Answer
 from passel.core.webhook.letters import Desk, Form, Letter, Undeliverable
-from passel.core.webhook.retry import GONE, PAUSES, Delivered, GiveUp, Post, next_step, next_try, tries_of
+from passel.core.webhook.retry import GONE, PAUSES, Delivered, GiveUp, Post, judged, next_step, next_try, tries_of
 from passel.workloads.loop import until_ended
 from passel.workloads.webhook.postman import Postman
 
@@ -60,7 +60,7 @@ class _Delivery:
         try:
             letter = await desk.letter(task.session_id, self._asked().get("again", False))
         except NotReady as error:  # the secret does not open: whoever mends that has hours, as with a receiver that is down
-            return self._after(number, Answer(None, str(error), 0))
+            return self._after(number, judged(Answer(None, str(error), 0), number))
         if number > 1 and await desk.is_over(letter):
             return _done(SUPERSEDED)
         letter = replace(letter, told=await self._told(letter))
@@ -69,7 +69,7 @@ class _Delivery:
         answer = await self.workload.postman.post(letter.url, body, form.headers(letter, body, self.context.now()))
         if answer.status == GONE and form.gone_is_gone:
             await desk.disable(letter)
-        return self._after(number, answer, form.pauses)
+        return self._after(number, judged(answer, number, form.pauses, form.final), form.pauses)
 
     def _after(self, number: int, answer: Answer, pauses: Sequence[float] = PAUSES) -> Step:
         drafts = (events.tried(answer),)

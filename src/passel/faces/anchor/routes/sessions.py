@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal, NamedTuple
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from passel.core.errors import Invalid, Unavailable
@@ -45,20 +45,45 @@ def _list(given: str | None) -> list[str] | None:
 
 async def _page(
     status: str | None = None, page: int = 1, limit: int = 10, sort_by: str = "created_at", sort_order: str = "asc"
-) -> tuple[str | None, int, int, bool]:
-    """Status, page, sessions on it, whether the newest come first. All have the same credits and key, so the order is that of their
-    making."""
+) -> tuple[str | None, int, int, bool, bool]:
+    """Status, page, sessions on it, whether the last come first, whether they are sorted by their keys. All have the same credits, so the
+    order is else that of their making."""
     if limit not in _PAGES:
         raise Invalid("limit: must be 10, 20 or 50", field="limit")
     if not 1 <= page <= 10**6:
         raise Invalid("page: must be 1 or more", field="page")
     if sort_by not in _SORTS or sort_order not in ("asc", "desc"):
         raise Invalid(f"sort_by: must be one of {', '.join(_SORTS)}, and sort_order asc or desc", field="sort_by")
-    return status, page, limit, sort_order == "desc"
+    return status, page, limit, sort_order == "desc", sort_by == "api_key_name"
 
 
+class Analytics(NamedTuple):
+    since: datetime | None
+    until: datetime | None
+    span: str
+    metrics: list[str]
+    page: int
+    limit: int
+
+
+async def _analytics(
+    from_date: datetime | None = None,
+    to_date: datetime | None = None,
+    granularity: Literal["hour", "day", "week", "month"] = "day",
+    metrics: str | None = None,
+    page: Annotated[int, Query(ge=1, le=10**6)] = 1,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> Analytics:
+    named = _list(metrics) or list(responses.METRICS)
+    for name in named:
+        if name not in responses.METRICS:
+            raise Invalid(f"metrics: there are {', '.join(responses.METRICS)}", field="metrics")
+    return Analytics(moment(from_date), moment(to_date), granularity, named, page, limit)
+
+
+AnalyticsIn = Annotated[Analytics, Depends(_analytics)]
 FiltersIn = Annotated[Wanted, Depends(_filters)]
-PageIn = Annotated[tuple[str | None, int, int, bool], Depends(_page)]
+PageIn = Annotated[tuple[str | None, int, int, bool, bool], Depends(_page)]
 
 routes = APIRouter(prefix="/v1/sessions", tags=["browser sessions"])
 
@@ -79,10 +104,10 @@ async def create(request: Request, deps: DepsIn, caller: CallerIn, following: Fo
 @routes.get("")
 async def history(deps: DepsIn, caller: CallerIn, filters: FiltersIn, asked: PageIn) -> Response:
     """A page of all sessions."""
-    status, page, limit, newest_first = asked
+    status, page, limit, newest_first, by_key = asked
     offset = (page - 1) * limit
     wanted = replace(filters, status=status)
-    found, total = await sessions.list_sessions(deps, caller, wanted, newest_first=newest_first, limit=limit, offset=offset)
+    found, total = await sessions.list_sessions(deps, caller, wanted, newest_first=newest_first, limit=limit, offset=offset, by_key=by_key)
     rows = [responses.history_row(one, deps.now()) for one in found]
     body = {"sessions": rows, "total": total, "page": page, "total_pages": max(1, -(-total // limit))}
     return json_response(responses.data(body))
@@ -113,6 +138,33 @@ async def statuses(deps: DepsIn, caller: CallerIn, filters: FiltersIn) -> Respon
 async def end_all(deps: DepsIn, caller: CallerIn, reach: ReachIn) -> Response:
     ended = await sessions.end_all(deps, caller, reach)
     return json_response(responses.data({"status": f"{ended} sessions ended"}))
+
+
+@routes.get("/history")
+async def analytics(deps: DepsIn, caller: CallerIn, asked: AnalyticsIn) -> Response:
+    """How much the project had in each span of time; spans without sessions are left out. The body is bare."""
+    spans = await sessions.analyse(deps, caller, asked.since, asked.until, asked.span)
+    return json_response(responses.analytics(spans, asked.metrics, asked.page, asked.limit))
+
+
+@routes.get("/{session_id}/tags")
+async def get_tags(session_id: str, deps: DepsIn, caller: CallerIn) -> Response:
+    return _tagged(await sessions.get(deps, caller, own_id(session_id)))
+
+
+@routes.put("/{session_id}/tags")
+async def put_tags(request: Request, session_id: str, deps: DepsIn, caller: CallerIn) -> Response:
+    """Replaces them."""
+    return _tagged(await sessions.retag(deps, caller, own_id(session_id), requests.tags(await requests.read_body(request))))
+
+
+@routes.delete("/{session_id}/tags")
+async def delete_tags(session_id: str, deps: DepsIn, caller: CallerIn) -> Response:
+    return _tagged(await sessions.retag(deps, caller, own_id(session_id), ()))
+
+
+def _tagged(found: sessions.BrowserSession) -> Response:
+    return json_response(responses.data({"session_id": to_uuid(found.id), "tags": found.tags}))
 
 
 @routes.get("/{session_id}")

@@ -1,0 +1,1 @@
+select item_index from message where id = $1
