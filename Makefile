@@ -7,7 +7,7 @@ PLACE := $(PYTHON) -I src/passel/store/postgres_account.py check
 
 # targets are made in their order: what cannot work says so before anything is installed or fetched
 .NOTPARALLEL:
-.PHONY: help demo demo-verify test check chaos histories bench peers docs clean python demo-place test-place chromium
+.PHONY: help demo demo-verify demo-browsers test check chaos histories bench peers docs clean python demo-place test-place chromium
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -42,6 +42,9 @@ demo: demo-place $(VENV)/ready $(MODELS)/smollm2.gguf ## Run the main job: 12 ta
 
 demo-verify: demo-place $(VENV)/ready $(MODELS)/smollm2.gguf ## Verify a file of claims with facts and a local model, without a network
 	PASSEL_MODELS_DIR=$(MODELS) $(BIN)/passel verify demo
+
+demo-browsers: demo-place $(VENV)/ready chromium ## Ten browser sessions in one batch, each at work on a page of this machine; a picture of all and a recording are left
+	$(BIN)/passel browsers demo
 
 # A browser for the tests of browsers: Debian's, where this user may install it. Without one these tests are skipped, and say so.
 chromium:

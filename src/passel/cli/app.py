@@ -26,6 +26,7 @@ _MODULES = {
     "session": "sessions",
     "events": "events",
     "tools": "tools",
+    "browsers": "browsers",
     "verify": "verify",
     "facts": "facts",
     "documents": "documents",

@@ -1,10 +1,10 @@
 """The command line's HTTP client. It speaks the same wire format as everybody else."""
 
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, NamedTuple
 
 import orjson
 import typer
@@ -46,10 +46,10 @@ class Client:
     """Raises `CommandError` with the server's `detail`, and `Away` after some seconds in which there was no answer.
 
     Calls that may be repeated are repeated in these seconds; `tries=1` asks once, for callers with a patience of
-    their own.
+    their own. `headers` go with each request.
     """
 
-    def __init__(self, url: str, key: str) -> None:
+    def __init__(self, url: str, key: str, headers: Mapping[str, str] | None = None) -> None:
         import httpx2
 
         if not key:
@@ -63,7 +63,9 @@ class Client:
         self.url = url.rstrip("/")
         self.replayed = False
         self._http = httpx2.Client(
-            base_url=self.url, headers={"Authorization": f"Bearer {key}"}, timeout=httpx2.Timeout(60, write=None, read=300)
+            base_url=self.url,
+            headers={"Authorization": f"Bearer {key}", **(headers or {})},
+            timeout=httpx2.Timeout(60, write=None, read=300),
         )
 
     def close(self) -> None:
@@ -79,6 +81,27 @@ class Client:
 
     def delete(self, path: str) -> Any:
         return self._check(self._send(lambda: self._http.delete(path), repeat=True))
+
+    def patch(self, path: str, body: Any) -> Any:
+        return self._check(self._send(lambda: self._http.patch(path, json=body), repeat=False))
+
+    def save(self, path: str, to: Path) -> int:
+        """Writes what is answered into a file, and returns how many bytes that is. There is no half of a file."""
+        part = to.with_name(f".{to.name}.part")
+        try:
+            with self._broken_is_away(), self._http.stream("GET", path) as response:
+                if response.status_code >= 400:
+                    response.read()
+                    self._check(response)
+                with part.open("wb") as file:
+                    for data in response.iter_bytes():
+                        file.write(data)
+            part.replace(to)
+        except OSError as error:
+            raise CommandError(f"{to} cannot be written: {error}") from error
+        finally:
+            part.unlink(missing_ok=True)
+        return to.stat().st_size
 
     def put(self, path: str, body: Any) -> Any:
         return self._check(self._send(lambda: self._http.put(path, json=body), repeat=True))
@@ -104,6 +127,10 @@ class Client:
                 return self._http.post("/v1/files", files={"file": (path.name, file)})
 
         return self._check(self._send(send, repeat=True))
+
+    def post_open_file(self, url_path: str, name: str, source: BinaryIO) -> Any:
+        """One that may be large, read as it is sent. A repeat would be a second file."""
+        return self._check(self._send(lambda: self._http.post(url_path, files={"file": (name, source)}), repeat=False))
 
     def post_csv(self, url_path: str, name: str, data: bytes) -> Any:
         """A part of a file, which a repeat does not load a second time."""

@@ -27,7 +27,9 @@ from passel.compose.process import open_deps, raise_file_limit, settle_heap
 from passel.compose.settings import Settings
 from passel.core.errors import PasselError, Unavailable
 from passel.faces.anchor import app as anchor
+from passel.faces.anchor import errors as anchor_errors
 from passel.faces.anchor.gateway import Gateway, Upgrade
+from passel.faces.anchor.routes import live
 from passel.faces.check import app as check
 from passel.faces.check import errors as check_errors
 from passel.faces.check.rate import Buckets, RateLimit
@@ -39,7 +41,7 @@ from passel.faces.kit.limits import BodyLimit, CleanUrl, RequestId
 from passel.faces.kit.reference_page import reference_page
 from passel.models.embedding import Embedder
 from passel.services.agents.answering import Answering
-from passel.services.browser.reach import reaching
+from passel.services.browser.reach import Reach, reaching
 from passel.services.deps import PLATFORM, Deps
 from passel.services.firehose import Firehose
 from passel.services.following import Following
@@ -47,6 +49,9 @@ from passel.store.database import is_passing
 from passel.store.schema import current_revision, newest_revision
 
 log = structlog.get_logger()
+
+_DATABASE_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, asyncio.TimeoutError)
+_AWAY = "the database is away or full; try again"
 
 
 def build_app(deps: Deps, settings: Settings, following: Following, embedder: Embedder) -> FastAPI:
@@ -65,7 +70,7 @@ def build_app(deps: Deps, settings: Settings, following: Following, embedder: Em
     app.add_exception_handler(PasselError, _by_face(errors.on_passel_error, check_errors.on_passel_error))
     app.add_exception_handler(RequestValidationError, errors.on_validation_error)
     app.add_exception_handler(HTTPException, _by_face(errors.on_http_error, check_errors.on_http_error))
-    for away in (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, asyncio.TimeoutError):
+    for away in _DATABASE_ERRORS:
         app.add_exception_handler(away, _on_database_error)
     app.add_exception_handler(Exception, _by_face(errors.on_unexpected, check_errors.on_unexpected))
     app.add_exception_handler(ClientDisconnect, errors.on_disconnect)
@@ -79,6 +84,32 @@ def build_app(deps: Deps, settings: Settings, following: Following, embedder: Em
     app.add_middleware(CleanUrl, refuse=_refuse)
     app.add_middleware(RequestId)
     return app
+
+
+def _build_browsers(app: FastAPI, deps: Deps, settings: Settings, following: Following, reach: Reach) -> FastAPI:
+    """The application of `anchor`; what it says of itself is read at `app`."""
+    browsers = anchor.build(deps, app.state.authenticator, following, reach)
+    app.state.embedding = settings.live_view_embedding
+    app.include_router(live.routes)
+    for away in _DATABASE_ERRORS:
+        browsers.add_exception_handler(away, _on_browsers_database_error)
+
+    @app.get("/openapi/browsers.json", include_in_schema=False)
+    async def document() -> Response:
+        return json_response(browsers.openapi())
+
+    @app.get("/docs/browsers", include_in_schema=False)
+    async def page() -> Response:
+        return HTMLResponse(reference_page(browsers.openapi(), "/openapi/browsers.json", "anchor-api-key: dari_..."))
+
+    return browsers
+
+
+async def _on_browsers_database_error(request: Request, error: Exception) -> Response:
+    if is_passing(error):
+        log.warning("request failed for now", path=request.url.path, error=str(error) or repr(error))
+        return anchor_errors.passel_error(request.scope, Unavailable(_AWAY))
+    return await anchor_errors.on_unexpected(request, error)
 
 
 Handler = Callable[[Request, Exception], Awaitable[Response]]
@@ -103,7 +134,7 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
 async def _on_database_error(request: Request, error: Exception) -> Response:
     if is_passing(error):
         log.warning("request failed for now", path=request.url.path, error=str(error) or repr(error))
-        return _refuse(request.scope, Unavailable("the database is away or full; try again"))
+        return _refuse(request.scope, Unavailable(_AWAY))
     return await _by_face(errors.on_unexpected, check_errors.on_unexpected)(request, error)
 
 
@@ -142,9 +173,13 @@ def _mount_health(app: FastAPI, deps: Deps) -> None:
 
 def _mount_front(app: FastAPI) -> None:
     @app.get("/", include_in_schema=False)
-    async def front() -> Response:
-        """What answers here, and where to read on."""
-        return json_response({"name": app.title, "version": app.version, "openapi": "/openapi.json", "docs": "/docs"})
+    async def front(request: Request) -> Response:
+        """What answers here, and where to read on; or the live view that a link at the root names."""
+        if (viewer := live.to_viewer(request)) is not None:
+            return viewer
+        return json_response(
+            {"name": app.title, "version": app.version, "openapi": "/openapi.json", "docs": "/docs", "browsers": "/docs/browsers"}
+        )
 
     @app.get("/docs", include_in_schema=False)
     async def page() -> Response:
@@ -181,7 +216,7 @@ async def _serve(settings: Settings, listening: Callable[[str], None], note: Pat
         reaching(deps.vault) as reach,
     ):
         app = build_app(deps, settings, following, embedder)
-        browsers = anchor.build(deps, app.state.authenticator, following, reach)
+        browsers = _build_browsers(app, deps, settings, following, reach)
         gateway = Gateway(deps, app.state.authenticator, reach)
         config = uvicorn.Config(
             anchor.ByFace(app, browsers),

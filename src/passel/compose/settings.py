@@ -151,6 +151,11 @@ class Settings(BaseSettings):
         None,
         description="Where browsers keep their files while they run; a short path that others may enter. Default: in the directory for temporary files.",
     )
+    live_view_embedding: str = Field(
+        "*",
+        pattern=r"^[^;,\r\n]*$",
+        description="Sites that may show the live view in a frame, as the frame-ancestors of a Content-Security-Policy: *, 'none', or https://example.com.",
+    )
     max_batch_browsers: int = Field(1000, ge=1, le=5000, description="Sessions in a batch of browsers.")
 
     webhook_secret_overlap: float = Field(0, ge=0, description="Seconds for which a rotated secret of a webhook signs beside the new one.")

@@ -22,6 +22,7 @@ WorkerId = NewType("WorkerId", int)
 LaneId = NewType("LaneId", int)
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_VALUES = {digit: value for value, digit in enumerate(_ALPHABET)}
 _PAIRS = [a + b for a in _ALPHABET for b in _ALPHABET]
 _ENTROPY_BITS = 80
 
@@ -34,6 +35,14 @@ def encode_ulid(value: int) -> str:
         value >>= 10
     digits.reverse()
     return "".join(digits)
+
+
+def decode_ulid(digits: str) -> int:
+    """The 128 bits of a ULID. Raises `KeyError` for what is none."""
+    value = 0
+    for digit in digits:
+        value = value * 32 + _VALUES[digit]
+    return value
 
 
 class IdSource:

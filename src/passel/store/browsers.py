@@ -12,7 +12,8 @@ from passel.store.database import ReadConnection, WriteConnection
 
 @dataclass(frozen=True, slots=True)
 class BrowserItem:
-    """`state` is the item's, which is completed as soon as its browser is ready; `alive` says whether that runs. `began_at` is when the
+    """`state` is the item's, which is completed as soon as its browser is ready; `alive` says whether that runs, `scoped`
+    whether it is opened by minted tokens alone. `began_at` is when the
     browser was begun to be started, `settled_at` when it was ready or had failed."""
 
     index: int
@@ -20,6 +21,7 @@ class BrowserItem:
     session_id: SessionId
     state: str
     cancelled: bool
+    scoped: bool
     alive: bool
     error: str | None
     began_at: datetime | None
@@ -43,6 +45,20 @@ async def list_items(c: ReadConnection, batch_id: str) -> list[BrowserItem]:
 
 async def item_index(c: ReadConnection, message_id: MessageId) -> int | None:
     return await c.fetchval("find_item_index", message_id)
+
+
+async def add_tokens(c: WriteConnection, session_id: SessionId, scopes: dict[str, str]) -> None:
+    """`scopes` by the hashes of tokens."""
+    await c.execute("add_browser_tokens", session_id, scopes)
+
+
+async def remove_token(c: WriteConnection, session_id: SessionId, hashed: str) -> None:
+    await c.execute("remove_browser_token", session_id, hashed)
+
+
+async def view_once(c: WriteConnection, session_id: SessionId) -> bool:
+    """Whether this is the first view."""
+    return await c.fetchrow("view_browser_once", session_id) is not None
 
 
 async def retag(c: WriteConnection, session_id: SessionId, tags: Sequence[str]) -> None:

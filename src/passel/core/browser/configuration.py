@@ -10,7 +10,8 @@ IDLE_MINUTES, MOST_MINUTES = 5.0, 20.0
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """What is in effect. Minutes may have decimals; -1 is without end. `idle_minutes` count from the moment when nobody is connected."""
+    """What is in effect. Minutes may have decimals; -1 is without end. `idle_minutes` count from the moment when nobody is connected.
+    `view_only` and `one_time_view` are about the live view, and a `scoped` session is opened by minted tokens alone."""
 
     width: int = 1440
     height: int = 900
@@ -18,6 +19,9 @@ class Configuration:
     tags: tuple[str, ...] = ()
     idle_minutes: float = IDLE_MINUTES
     max_minutes: float = MOST_MINUTES
+    view_only: bool = False
+    one_time_view: bool = False
+    scoped: bool = False
     pdf_viewer: bool = True
     disable_web_security: bool = False
 

@@ -5,6 +5,8 @@ browser.configuring     {}: the process is up
 browser.ready           {product}: clients may connect
 browser.initial_url     {url, error}: the page that was asked for did not load
 browser.tagged          {tags}: those that it has from now on
+browser.tokens_minted   {scopes}: from the first on, the session is opened by minted tokens alone
+browser.token_revoked   {scope}
 browser.recorded        {recording_id, bytes, seconds}: its recording is kept
 browser.navigated       {page, url}: a page went somewhere; the first thousand of a session
 browser.ended           {end_reason, error, seconds, bytes}
@@ -17,6 +19,7 @@ from passel.core.events import Draft, Event
 
 CONFIGURING, READY, INITIAL_URL, ENDED = "browser.configuring", "browser.ready", "browser.initial_url", "browser.ended"
 NAVIGATED, RECORDED, TAGGED = "browser.navigated", "browser.recorded", "browser.tagged"
+TOKENS_MINTED, TOKEN_REVOKED = "browser.tokens_minted", "browser.token_revoked"
 
 API, IDLE_TIMEOUT, MAX_DURATION, CRASH, START_FAILED, WORKER_LOST = (
     "api",
@@ -49,6 +52,14 @@ def initial_url_failed(url: str, error: str) -> Draft:
 
 def navigated(page: str, url: str) -> Draft:
     return Draft(NAVIGATED, {"page": page, "url": url})
+
+
+def minted(scopes: Sequence[str]) -> Draft:
+    return Draft(TOKENS_MINTED, {"scopes": list(scopes)})
+
+
+def revoked(scope: str) -> Draft:
+    return Draft(TOKEN_REVOKED, {"scope": scope})
 
 
 def tagged(tags: Sequence[str]) -> Draft:

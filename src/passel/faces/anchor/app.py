@@ -8,9 +8,10 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from passel import __version__
 from passel.core.errors import PasselError
 from passel.core.limits import MIB
-from passel.faces.anchor import errors
+from passel.faces.anchor import errors, openapi
 from passel.faces.anchor.routes import batches, events, sessions, webhooks
 from passel.faces.kit.auth import Authenticator, RequireKey
 from passel.faces.kit.limits import BodyLimit, CleanUrl, RequestId
@@ -24,7 +25,9 @@ _ROOMS = (batches, events, sessions, webhooks)
 
 
 def build(deps: Deps, authenticator: Authenticator, following: Following, reach: Reach) -> FastAPI:
-    app = FastAPI(title="Passel browsers", redirect_slashes=False, docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(title="Passel browsers", version=__version__, redirect_slashes=False, docs_url=None, redoc_url=None, openapi_url=None)
+    document = app.openapi
+    app.openapi = lambda: openapi.complete(document()) if app.openapi_schema is None else app.openapi_schema
     app.state.deps, app.state.following, app.state.reach = deps, following, reach
     for room in _ROOMS:
         app.include_router(room.routes)
@@ -45,9 +48,9 @@ def owns(scope: Scope) -> bool:
     if scope["type"] != "http":
         return False
     path: str = scope["path"]
-    return any(name == KEY_HEADER for name, _ in scope["headers"]) or any(
-        path == root or path.startswith(f"{root}/") for root in _OWN_ROOTS
-    )
+    if any(path == root or path.startswith(f"{root}/") for root in _OWN_ROOTS):
+        return True
+    return path.startswith("/v1/") and any(name == KEY_HEADER for name, _ in scope["headers"])
 
 
 class ByFace:

@@ -4,14 +4,16 @@ A client's upgrade is looked at here, refused with a true status where it has to
 runs on; from then on bytes go through as they are, both ways. The worker's listener speaks WebSocket with the client, and it knows
 what may be asked (`passel.core.browser.guard`).
 
-    GET /?apiKey=K&sessionId=S      GET /?token=T&sessionId=S      GET /devtools/page/{target}?...
+    GET /?apiKey=K&sessionId=S      GET /?token=T&sessionId=S      GET /?token=M (minted)      GET /devtools/page/{target}?...
+    GET /live/{session}/socket?token=T      GET /live/socket?token=M      GET /v1/sessions/{session}/live?token=T
 """
 
 import asyncio
 import contextlib
 import json
+import re
 from typing import Any, cast
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 import httptools
 import structlog
@@ -20,7 +22,8 @@ from passel.core.errors import PasselError, Unauthenticated
 from passel.faces.anchor.errors import status_of
 from passel.faces.anchor.ids import session_id as own_id
 from passel.faces.kit.auth import Authenticator
-from passel.services.browser import sessions
+from passel.services.browser import access, sessions
+from passel.services.browser.access import Admitted, Given
 from passel.services.browser.reach import Reach
 from passel.services.deps import Deps
 
@@ -36,6 +39,8 @@ _REASONS = {
     410: "Gone",
     503: "Service Unavailable",
 }
+_LIVE = re.compile(r"/live/(?:(?P<session>[^/]+)/)?socket|/v1/sessions/(?P<named>[^/]+)/live")
+_ASKED = {"pageId": "page", "rate": "rate"}
 _HANDED_ON = (b"upgrade", b"connection", b"sec-websocket-key", b"sec-websocket-version", b"sec-websocket-extensions", b"user-agent")
 
 
@@ -49,25 +54,33 @@ class Gateway:
         """Connect to the worker, and hand the upgrade on. Raises `PasselError` and `OSError`."""
         url = urlsplit(target.decode("latin-1"))
         query = {name: values[-1] for name, values in parse_qs(url.query).items()}
-        found = await self._admit(query, dict(headers))
-        assert found.address is not None
-        _, devtools, page = url.path.rpartition("/devtools/page/")
-        path = f"/{found.id}/cdp" + (f"?page={page}" if devtools else "")
+        live = _LIVE.fullmatch(url.path)
+        if live and (named := live["session"] or live["named"]):
+            query["sessionId"] = named
+        admitted = await self._admit(query, dict(headers), access.LIVE if live else access.CDP)
+        found = admitted.found
+        if live:
+            asked = {"act": int(admitted.act)} | {name: query[given] for given, name in _ASKED.items() if given in query}
+            path = f"/{found.id}/live?{urlencode(asked)}"
+        else:
+            _, devtools, page = url.path.rpartition("/devtools/page/")
+            path = f"/{found.id}/cdp" + (f"?{urlencode({'page': page})}" if devtools else "")
         lines = [f"GET {path} HTTP/1.1".encode(), b"Host: worker"]
         lines += [name + b": " + value for name, value in headers if name in _HANDED_ON]
         lines += [f"{name}: {value}".encode() for name, value in self._reach.headers().items()]
-        way = await self._reach.connect(found.address, _Way(upgrade))
+        way = await self._reach.connect(admitted.address, _Way(upgrade))
         way.write(b"\r\n".join([*lines, b"", b""]))
         return way
 
-    async def _admit(self, query: dict[str, str], headers: dict[bytes, bytes]) -> sessions.BrowserSession:
+    async def _admit(self, query: dict[str, str], headers: dict[bytes, bytes], wanted: str) -> Admitted:
         key = query.get("apiKey") or headers.get(b"anchor-api-key", b"").decode("latin-1")
         caller = await self._authenticator.identify(f"Bearer {key}") if key else None
         given = query.get("sessionId")
-        if given is None:
-            raise Unauthenticated("sessionId is missing")
+        if given is None and "token" not in query:
+            raise Unauthenticated("sessionId or token is missing")
         org_id = None if caller is None else caller.org_id
-        return await sessions.admit(self._deps, own_id(unquote(given)), org_id=org_id, given=query.get("token"))
+        id = None if given is None else own_id(unquote(given))
+        return await access.admit(self._deps, Given(org_id, id, query.get("token")), wanted)
 
 
 class Upgrade(asyncio.Protocol):

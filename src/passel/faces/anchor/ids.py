@@ -3,17 +3,13 @@
 from uuid import UUID
 
 from passel.core.browser import PREFIX
-from passel.core.ids import encode_ulid
+from passel.core.ids import decode_ulid, encode_ulid
 
 BATCH_PREFIX = "batch"
-_DIGITS = {digit: value for value, digit in enumerate("0123456789abcdefghjkmnpqrstvwxyz")}
 
 
 def to_uuid(id: str) -> str:
-    value = 0
-    for digit in id.rpartition("_")[2]:
-        value = value * 32 + _DIGITS[digit]
-    return str(UUID(int=value))
+    return str(UUID(int=decode_ulid(id.rpartition("_")[2])))
 
 
 def session_id(given: str) -> str:

@@ -2,7 +2,7 @@
 `warnings`, as are options that have no effect here. What was asked to be active and is not served is refused (D3)."""
 
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import orjson
 from fastapi import Request
@@ -93,6 +93,14 @@ class BatchFields(Body):
     metadata: dict[str, Any] | None = None
 
 
+class TokenFields(Body):
+    scopes: list[Literal["live_view_read_only", "live_view", "cdp"]] | None = None
+
+
+class CancelFields(Body):
+    status: Literal["cancelled"]
+
+
 class RetryFields(Body):
     retry_failed_only: bool | None = None
     max_retries: int | None = Field(None, ge=1, le=3)
@@ -152,6 +160,9 @@ def session_request(body: dict[str, Any], place: str = "") -> BrowserRequest:
         tags=_tags(session.tags, f"{place}session.tags"),
         idle_minutes=_minutes(timeout.idle_timeout, default.idle_minutes, f"{place}session.timeout.idle_timeout"),
         max_minutes=_minutes(timeout.max_duration, default.max_minutes, f"{place}session.timeout.max_duration"),
+        view_only=session.live_view is not None and bool(session.live_view.read_only),
+        one_time_view=session.live_view is not None and bool(session.live_view.one_time_url),
+        scoped=_on(session.scoped_access, default=False),
         pdf_viewer=_on(browser.pdf_viewer, default=True),
         disable_web_security=_on(browser.disable_web_security, default=False),
     )
@@ -173,8 +184,6 @@ def _refuse_what_is_not_served(fields: SessionFields, session: SessionPart, brow
             raise Invalid(f"{place}browser.{name} is not supported by this server")
     asked = {
         "session.proxy": proxy is not None and bool(proxy.active),
-        "session.scoped_access": _on(session.scoped_access, default=False),
-        "session.live_view.one_time_url": session.live_view is not None and bool(session.live_view.one_time_url),
         "browser.profile": browser.profile is not None and browser.profile.name is not None,
         "browser.extensions": bool(browser.extensions),
         "integrations": bool(fields.integrations),

@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from passel.core.browser.configuration import Configuration
+from passel.core.ids import SessionId
 from passel.core.states import RUNNING
 from passel.faces.anchor.ids import to_uuid
 from passel.faces.kit.json import timestamp
 from passel.services.batches import Batch
-from passel.services.browser import batches, sessions
+from passel.services.browser import access, batches
 from passel.services.browser.batches import BrowserItem, ReadBatch
 from passel.services.browser.sessions import BrowserRow, BrowserSession, BrowserSpan
 from passel.services.deps import Deps
@@ -20,14 +22,44 @@ def data(body: Any) -> Body:
     return {"data": body}
 
 
-def cdp_url(deps: Deps, base: str, session_id: Any) -> str:
-    """Carries a credential of this one session, and never the API key (D5)."""
-    ws = base.replace("https://", "wss://", 1).replace("http://", "ws://", 1)
-    return f"{ws}/?sessionId={to_uuid(session_id)}&token={sessions.token(deps, session_id, 'cdp')}"
+def reached(deps: Deps, base: str, session_id: SessionId, configuration: Configuration) -> Body:
+    """Where a session is driven and watched. Each carries a credential of this one session and never the API key (D5, D29); one that is
+    opened by minted tokens alone has none."""
+    if configuration.scoped:
+        return {"cdp_url": None, "live_view_url": None}
+    token = access.computed(deps, session_id, access.CDP)
+    return {
+        "cdp_url": f"{_ws(base)}/?sessionId={to_uuid(session_id)}&token={token}",
+        "live_view_url": live_view_url(deps, base, session_id, configuration),
+    }
 
 
-def created(deps: Deps, base: str, found: BrowserSession) -> Body:
-    return {"id": to_uuid(found.id), "cdp_url": cdp_url(deps, base, found.id), "warnings": list(found.request.warnings)}
+def live_view_url(deps: Deps, base: str, session_id: SessionId, configuration: Configuration) -> str:
+    scope = access.LIVE_READ_ONLY if configuration.view_only else access.LIVE
+    return f"{base}/live/{to_uuid(session_id)}?token={access.computed(deps, session_id, scope)}"
+
+
+def minted(base: str, tokens: Mapping[str, str], configuration: Configuration) -> Body:
+    """Each ends in its token, without the session's id (2.5 of the `anchor` contract)."""
+    read_only = tokens.get(access.LIVE_READ_ONLY)
+    body: Body = {}
+    if read_only is not None:
+        body["live_view_read_only_url"] = f"{base}/live?token={read_only}"
+    if (live := tokens.get(access.LIVE)) is not None:
+        body["live_view_url"] = f"{base}/live?token={read_only if configuration.view_only and read_only else live}"
+    if (cdp := tokens.get(access.CDP)) is not None:
+        body["cdp_url"] = f"{_ws(base)}/?token={cdp}"
+    return body
+
+
+def _ws(base: str) -> str:
+    return base.replace("https://", "wss://", 1).replace("http://", "ws://", 1)
+
+
+def created(deps: Deps, base: str, found: BrowserSession, tokens: Mapping[str, str] | None = None) -> Body:
+    configuration = found.request.configuration
+    urls = reached(deps, base, found.id, configuration) if tokens is None else minted(base, tokens, configuration)
+    return {"id": to_uuid(found.id), **urls, "warnings": list(found.request.warnings)}
 
 
 def session(found: BrowserSession, now: datetime) -> Body:
@@ -56,8 +88,10 @@ def session(found: BrowserSession, now: datetime) -> Body:
     }
 
 
-def pages(found: Sequence[Mapping[str, Any]]) -> Body:
-    return {"count": len(found), "items": [dict(one) for one in found]}
+def pages(deps: Deps, base: str, found: BrowserSession, pages: Sequence[Mapping[str, Any]]) -> Body:
+    watched = None if found.scoped else live_view_url(deps, base, found.id, found.request.configuration)
+    items = [{**one, "frontend_url": watched and f"{watched}&pageId={one['id']}"} for one in pages]
+    return {"count": len(items), "items": items}
 
 
 def batch_created(batch: Batch) -> Body:
@@ -103,7 +137,8 @@ def batch(deps: Deps, base: str, read: ReadBatch) -> Body:
     failed = counts.failed - read.batch.cancelled
     body = batch_row(read.batch) | {
         "warnings": read.batch.spec["warnings"],
-        "sessions": [_item(deps, base, read.batch, item) for item in read.items],
+        "live_view_url": f"{base}/live/batches/{to_uuid(read.batch.id)}?token={access.of_batch(deps, read.batch.id)}",
+        "sessions": [_item(deps, base, read, item) for item in read.items],
         "progress": {
             "percentage": round(100 * (counts.completed + counts.failed) / counts.size, 1),
             "current_phase": read.phase,
@@ -114,20 +149,46 @@ def batch(deps: Deps, base: str, read: ReadBatch) -> Body:
     return body
 
 
-def _item(deps: Deps, base: str, batch: Batch, item: BrowserItem) -> Body:
-    ready = item.state == batches.COMPLETED
+def _item(deps: Deps, base: str, read: ReadBatch, item: BrowserItem) -> Body:
+    nowhere: Body = {"cdp_url": None, "live_view_url": None}
+    ready = item.state == batches.COMPLETED and not item.scoped
     return {
         "item_index": item.index,
         "session_id": to_uuid(item.session_id),
         "status": _item_status(item),
-        "cdp_url": cdp_url(deps, base, item.session_id) if ready else None,
-        "live_view_url": None,
+        **(reached(deps, base, item.session_id, read.configuration) if ready else nowhere),
         "error": item.error,
         "retry_count": item.try_number - 1,
         "started_at": timestamp(item.began_at),
         "completed_at": timestamp(item.settled_at),
-        "metadata": {"batch_id": to_uuid(batch.id), "item_index": item.index},
+        "metadata": {"batch_id": to_uuid(read.batch.id), "item_index": item.index},
     }
+
+
+def grid(deps: Deps, base: str, read: ReadBatch) -> Body:
+    """What the page of a batch shows."""
+    counts = read.batch.counts
+    return {
+        "counts": {
+            "ready": counts.completed,
+            "starting": counts.running,
+            "waiting": counts.queued,
+            "failed": counts.failed - read.batch.cancelled,
+            "cancelled": read.batch.cancelled,
+        },
+        "percentage": round(100 * (counts.completed + counts.failed) / counts.size, 1),
+        "items": [_tile(deps, base, read, item) for item in read.items],
+    }
+
+
+def _tile(deps: Deps, base: str, read: ReadBatch, item: BrowserItem) -> Body:
+    live = item.alive and not item.scoped and not read.configuration.scoped
+    status = "live" if live else "ended" if item.state == batches.COMPLETED and not item.alive else _item_status(item)
+    body: Body = {"item_index": item.index, "session_id": to_uuid(item.session_id), "status": status, "error": item.error}
+    if live:
+        body["token"] = access.computed(deps, item.session_id, access.LIVE_READ_ONLY)
+        body["url"] = live_view_url(deps, base, item.session_id, read.configuration)
+    return body
 
 
 def _item_status(item: BrowserItem) -> str:
@@ -212,6 +273,7 @@ def history_row(one: BrowserRow, now: datetime) -> Body:
 
 def async_status(deps: Deps, base: str, found: BrowserSession) -> Body:
     """3.3 of the `anchor` contract: ready for as long as it runs."""
+    nowhere: Body = {"cdp_url": None, "live_view_url": None}
     ready, ended = found.address is not None, found.message.ended_at is not None
     status = "ready" if ready else found.status if ended else "processing" if found.message.state == RUNNING else "pending"
     body: Body = {
@@ -225,8 +287,7 @@ def async_status(deps: Deps, base: str, found: BrowserSession) -> Body:
             "item_index": 0,
             "session_id": to_uuid(found.id),
             "status": "failed" if found.status == "failed" else "completed",
-            "cdp_url": cdp_url(deps, base, found.id) if ready else None,
-            "live_view_url": None,
+            **(reached(deps, base, found.id, found.request.configuration) if ready and not found.scoped else nowhere),
             "error": found.message.error,
             "retry_count": 0,
             "metadata": {},

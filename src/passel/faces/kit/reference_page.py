@@ -12,15 +12,16 @@ _STYLE = (
 )
 
 
-def reference_page(document: dict[str, Any]) -> str:
-    """Every call by subject: method, path, what it does, its parameters and the form of its body."""
+def reference_page(document: dict[str, Any], source: str = "/openapi.json", key: str = "Authorization: Bearer dari_...") -> str:
+    """Every call by subject: method, path, what it does, its parameters and the form of its body. `source` is where the document is read,
+    `key` the header that a key goes in."""
     info = document["info"]
     title = escape(f"{info['title']} {info['version']}")
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f"<title>{title}</title><style>{_STYLE}</style><h1>{title}</h1>"
-        "<p>Calls below <code>/v1/</code> need an API key: <code>Authorization: Bearer dari_...</code>. "
-        'The forms of bodies and answers are in <a href="openapi.json">openapi.json</a>.</p>'
+        f"<p>Calls below <code>/v1/</code> need an API key: <code>{escape(key)}</code>. "
+        f'The forms of bodies and answers are in <a href="{escape(source)}">{escape(source)}</a>.</p>'
         f"{''.join(_subjects(document))}</html>\n"
     )
 

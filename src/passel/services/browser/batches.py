@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from passel.core.browser import KIND
+from passel.core.browser.configuration import Configuration
 from passel.core.errors import Conflict, Invalid, NotFound
 from passel.core.ids import BatchId
 from passel.services import batches, growth
@@ -14,9 +15,11 @@ from passel.services.browser.requests import BrowserPlanner, BrowserRequest
 from passel.services.deps import Caller, Deps
 from passel.services.growth import Wanted
 from passel.services.intake import Intake
+from passel.store import batches as batch_store
 from passel.store import browsers as store
 from passel.store.batches import Batch
 from passel.store.browsers import BrowserItem
+from passel.store.database import ReadConnection
 
 PENDING, PROCESSING, COMPLETED, FAILED, CANCELLED = "pending", "processing", "completed", "failed", "cancelled"
 STATUSES = (PENDING, PROCESSING, COMPLETED, FAILED, CANCELLED)
@@ -31,6 +34,10 @@ class ReadBatch:
     batch: Batch
     items: list[BrowserItem]
     phase: str
+
+    @property
+    def configuration(self) -> Configuration:
+        return Configuration.from_json(self.batch.spec["configuration"])
 
 
 def status(batch: Batch) -> str:
@@ -52,7 +59,7 @@ async def create(deps: Deps, caller: Caller, request: BrowserRequest, count: int
 
     with Intake(planner) as intake:
         await intake.take_all(groups())
-        spec = {"metadata": metadata, "asked": request.asked, "warnings": list(request.warnings)}
+        spec = {"metadata": metadata, **request.request}
         return (await batches.create(deps, caller, planner, intake, None, None, spec)).batch
 
 
@@ -68,11 +75,23 @@ async def read(deps: Deps, caller: Caller, batch_id: str, *, items: bool = True)
     """All of one moment. Raises what `get` raises."""
     await get(deps, caller, batch_id)
     async with deps.db.snapshot() as c:
-        batch = await batches.own(deps, caller, c, KIND, batch_id)
-        found = await store.list_items(c, batch.id) if items else []
-        phase = "queued" if batch.counts.queued else "ready"
-        if batch.counts.running and not batch.counts.queued:
-            phase = await store.phase(c, batch.id)
+        return await _read(c, await batches.own(deps, caller, c, KIND, batch_id), items)
+
+
+async def read_for_all(deps: Deps, batch_id: str) -> ReadBatch:
+    """For somebody whose right to see it was checked. Raises `NotFound`."""
+    async with deps.db.snapshot() as c:
+        batch = await batch_store.find_batch(c, batch_id)
+        if batch is None or batch.kind != KIND:
+            raise NotFound("Batch not found")
+        return await _read(c, batch, items=True)
+
+
+async def _read(c: ReadConnection, batch: Batch, items: bool) -> ReadBatch:
+    found = await store.list_items(c, batch.id) if items else []
+    phase = "queued" if batch.counts.queued else "ready"
+    if batch.counts.running and not batch.counts.queued:
+        phase = await store.phase(c, batch.id)
     return ReadBatch(batch, found, phase)
 
 

@@ -8,9 +8,9 @@ from typing import Any
 from passel.core.browser import KIND, PREFIX
 from passel.core.browser import events as browser_events
 from passel.core.browser.events import API
-from passel.core.errors import Conflict, Forbidden, NotFound, PasselError, Unauthenticated
+from passel.core.errors import Conflict, PasselError
 from passel.core.events import Draft, Event
-from passel.core.ids import OrgId, SessionId
+from passel.core.ids import SessionId
 from passel.core.states import COMPLETED, ENDED, FAILED, RUNNING
 from passel.services import sessions
 from passel.services.browser.reach import Reach
@@ -63,6 +63,11 @@ class BrowserSession:
     @property
     def tags(self) -> list[str]:
         return self.session.spec["tags"]
+
+    @property
+    def scoped(self) -> bool:
+        """Whether it is opened by minted tokens alone."""
+        return bool(self.session.spec.get("scoped")) or self.request.configuration.scoped
 
     @property
     def request(self) -> BrowserRequest:
@@ -161,9 +166,10 @@ async def end_all(deps: Deps, caller: Caller, reach: Reach) -> int:
     return len(live)
 
 
-async def pages(deps: Deps, caller: Caller, reach: Reach, id: str) -> Sequence[dict[str, Any]]:
+async def pages(deps: Deps, caller: Caller, reach: Reach, id: str) -> tuple[BrowserSession, Sequence[dict[str, Any]]]:
     """Raises `Ended`."""
-    return await reach.call(*_where(await get(deps, caller, id)), "pages")
+    found = await get(deps, caller, id)
+    return found, await reach.call(*_where(found), "pages")
 
 
 async def retag(deps: Deps, caller: Caller, id: str, tags: Sequence[str]) -> BrowserSession:
@@ -194,24 +200,3 @@ def _where(found: BrowserSession) -> tuple[str, SessionId]:
     if found.address is None:
         raise Ended("this session is not running" if found.status == PENDING else "this session has ended")
     return found.address, found.id
-
-
-def token(deps: Deps, session_id: SessionId, scope: str) -> str:
-    """The credential of one session for one scope: 160 bits, which nobody without the installation's secret can make."""
-    return deps.vault.sign(f"{scope}/{session_id}")[:40]
-
-
-async def admit(deps: Deps, id: str, *, org_id: OrgId | None, given: str | None) -> BrowserSession:
-    """Who may speak CDP to a session: its organisation by an API key, or who has its token. Raises `Unauthenticated`, `NotFound`,
-    `Forbidden` and `Ended`."""
-    found = await find(deps, id)
-    if found is None:
-        if org_id is None:
-            raise Unauthenticated("Missing or invalid credential")
-        raise NotFound("Session not found")
-    if org_id is not None and found.session.org_id != org_id:
-        raise Forbidden("This session belongs to another project")
-    if org_id is None and (given is None or not given.isascii() or not deps.vault.same(token(deps, found.id, "cdp"), given)):
-        raise Unauthenticated("Missing or invalid credential")
-    _where(found)
-    return found

@@ -1,6 +1,7 @@
 """Where a worker's browsers are reached: by the API processes, never by a page or a client directly.
 
     GET  /{session}/cdp       a WebSocket that speaks CDP, as the client of the API sent it
+    GET  /{session}/live      a WebSocket of somebody who watches (`passel.workloads.browser.viewer`)
     POST /{session}/call      {"do": name, ...}: one of our own calls
 
 It listens on a Unix socket, and where workers are on machines of their own on a port. Who calls proves that it knows the
@@ -17,12 +18,14 @@ from typing import Any
 import orjson
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from passel.core.browser.events import CRASH
 from passel.core.browser.guard import Leave, Refuse, Send, judge
 from passel.core.browser.reach import PROOF
 from passel.core.ids import SessionId
 from passel.workloads.browser.calls import CALLS, QUIET, WrongCall
 from passel.workloads.browser.mux import Client, CommandFailed, Gone, Message
 from passel.workloads.browser.session import Live
+from passel.workloads.browser.viewer import FASTEST, Viewer
 
 _LARGEST_MESSAGE = 128 * 1024 * 1024
 _PING_SECONDS = 30.0
@@ -43,7 +46,7 @@ class _Socket:
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
         live = self._live
-        client = await live.join(self._told)
+        client = await live.join(self._told, lambda: self._end(CRASH))
         try:
             if self._page is not None:
                 self._own = await client.attach(self._page)
@@ -113,7 +116,7 @@ class _Socket:
             self._out.put_nowait(data)
 
     def _end(self, reason: str) -> None:
-        self._reason = reason
+        self._reason = self._reason or reason
         self._out.put_nowait(None)
 
     async def _write(self) -> None:
@@ -136,6 +139,7 @@ class Listener:
     def app(self) -> web.Application:
         app = web.Application(client_max_size=_LARGEST_MESSAGE)
         app.router.add_get("/{session}/cdp", self._guarded(self._cdp))
+        app.router.add_get("/{session}/live", self._guarded(self._watch))
         app.router.add_post("/{session}/call", self._guarded(self._call))
         return app
 
@@ -146,7 +150,7 @@ class Listener:
             if not hmac.compare_digest(request.headers.get(PROOF, ""), self._proof):
                 return web.json_response({"error": "who are you?"}, status=403)
             live = self._live.get(SessionId(request.match_info["session"]))
-            if live is None:
+            if live is None or live.over.done():
                 return web.json_response({"error": "this session does not run here"}, status=410)
             try:
                 return await handle(request, live)
@@ -160,6 +164,11 @@ class Listener:
             return await _Socket(live, request.query.get("page")).serve(request)
         except CommandFailed as failure:
             return web.json_response({"error": failure.message}, status=404)
+
+    async def _watch(self, request: web.Request, live: Live) -> web.StreamResponse:
+        asked = request.query
+        act = asked.get("act") == "1" and not live.configuration.view_only
+        return await Viewer(live, act, float(asked.get("rate", FASTEST)), asked.get("page")).serve(request)
 
     async def _call(self, request: web.Request, live: Live) -> web.StreamResponse:
         asked: dict[str, Any] = orjson.loads(await request.read())

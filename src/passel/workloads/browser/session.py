@@ -74,8 +74,8 @@ class Live:
         if not self.over.done():
             self.over.set_result(reason)
 
-    async def join(self, sink: Callable[[Message], None]) -> Client:
-        return await self.chromium.mux.join(sink)
+    async def join(self, sink: Callable[[Message], None], gone: Callable[[], None]) -> Client:
+        return await self.chromium.mux.join(sink, gone)
 
 
 Part = Callable[[Live], AbstractAsyncContextManager[object]]

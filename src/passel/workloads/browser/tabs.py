@@ -100,6 +100,10 @@ class Tabs:
         """Raises `CommandFailed` and `Gone`."""
         return await self.driver.call(method, params, tab.session_id)
 
+    def tell(self, tab: Tab, method: str, params: Mapping[str, Any]) -> None:
+        """Without waiting for what comes of it: an input that opens a dialog is answered when that is closed. Raises `Gone`."""
+        self.driver.tell(method, params, tab.session_id)
+
     async def bring_to_front(self, tab: Tab) -> None:
         await self.call(tab, "Page.bringToFront")
         self._to_front(tab)

@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from passel.core.errors import Invalid
 from passel.faces.anchor import requests, responses
 from passel.faces.anchor.ids import batch_id as own_id
 from passel.faces.anchor.ids import to_uuid
+from passel.faces.anchor.openapi import takes
 from passel.faces.kit.context import CallerIn, DepsIn, base_url
 from passel.faces.kit.json import json_response
 from passel.services.browser import batches
@@ -19,7 +19,7 @@ routes = APIRouter(prefix="/v1/batch-sessions", tags=["batch sessions"])
 Status = Literal["pending", "processing", "completed", "failed", "cancelled"]
 
 
-@routes.post("")
+@routes.post("", openapi_extra=takes(requests.BatchFields))
 async def create(request: Request, deps: DepsIn, caller: CallerIn) -> Response:
     """Does not wait for browsers."""
     count, asked, metadata = requests.batch_request(await requests.read_body(request), deps.limits.batch_browsers)
@@ -49,11 +49,9 @@ async def get(request: Request, batch_id: str, deps: DepsIn, caller: CallerIn, i
     return json_response(responses.data(responses.batch(deps, base_url(request, deps), read)))
 
 
-@routes.patch("/{batch_id}")
+@routes.patch("/{batch_id}", openapi_extra=takes(requests.CancelFields))
 async def cancel(request: Request, batch_id: str, deps: DepsIn, caller: CallerIn) -> Response:
-    body = await requests.read_body(request)
-    if body.get("status") != batches.CANCELLED:
-        raise Invalid("status: must be cancelled", field="status")
+    requests.parse(requests.CancelFields, await requests.read_body(request))
     batch, ended = await batches.cancel(deps, caller, own_id(batch_id))
     told = {"batch_id": to_uuid(batch.id), "status": batches.CANCELLED, "cancelled_sessions": ended}
     return json_response(responses.data(told | {"message": f"Batch cancelled; {ended} running sessions were ended"}))
@@ -66,7 +64,7 @@ async def delete(batch_id: str, deps: DepsIn, caller: CallerIn) -> Response:
     return json_response(responses.data(told))
 
 
-@routes.post("/{batch_id}/retry")
+@routes.post("/{batch_id}/retry", openapi_extra=takes(requests.RetryFields))
 async def retry(request: Request, batch_id: str, deps: DepsIn, caller: CallerIn) -> Response:
     requests.parse(requests.RetryFields, await requests.read_body(request))
     batch, count = await batches.retry(deps, caller, own_id(batch_id))

@@ -10,6 +10,7 @@ from passel.core.errors import Invalid
 from passel.core.text import require_storable
 from passel.faces.anchor import requests, responses
 from passel.faces.anchor.errors import error
+from passel.faces.anchor.openapi import takes
 from passel.faces.anchor.requests import Body
 from passel.faces.kit.context import CallerIn, DepsIn, FollowingIn
 from passel.faces.kit.json import json_response
@@ -28,7 +29,7 @@ class WaitFields(Body):
     timeoutMs: int = Field(60_000, ge=0, le=600_000)
 
 
-@routes.post("/events/{name}")
+@routes.post("/events/{name}", openapi_extra=takes(SignalFields))
 async def signal(request: Request, name: str, deps: DepsIn, caller: CallerIn) -> Response:
     """Whoever waits for this name, now or within a day, gets the data; one of them."""
     fields: SignalFields = requests.parse(SignalFields, await requests.read_body(request))
@@ -41,7 +42,7 @@ async def signal(request: Request, name: str, deps: DepsIn, caller: CallerIn) ->
     return json_response(responses.data({"status": "success"}))
 
 
-@routes.post("/events/{name}/wait")
+@routes.post("/events/{name}/wait", openapi_extra=takes(WaitFields))
 async def wait(request: Request, name: str, deps: DepsIn, caller: CallerIn, following: FollowingIn) -> Response:
     fields: WaitFields = requests.parse(WaitFields, await requests.read_body(request))
     require_storable(name, "name")

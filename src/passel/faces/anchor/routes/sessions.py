@@ -14,10 +14,11 @@ from passel.faces.anchor.errors import error
 from passel.faces.anchor.ids import batch_id as own_batch_id
 from passel.faces.anchor.ids import session_id as own_id
 from passel.faces.anchor.ids import to_uuid
+from passel.faces.anchor.openapi import takes
 from passel.faces.anchor.requests import moment
 from passel.faces.kit.context import CallerIn, DepsIn, FollowingIn, base_url
 from passel.faces.kit.json import json_response
-from passel.services.browser import sessions
+from passel.services.browser import access, sessions
 from passel.services.browser.sessions import Wanted
 
 _PAGES = (10, 20, 50)
@@ -88,7 +89,7 @@ PageIn = Annotated[tuple[str | None, int, int, bool, bool], Depends(_page)]
 routes = APIRouter(prefix="/v1/sessions", tags=["browser sessions"])
 
 
-@routes.post("")
+@routes.post("", openapi_extra=takes(requests.SessionFields))
 async def create(request: Request, deps: DepsIn, caller: CallerIn, following: FollowingIn) -> Response:
     """Waits until the browser can be connected to."""
     asked = requests.session_request(await requests.read_body(request))
@@ -98,7 +99,8 @@ async def create(request: Request, deps: DepsIn, caller: CallerIn, following: Fo
         raise Unavailable("no browser was free in time; the session goes on, and is ready later")
     if found.address is None:
         return error(500, f"the browser did not start: {found.message.error}")
-    return json_response(responses.data(responses.created(deps, base_url(request, deps), found)))
+    tokens = await access.mint(deps, caller, found.id, ()) if found.scoped else None
+    return json_response(responses.data(responses.created(deps, base_url(request, deps), found, tokens)))
 
 
 @routes.get("")
@@ -113,7 +115,7 @@ async def history(deps: DepsIn, caller: CallerIn, filters: FiltersIn, asked: Pag
     return json_response(responses.data(body))
 
 
-@routes.post("/async")
+@routes.post("/async", openapi_extra=takes(requests.SessionFields))
 async def begin(request: Request, deps: DepsIn, caller: CallerIn) -> Response:
     """Returns at once; the request's id is the session's."""
     begun = await sessions.create(deps, caller, requests.session_request(await requests.read_body(request)))
@@ -152,7 +154,7 @@ async def get_tags(session_id: str, deps: DepsIn, caller: CallerIn) -> Response:
     return _tagged(await sessions.get(deps, caller, own_id(session_id)))
 
 
-@routes.put("/{session_id}/tags")
+@routes.put("/{session_id}/tags", openapi_extra=takes(requests.TagFields))
 async def put_tags(request: Request, session_id: str, deps: DepsIn, caller: CallerIn) -> Response:
     """Replaces them."""
     return _tagged(await sessions.retag(deps, caller, own_id(session_id), requests.tags(await requests.read_body(request))))
@@ -180,5 +182,22 @@ async def end(session_id: str, deps: DepsIn, caller: CallerIn, reach: ReachIn) -
 
 
 @routes.get("/{session_id}/pages")
-async def pages(session_id: str, deps: DepsIn, caller: CallerIn, reach: ReachIn) -> Response:
-    return json_response(responses.data(responses.pages(await sessions.pages(deps, caller, reach, own_id(session_id)))))
+async def pages(request: Request, session_id: str, deps: DepsIn, caller: CallerIn, reach: ReachIn) -> Response:
+    found, open_pages = await sessions.pages(deps, caller, reach, own_id(session_id))
+    return json_response(responses.data(responses.pages(deps, base_url(request, deps), found, open_pages)))
+
+
+@routes.post("/{session_id}/tokens", openapi_extra=takes(requests.TokenFields))
+async def mint(request: Request, session_id: str, deps: DepsIn, caller: CallerIn) -> Response:
+    """A new link for each scope. From the first on, the session is opened by such links alone, and by API keys."""
+    fields: requests.TokenFields = requests.parse(requests.TokenFields, await requests.read_body(request))
+    found = await sessions.get(deps, caller, own_id(session_id))
+    tokens = await access.mint(deps, caller, found.id, fields.scopes or ())
+    return json_response(responses.data(responses.minted(base_url(request, deps), tokens, found.request.configuration)))
+
+
+@routes.delete("/{session_id}/tokens/{token}")
+async def revoke(session_id: str, token: str, deps: DepsIn, caller: CallerIn) -> Response:
+    """Its link opens no new connection; open ones stay."""
+    await access.revoke(deps, caller, own_id(session_id), token)
+    return json_response(responses.data({"status": "success"}))

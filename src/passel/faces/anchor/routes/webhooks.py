@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from passel.faces.anchor import requests
 from passel.faces.anchor import webhooks as bodies
+from passel.faces.anchor.openapi import takes
 from passel.faces.kit.context import CallerIn, DepsIn
 from passel.faces.kit.json import json_response
 from passel.services.browser import webhooks
@@ -17,7 +18,7 @@ routes = APIRouter(prefix="/v1/webhooks", tags=["browser webhooks"])
 Status = Literal["pending", "in_flight", "succeeded", "failed", "dead"]
 
 
-@routes.post("")
+@routes.post("", openapi_extra=takes(bodies.WebhookFields))
 async def create(request: Request, deps: DepsIn, caller: CallerIn) -> Response:
     """The secret is shown only now."""
     made = await webhooks.create(deps, caller, bodies.webhook_request(await requests.read_body(request)))
@@ -34,7 +35,7 @@ async def get(webhook_id: str, deps: DepsIn, caller: CallerIn) -> Response:
     return json_response(bodies.webhook_body(await webhooks.get(deps, caller, webhook_id)))
 
 
-@routes.patch("/{webhook_id}")
+@routes.patch("/{webhook_id}", openapi_extra=takes(bodies.ChangeFields))
 async def change(request: Request, webhook_id: str, deps: DepsIn, caller: CallerIn) -> Response:
     """What is not named stays."""
     known = await webhooks.get(deps, caller, webhook_id)
@@ -56,7 +57,7 @@ async def rotate(webhook_id: str, deps: DepsIn, caller: CallerIn) -> Response:
     return json_response(bodies.webhook_body(done.webhook, done.secret))
 
 
-@routes.post("/{webhook_id}/test")
+@routes.post("/{webhook_id}/test", openapi_extra=takes(bodies.TestFields))
 async def send_test(request: Request, webhook_id: str, deps: DepsIn, caller: CallerIn) -> Response:
     """A delivery of this type whose data are `{"test": true}`."""
     fields: bodies.TestFields = requests.parse(bodies.TestFields, await requests.read_body(request))
