@@ -24,7 +24,7 @@ test-place: python
 
 $(VENV)/ready: pyproject.toml constraints.txt | python
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[local,test,verify]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser,local,test,verify]'
 	touch $@
 
 # The vendor's own client. It asks for Python 3.12 and runs on 3.11 all the same.

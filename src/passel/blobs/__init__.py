@@ -43,6 +43,17 @@ class BlobStore:
         async for part in result.stream(min_chunk_size=_PART):
             yield bytes(part)
 
+    async def stream_range(self, path: str, first: int, end: int) -> AsyncIterator[bytes]:
+        """From byte `first` up to `end`, which is left out, part by part. Raises `KeyError` when there is no such object."""
+        if first >= end:
+            return
+        try:
+            result = await obstore.get_async(self._store, path, options={"range": (first, end)})
+        except FileNotFoundError as error:
+            raise KeyError(path) from error
+        async for part in result.stream(min_chunk_size=_PART):
+            yield bytes(part)
+
     async def delete(self, path: str) -> None:
         """Nothing happens when there is no such object."""
         with contextlib.suppress(FileNotFoundError):

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from passel.models.embedding import Embedder
     from passel.network import Network
     from passel.services.verification.facts import FactReader
+    from passel.workloads.browser.recording import Recordings
     from passel.workloads.verification.methods import Method
     from passel.workloads.verification.tool import Source
 
@@ -214,11 +215,29 @@ async def _browsers(settings: Settings, deps: Deps) -> AsyncGenerator[Workload]:
     assert executable is not None, "a worker that has no browser does not serve the kind"
     home = chromium.home(settings.browser_dir)
     rules = Rules(settings.private_urls_allowed, lambda: own_ports(settings))
-    async with chromium.keeping(executable, home, chromium.Account()) as keeper:
+    async with chromium.keeping(executable, home, chromium.Account()) as keeper, _recordings(settings, deps) as recordings:
         live: dict[Any, Any] = {}
         listener = Listener(live, deps.vault.sign(PROOF_TEXT))
         async with listening(listener, home / "listen") as address:
-            yield BrowserWorkload(keeper, rules, address, asyncio.Semaphore(settings.browser_starts or os.cpu_count() or 1), live=live)
+            starting = asyncio.Semaphore(settings.browser_starts or os.cpu_count() or 1)
+            yield BrowserWorkload(keeper, rules, address, starting, (recordings.part,), recordings.salvage, live=live)
+
+
+@asynccontextmanager
+async def _recordings(settings: Settings, deps: Deps) -> "AsyncGenerator[Recordings]":
+    from passel.services.browser.shelf import FileShelf
+    from passel.workloads.browser.recording import Recordings
+
+    recordings = Recordings(settings.data_dir / "recordings", FileShelf(deps), settings.recording_rate, _lacks_films())
+    await asyncio.to_thread(recordings.sweep)
+    try:
+        yield recordings
+    finally:
+        await asyncio.to_thread(recordings.close)
+
+
+def _lacks_films() -> str | None:
+    return None if importlib.util.find_spec("av") else "PyAV is not installed: pip install 'passel[browser]'"
 
 
 def _browser_places(settings: Settings) -> int:

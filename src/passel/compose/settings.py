@@ -151,6 +151,7 @@ class Settings(BaseSettings):
         None,
         description="Where browsers keep their files while they run; a short path that others may enter. Default: in the directory for temporary files.",
     )
+    recording_rate: float = Field(10, gt=0, le=30, description="Pictures a second of recordings of browser sessions, at most.")
     live_view_embedding: str = Field(
         "*",
         pattern=r"^[^;,\r\n]*$",

@@ -77,9 +77,9 @@ async def phase(c: ReadConnection, batch_id: str) -> str:
     return await c.fetchval("browser_phase", batch_id)
 
 
-async def count_running(c: ReadConnection, batch_id: BatchId) -> int:
-    """Sessions of a batch whose browsers are ready and run."""
-    return await c.fetchval("count_running_browsers", batch_id)
+async def running(c: ReadConnection, batch_id: BatchId) -> dict[SessionId, str]:
+    """Sessions of a batch whose browsers are ready and run, and where."""
+    return {row["session_id"]: row["address"] for row in await c.fetch("running_browsers", batch_id)}
 
 
 async def list_batches(

@@ -50,6 +50,13 @@ async def release_files(c: WriteConnection, holder_ids: Sequence[str], now: date
         await c.execute("release_files", [row["id"] for row in used], now)
 
 
+async def unuse_file(c: WriteConnection, file_id: str, holder_id: str, now: datetime) -> None:
+    """This holder needs the file no more."""
+    if locked := await c.fetch("lock_file", file_id):
+        await c.execute("release_files", [row["id"] for row in locked], now)
+        await c.execute("unuse_file", file_id, holder_id)
+
+
 async def doom_files_if_unused(c: WriteConnection, before: datetime, limit: int) -> list[File]:
     """Files that nothing has named since before that moment, which nothing can name any more then."""
     locked = await c.fetch("lock_unused_files", before, limit)

@@ -19,6 +19,7 @@ class Configuration:
     tags: tuple[str, ...] = ()
     idle_minutes: float = IDLE_MINUTES
     max_minutes: float = MOST_MINUTES
+    recording: bool = False
     view_only: bool = False
     one_time_view: bool = False
     scoped: bool = False

@@ -8,6 +8,8 @@ browser.tagged          {tags}: those that it has from now on
 browser.tokens_minted   {scopes}: from the first on, the session is opened by minted tokens alone
 browser.token_revoked   {scope}
 browser.recorded        {recording_id, bytes, seconds}: its recording is kept
+browser.file_deleted    {file_id}: one that was kept
+browser.recording_failed        {error}: not all of it, or nothing, was recorded
 browser.navigated       {page, url}: a page went somewhere; the first thousand of a session
 browser.ended           {end_reason, error, seconds, bytes}
 """
@@ -19,6 +21,7 @@ from passel.core.events import Draft, Event
 
 CONFIGURING, READY, INITIAL_URL, ENDED = "browser.configuring", "browser.ready", "browser.initial_url", "browser.ended"
 NAVIGATED, RECORDED, TAGGED = "browser.navigated", "browser.recorded", "browser.tagged"
+RECORDING_FAILED, FILE_DELETED = "browser.recording_failed", "browser.file_deleted"
 TOKENS_MINTED, TOKEN_REVOKED = "browser.tokens_minted", "browser.token_revoked"
 
 API, IDLE_TIMEOUT, MAX_DURATION, CRASH, START_FAILED, WORKER_LOST = (
@@ -52,6 +55,14 @@ def initial_url_failed(url: str, error: str) -> Draft:
 
 def navigated(page: str, url: str) -> Draft:
     return Draft(NAVIGATED, {"page": page, "url": url})
+
+
+def recorded(recording_id: str, bytes: int, seconds: float) -> Draft:
+    return Draft(RECORDED, {"recording_id": recording_id, "bytes": bytes, "seconds": round(seconds, 3)})
+
+
+def recording_failed(error: str) -> Draft:
+    return Draft(RECORDING_FAILED, {"error": error})
 
 
 def minted(scopes: Sequence[str]) -> Draft:

@@ -12,7 +12,7 @@ from passel import __version__
 from passel.core.errors import PasselError
 from passel.core.limits import MIB
 from passel.faces.anchor import errors, openapi
-from passel.faces.anchor.routes import batches, events, sessions, webhooks
+from passel.faces.anchor.routes import batches, events, recordings, sessions, webhooks
 from passel.faces.kit.auth import Authenticator, RequireKey
 from passel.faces.kit.limits import BodyLimit, CleanUrl, RequestId
 from passel.services.browser.reach import Reach
@@ -21,7 +21,7 @@ from passel.services.following import Following
 
 KEY_HEADER = b"anchor-api-key"
 _OWN_ROOTS = ("/v1/batch-sessions",)
-_ROOMS = (batches, events, sessions, webhooks)
+_ROOMS = (batches, events, recordings, sessions, webhooks)
 
 
 def build(deps: Deps, authenticator: Authenticator, following: Following, reach: Reach) -> FastAPI:

@@ -160,6 +160,7 @@ def session_request(body: dict[str, Any], place: str = "") -> BrowserRequest:
         tags=_tags(session.tags, f"{place}session.tags"),
         idle_minutes=_minutes(timeout.idle_timeout, default.idle_minutes, f"{place}session.timeout.idle_timeout"),
         max_minutes=_minutes(timeout.max_duration, default.max_minutes, f"{place}session.timeout.max_duration"),
+        recording=_on(session.recording, default=True),
         view_only=session.live_view is not None and bool(session.live_view.read_only),
         one_time_view=session.live_view is not None and bool(session.live_view.one_time_url),
         scoped=_on(session.scoped_access, default=False),
@@ -227,8 +228,6 @@ def _warnings(fields: SessionFields, session: SessionPart, browser: BrowserPart,
     told = [f"{place}{name}: unknown, ignored" for name in _unknown(fields)]
     if not _on(browser.headless, default=False):
         told.append(f"{place}browser.headless: this server has no display; the browser runs headless")
-    if _on(session.recording, default=True):
-        told.append(f"{place}session.recording: this version does not record")
     return told
 
 

@@ -12,6 +12,7 @@ from passel.faces.kit.json import timestamp
 from passel.services.batches import Batch
 from passel.services.browser import access, batches
 from passel.services.browser.batches import BrowserItem, ReadBatch
+from passel.services.browser.kept import KeptFile
 from passel.services.browser.sessions import BrowserRow, BrowserSession, BrowserSpan
 from passel.services.deps import Deps
 
@@ -199,6 +200,22 @@ def _item_status(item: BrowserItem) -> str:
     return batches.PROCESSING if item.state == RUNNING else batches.PENDING
 
 
+def recordings(base: str, session_id: str, found: Sequence[KeptFile]) -> Body:
+    items = [
+        {
+            "id": one.id,
+            "is_primary": True,
+            "file_link": f"{base}/v1/sessions/{session_id}/recordings/{one.id}/fetch",
+            "suggested_file_name": f"{session_id}.mp4",
+            "duration": f"{one.data['seconds']:g}",
+            "size": one.data["bytes"],
+            "created_at": timestamp(one.created_at),
+        }
+        for one in found
+    ]
+    return {"count": len(items), "items": items}
+
+
 METRICS = ("session_count", "proxy_bytes", "ai_steps", "session_hours", "credits_used", "screenshots", "network_bytes_total")
 
 
@@ -255,7 +272,7 @@ def history_row(one: BrowserRow, now: datetime) -> Body:
     return status_row(one) | {
         "id": to_uuid(one.id),
         "headless": True,
-        "recording": False,
+        "recording": one.request["configuration"]["recording"],
         "used_credits": 0,
         "proxy_bytes": 0 if one.ended is None else one.ended["bytes"],
         "proxy_type": None,

@@ -1,6 +1,7 @@
 """Batches of browser sessions: N browsers of one configuration."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,9 +9,11 @@ from typing import Any
 
 from passel.core.browser import KIND
 from passel.core.browser.configuration import Configuration
-from passel.core.errors import Conflict, Invalid, NotFound
-from passel.core.ids import BatchId
+from passel.core.browser.events import BATCH_CANCELLED
+from passel.core.errors import Conflict, Invalid, NotFound, PasselError
+from passel.core.ids import BatchId, SessionId
 from passel.services import batches, growth
+from passel.services.browser.reach import Reach
 from passel.services.browser.requests import BrowserPlanner, BrowserRequest
 from passel.services.deps import Caller, Deps
 from passel.services.growth import Wanted
@@ -25,6 +28,7 @@ PENDING, PROCESSING, COMPLETED, FAILED, CANCELLED = "pending", "processing", "co
 STATUSES = (PENDING, PROCESSING, COMPLETED, FAILED, CANCELLED)
 _AT_ONCE = 500
 _DELETE_TRIES = 50
+_END_SECONDS, _LOOK_SECONDS = 10.0, 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,18 +113,34 @@ async def list_batches(
         return await store.list_batches(c, caller.org_id, wanted, created_after, created_before, limit, offset)
 
 
-async def cancel(deps: Deps, caller: Caller, batch_id: str) -> tuple[Batch, int]:
-    """Ends what runs and what has not begun; returns how many sessions were running. Raises `Conflict` when it is over (D9)."""
+async def cancel(deps: Deps, caller: Caller, reach: Reach, batch_id: str) -> tuple[Batch, int]:
+    """Ends what runs and what has not begun; returns how many sessions were running. These are asked to end, so that what they recorded
+    and downloaded is kept, and cut off when they take too long. Raises `Conflict` when it is over (D9)."""
     batch = await get(deps, caller, batch_id)
     if (now := status(batch)) not in (PENDING, PROCESSING):
         raise Conflict(f"Batch is already {now}")
     running = await _running(deps, batch.id)
-    return await batches.cancel(deps, caller, KIND, batch.id), running
+    await _end(deps, reach, batch.id, running)
+    return await batches.cancel(deps, caller, KIND, batch.id), len(running)
 
 
-async def _running(deps: Deps, batch_id: BatchId) -> int:
+async def _running(deps: Deps, batch_id: BatchId) -> dict[SessionId, str]:
     async with deps.db.read() as c:
-        return await store.count_running(c, batch_id)
+        return await store.running(c, batch_id)
+
+
+async def _end(deps: Deps, reach: Reach, batch_id: BatchId, running: dict[SessionId, str]) -> None:
+    """Ask them all, and wait for a while until they have ended."""
+
+    async def ask(session_id: SessionId, address: str) -> None:
+        with contextlib.suppress(PasselError):  # it has just ended, or its worker is gone
+            await reach.call(address, session_id, "end", reason=BATCH_CANCELLED)
+
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_END_SECONDS):
+            await asyncio.gather(*(ask(*one) for one in running.items()))
+            while running.keys() & (await _running(deps, batch_id)).keys():  # noqa: ASYNC110 - workers end them, and ledgers say when
+                await asyncio.sleep(_LOOK_SECONDS)
 
 
 async def delete(deps: Deps, caller: Caller, batch_id: str) -> int:

@@ -1,10 +1,10 @@
 """What the API asks of a browser that runs here, by name."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from passel.core.browser.events import API
-from passel.workloads.browser.session import Live
+from passel.workloads.browser.session import Call, Live
 
 
 class WrongCall(Exception):
@@ -25,10 +25,7 @@ async def end(live: Live, asked: Mapping[str, Any]) -> Any:
     return {}
 
 
-Call = Callable[[Live, Mapping[str, Any]], Awaitable[Any]]
-"""Returns what JSON can say, or bytes."""
-
-QUIET = frozenset({"pages", "end"})
+QUIET = frozenset({"pages", "end", "recording"})
 """Calls that do not count as a use of the session: it may be idle all the same (D6)."""
 
 CALLS: Mapping[str, Call] = {"pages": pages, "end": end}

@@ -44,6 +44,7 @@ class Camera:
         self._viewers: list[_Viewer] = []
         self._on: Tab | None = None
         self._turning: asyncio.Task[None] | None = None
+        self._shooting: asyncio.Task[None] | None = None
         self._acks: set[asyncio.TimerHandle] = set()
         self._last: Frame | None = None
         self._sent = 0.0
@@ -69,8 +70,9 @@ class Camera:
             stop()
         for handle in self._acks:
             handle.cancel()
-        if self._turning is not None:
-            self._turning.cancel()
+        for task in (self._turning, self._shooting):
+            if task is not None:
+                task.cancel()
 
     def _changed(self, changed: Changed) -> None:
         if changed.what in ("front", "closed", "navigated"):
@@ -83,6 +85,8 @@ class Camera:
 
     async def _turn_as_wanted(self) -> None:
         tries = 0
+        if self._shooting is not None:
+            self._shooting.cancel()
         while (wanted := self._tabs.front if self._viewers else None) is not self._on and tries < _TRIES:
             before, self._on = self._on, None
             with contextlib.suppress(CommandFailed, Gone):
@@ -104,12 +108,15 @@ class Camera:
         width, height = self._size
         asked = {"format": "jpeg", "quality": _QUALITY, "maxWidth": width, "maxHeight": height}
         await self._tabs.call(tab, "Page.startScreencast", asked)
-        try:
-            async with asyncio.timeout(_SHOT_SECONDS):  # it does not come while a dialog is open
+        self._shooting = asyncio.create_task(self._shoot(tab))
+
+    async def _shoot(self, tab: Tab) -> None:
+        """A page that stands still sends no pictures. None comes while a dialog is open, or another page is in front."""
+        with contextlib.suppress(TimeoutError, CommandFailed, Gone):
+            async with asyncio.timeout(_SHOT_SECONDS):
                 shot = await self._tabs.call(tab, "Page.captureScreenshot", {"format": "jpeg", "quality": _QUALITY})
-        except TimeoutError:
-            return
-        self._show(Frame(base64.b64decode(shot["data"]), tab.id, width, height, time.monotonic()))
+            if tab is self._on:
+                self._show(Frame(base64.b64decode(shot["data"]), tab.id, *self._size, time.monotonic()))
 
     def _told(self, tab: Tab, message: Message) -> None:
         if message["method"] == "Page.screencastFrame":

@@ -176,7 +176,10 @@ class Listener:
         if do not in QUIET:
             live.timers.used()
         try:
-            result = await CALLS[do](live, asked)
+            call = live.calls.get(do) or CALLS.get(do)
+            if call is None:
+                raise WrongCall(f"this session has no {do}", 404)
+            result = await call(live, asked)
         except WrongCall as wrong:
             return web.json_response({"error": str(wrong)}, status=wrong.status)
         except CommandFailed as failure:

@@ -9,7 +9,7 @@ again.
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 from passel.core.browser import events
 from passel.core.browser.configuration import Configuration
 from passel.core.browser.guard import Place, url_problem
-from passel.core.context import Context, Step
+from passel.core.context import Context, Step, Task
 from passel.core.endings import Done, Ending, Fail
 from passel.core.events import Draft
 from passel.core.ids import OrgId, SessionId
@@ -62,6 +62,10 @@ class Live:
     """CDP clients, by how each is told that the session ends."""
     viewers: set[Callable[[str], None]] = field(default_factory=set[Callable[[str], None]])
     """The same of people who watch."""
+    afterwards: list[Callable[[], Awaitable[None]]] = field(default_factory=list[Callable[[], Awaitable[None]]])
+    """What is to be done when the browser has gone, before the session has ended. It fails for nobody."""
+    calls: "dict[str, Call]" = field(default_factory=dict[str, "Call"])
+    """What the API may ask of parts of this session, beside `passel.workloads.browser.calls`."""
     hands: int = 0
     """How many of these may also act."""
 
@@ -78,6 +82,9 @@ class Live:
         return await self.chromium.mux.join(sink, gone)
 
 
+Call = Callable[[Live, Mapping[str, Any]], Awaitable[Any]]
+"""Returns what JSON can say, or bytes."""
+
 Part = Callable[[Live], AbstractAsyncContextManager[object]]
 """Something that goes along with a session: begun before it is ready, ended while its browser still runs, unless that broke. What it
 has to say it adds to `Live.notes`."""
@@ -85,13 +92,15 @@ has to say it adds to `Live.notes`."""
 
 @dataclass(frozen=True, slots=True)
 class BrowserWorkload:
-    """`address` is where this worker is reached, `live` are the sessions that run here, which its listener serves."""
+    """`parts` go along with each session; `salvage` looks for what a session whose worker was killed has left here, and returns what its
+    ledger is told. `address` is where this worker is reached, `live` are the sessions that run here, which its listener serves."""
 
     keeper: Keeper
     rules: Rules
     address: str
     starting: asyncio.Semaphore
     parts: Sequence[Part] = ()
+    salvage: Callable[[Task, Configuration], Awaitable[Sequence[Draft]]] | None = None
     frame: Frame = field(default_factory=Frame)
     live: dict[SessionId, Live] = field(default_factory=dict[SessionId, Live])
 
@@ -101,9 +110,9 @@ class BrowserWorkload:
             live.end(events.SHUTDOWN)
 
     async def __call__(self, context: Context) -> Step:
-        if events.was_ready(context.ledger):
-            return _ended(events.WORKER_LOST, "the worker that ran this browser is gone", 0, 0)
         configuration = Configuration.from_json(context.ledger[0].data["configuration"])
+        if events.was_ready(context.ledger):
+            return await self._lost(context, configuration)
         async with EgressProxy(self.rules) as proxy:
             error = ""
             for _ in range(_TRIES):
@@ -116,6 +125,11 @@ class BrowserWorkload:
                 else:
                     return await self._live(context, live, told, proxy)
             return _ended(events.START_FAILED, error, 0, 0)
+
+    async def _lost(self, context: Context, configuration: Configuration) -> Step:
+        """It was ready, and its worker has gone."""
+        left = tuple(await self.salvage(context.task, configuration)) if self.salvage is not None else ()
+        return _ended(events.WORKER_LOST, "the worker that ran this browser is gone", _seconds(context), 0, left)
 
     async def _ready(self, context: Context, configuration: Configuration, proxy: EgressProxy) -> tuple[Live, tuple[Draft, ...]]:
         """A browser that may be connected to, and what the ledger is told with that. Raises what keeps it from being so."""
@@ -145,6 +159,8 @@ class BrowserWorkload:
                 for tell in [*live.clients, *live.viewers]:
                     tell(reason)
             await live.chromium.close()
+            for work in live.afterwards:
+                await work()
         finally:
             self.live.pop(live.id, None)
             writing.cancel()
@@ -223,6 +239,12 @@ async def _go(tabs: Tabs, tab: Tab, url: str) -> str | None:
     except CommandFailed as failure:
         return failure.message
     return went.get("errorText")
+
+
+def _seconds(context: Context) -> float:
+    """For which a session was ready at least: until its ledger was told something last."""
+    ready = next(event.created_at for event in context.ledger if event.type == events.READY)
+    return (context.ledger[-1].created_at - ready).total_seconds()
 
 
 def _preferences(configuration: Configuration) -> dict[str, Any]:

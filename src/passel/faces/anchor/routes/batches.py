@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from passel.faces.anchor import requests, responses
+from passel.faces.anchor.context import ReachIn
 from passel.faces.anchor.ids import batch_id as own_id
 from passel.faces.anchor.ids import to_uuid
 from passel.faces.anchor.openapi import takes
@@ -50,9 +51,9 @@ async def get(request: Request, batch_id: str, deps: DepsIn, caller: CallerIn, i
 
 
 @routes.patch("/{batch_id}", openapi_extra=takes(requests.CancelFields))
-async def cancel(request: Request, batch_id: str, deps: DepsIn, caller: CallerIn) -> Response:
+async def cancel(request: Request, batch_id: str, deps: DepsIn, caller: CallerIn, reach: ReachIn) -> Response:
     requests.parse(requests.CancelFields, await requests.read_body(request))
-    batch, ended = await batches.cancel(deps, caller, own_id(batch_id))
+    batch, ended = await batches.cancel(deps, caller, reach, own_id(batch_id))
     told = {"batch_id": to_uuid(batch.id), "status": batches.CANCELLED, "cancelled_sessions": ended}
     return json_response(responses.data(told | {"message": f"Batch cancelled; {ended} running sessions were ended"}))
 

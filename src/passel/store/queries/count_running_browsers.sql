@@ -1,1 +1,0 @@
-select count(*) from message where batch_id = $1 and state = 'running' and outcome = 'completed'

@@ -1,0 +1,276 @@
+"""Recordings: what the page in front showed, as a film.
+
+While a session lives its pictures are only written down, to a spool on the worker's disk; so a recording costs next to nothing, and is
+there whatever becomes of the browser, or of the worker: who comes for a session whose worker was killed finds its spool, on the same
+machine. Spools are made into pieces of film as they grow, by one thread for all sessions, at low priority; at the end of a session there
+is little left to do.
+
+    session's directory    <number>.spool          being written, or waiting to be made into
+                           <number>-<time>.mp4     pieces, with the milliseconds at which each begins, which are joined into
+                           recording.mp4           what is kept, and goes with the directory
+"""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import threading
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import structlog
+
+from passel.core.browser import events
+from passel.core.browser.configuration import Configuration
+from passel.core.browser.shelf import Shelf
+from passel.core.context import Task
+from passel.core.events import Draft
+from passel.core.ids import OrgId, SessionId
+from passel.core.text import clean
+from passel.workloads.browser import video
+from passel.workloads.browser.camera import Frame
+from passel.workloads.browser.session import Live
+from passel.workloads.browser.video import Picture
+
+log = structlog.get_logger()
+
+_PIECE_BYTES = 2 * 1024 * 1024
+_MOST_WAITING = 64 * 1024 * 1024
+_LEFT_SECONDS = 24 * 3600.0
+_FIRST_SECONDS = 1.0
+_NICE = 10
+NAME = "recording.mp4"
+
+
+@dataclass(slots=True, eq=False)
+class Recorder:
+    """Of one session. `rate` is how many pictures a second are wanted at most, `encode` makes a spool into a piece."""
+
+    live: Live
+    directory: Path
+    rate: float
+    encode: Callable[[Path, tuple[int, int]], "asyncio.Future[None]"]
+    problem: str | None = None
+    _began: float = field(default_factory=time.monotonic)
+    _paused_at: float | None = None
+    _paused: float = 0.0
+    _spool: BinaryIO | None = None
+    _path: Path | None = None
+    _bytes: int = 0
+    _number: int = 0
+    _waiting: int = 0
+    _last: Frame | None = None
+    _some: asyncio.Event = field(default_factory=asyncio.Event)
+    _stop: Callable[[], None] | None = None
+    _encoding: set["asyncio.Future[None]"] = field(default_factory=set["asyncio.Future[None]"])
+
+    def begin(self) -> None:
+        """Raises `OSError`."""
+        self.directory.mkdir(mode=0o700, parents=True)
+        self._stop = self.live.camera.watch(self._seen, self.rate)
+
+    def pause(self) -> None:
+        """What is shown from now on is left out."""
+        if self._paused_at is None and self._stop is not None:
+            self._stands_still()
+            self._paused_at = time.monotonic()
+
+    def resume(self) -> None:
+        if self._paused_at is not None:
+            self._paused += time.monotonic() - self._paused_at
+            self._paused_at = None
+            if self._last is not None:
+                self._write(self._last.jpeg)
+
+    def end(self) -> None:
+        """Nothing is written any more."""
+        if self._stop is not None:
+            self._stop()
+            self._stop = None
+            self._stands_still()
+            self._turn()
+
+    async def first(self) -> None:
+        """Also the shortest session has shown something."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0 if self.live.over.done() and self.live.over.result() == events.CRASH else _FIRST_SECONDS):
+                await self._some.wait()
+
+    async def pieces(self) -> None:
+        """Until all that was written is film."""
+        while self._encoding:
+            await asyncio.wait(self._encoding)
+
+    async def called(self, live: Live, asked: Mapping[str, Any]) -> Any:
+        """A call of the API's: `to` is pause or resume."""
+        self.pause() if asked["to"] == "pause" else self.resume()
+        return {"status": "recording" if self._paused_at is None else "paused"}
+
+    @property
+    def seconds(self) -> float:
+        """What the film takes so far."""
+        return (self._paused_at or time.monotonic()) - self._began - self._paused
+
+    def _seen(self, frame: Frame) -> None:
+        self._last = frame
+        self._some.set()
+        if self._paused_at is None:
+            self._write(frame.jpeg)
+
+    def _stands_still(self) -> None:
+        if self._paused_at is None and self._last is not None:
+            self._write(b"")
+
+    def _write(self, jpeg: bytes) -> None:
+        if self.problem is not None or self._waiting > _MOST_WAITING:
+            return
+        try:
+            if self._spool is None:
+                self._number += 1
+                self._path = self.directory / f"{self._number:06}.spool"
+                self._spool = self._path.open("wb", buffering=0)
+                if not jpeg and self._last is not None:
+                    jpeg = self._last.jpeg
+            self._bytes += video.write(self._spool, Picture(int(self.seconds * 1000), 0, 0, jpeg))
+        except OSError as error:
+            self.problem = clean(error.strerror or str(error))
+            log.warning("a recording cannot be written", session=self.live.id, error=self.problem)
+        if self._bytes > _PIECE_BYTES:
+            self._turn()
+
+    def _turn(self) -> None:
+        """To another spool; this one is made into film."""
+        if self._spool is None or self._path is None:
+            return
+        spool, size = self._path, self._bytes
+        self._spool.close()
+        self._spool, self._path, self._bytes = None, None, 0
+        self._waiting += size
+        configured = self.live.configuration
+        piece = self.encode(spool, (configured.width, configured.height))
+        self._encoding.add(piece)
+
+        def encoded(done: "asyncio.Future[None]") -> None:
+            self._encoding.discard(done)
+            self._waiting -= size
+            if not done.cancelled() and (error := done.exception()) is not None:
+                self.problem = self.problem or clean(str(error))
+
+        piece.add_done_callback(encoded)
+
+
+class Recordings:
+    """Of a worker. `home` is a directory that outlives it, `rate` how many pictures a second there are at most. `missing` is what keeps
+    films from being made here, if anything does."""
+
+    def __init__(self, home: Path, shelf: Shelf, rate: float, missing: str | None = None) -> None:
+        self._home, self._shelf, self._rate, self._missing = home, shelf, rate, missing
+        self._thread = ThreadPoolExecutor(1, "films", initializer=_be_nice)
+
+    def sweep(self) -> None:
+        """Spools that nobody has come for in a day. Blocks."""
+        for directory in self._home.glob("*"):
+            with contextlib.suppress(OSError):
+                if time.time() - directory.stat().st_mtime > _LEFT_SECONDS:
+                    shutil.rmtree(directory, ignore_errors=True)
+
+    def close(self) -> None:
+        self._thread.shutdown(wait=True, cancel_futures=True)
+
+    @asynccontextmanager
+    async def part(self, live: Live) -> AsyncGenerator[None]:
+        """Of a session (`passel.workloads.browser.session.Part`)."""
+        if not live.configuration.recording:
+            yield
+            return
+        if self._missing is not None:
+            live.notes.add(events.recording_failed(self._missing))
+            yield
+            return
+        recorder = Recorder(live, self._home / live.id, self._rate, self._encode)
+        try:
+            recorder.begin()
+        except OSError as error:
+            live.notes.add(events.recording_failed(clean(error.strerror or str(error))))
+            yield
+            return
+        live.calls["recording"] = recorder.called
+        try:
+            yield
+            await recorder.first()
+            recorder.end()
+            live.afterwards.append(lambda: self._finish(recorder))
+        except BaseException:
+            recorder.end()
+            shutil.rmtree(recorder.directory, ignore_errors=True)
+            raise
+
+    def _encode(self, spool: Path, size: tuple[int, int]) -> "asyncio.Future[None]":
+        return asyncio.get_running_loop().run_in_executor(self._thread, _make, spool, size)
+
+    async def _finish(self, recorder: Recorder) -> None:
+        await recorder.pieces()
+        live = recorder.live
+        for draft in await self._keep(live.org_id, live.id, recorder.directory, recorder.problem):
+            live.notes.add(draft)
+
+    async def salvage(self, task: Task, configuration: Configuration) -> list[Draft]:
+        """What is left of a session whose worker was killed, if that was on this machine. Returns what the ledger is told."""
+        found, own = self._home / task.session_id, self._home / f"{task.session_id}.salvaged"
+        try:
+            found.rename(own)  # whoever is first has it
+        except OSError:
+            return []
+        problem = None
+        for spool in sorted(own.glob("*.spool")):
+            try:
+                await self._encode(spool, (configuration.width, configuration.height))
+            except Exception as error:
+                problem = clean(str(error))
+        return await self._keep(task.org_id, task.session_id, own, problem)
+
+    async def _keep(self, org_id: OrgId, session_id: SessionId, directory: Path, problem: str | None) -> list[Draft]:
+        """Join, keep, and remove what it was made of."""
+        told: list[Draft] = []
+        try:
+            film = directory / NAME
+            length = await asyncio.get_running_loop().run_in_executor(self._thread, _join, directory, film)
+            if length is not None:
+                kept = await self._shelf.keep(org_id, session_id, NAME, film)
+                told.append(events.recorded(kept.id, kept.size, length))
+            elif problem is None:
+                problem = "nothing was shown"
+        except Exception as error:  # whatever it is, the session ends as it would have
+            log.warning("a recording is lost", session=session_id, exc_info=error)
+            problem = problem or clean(getattr(error, "strerror", None) or str(error))
+        finally:
+            await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
+        return [*told, events.recording_failed(problem)] if problem is not None else told
+
+
+def _be_nice() -> None:
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+
+
+def _make(spool: Path, size: tuple[int, int]) -> None:
+    """A piece is whole or not there."""
+    part = spool.with_suffix(".part")
+    at = video.encode(spool, part, size)
+    if at is not None:
+        part.rename(spool.with_name(f"{spool.stem}-{at}.mp4"))
+    part.unlink(missing_ok=True)
+    spool.unlink()
+
+
+def _join(directory: Path, film: Path) -> float | None:
+    """Returns how many seconds the film takes; None where there is none."""
+    pieces = [video.Piece(piece, int(piece.stem.partition("-")[2])) for piece in sorted(directory.glob("*-*.mp4"))]
+    if not pieces:
+        return None
+    video.join(pieces, film)
+    return video.seconds(film)
