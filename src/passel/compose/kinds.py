@@ -206,7 +206,9 @@ def _sources(settings: Settings, deps: Deps, network: "Network") -> "list[Source
 @asynccontextmanager
 async def _browsers(settings: Settings, deps: Deps) -> AsyncGenerator[Workload]:
     from passel.core.browser.reach import PROOF_TEXT
+    from passel.services.browser.shelf import FileShelf
     from passel.workloads.browser import chromium
+    from passel.workloads.browser.files import downloads
     from passel.workloads.browser.listener import Listener, listening
     from passel.workloads.browser.proxy import Rules
     from passel.workloads.browser.session import BrowserWorkload
@@ -220,7 +222,8 @@ async def _browsers(settings: Settings, deps: Deps) -> AsyncGenerator[Workload]:
         listener = Listener(live, deps.vault.sign(PROOF_TEXT))
         async with listening(listener, home / "listen") as address:
             starting = asyncio.Semaphore(settings.browser_starts or os.cpu_count() or 1)
-            yield BrowserWorkload(keeper, rules, address, starting, (recordings.part,), recordings.salvage, live=live)
+            parts = (recordings.part, downloads(FileShelf(deps), deps.limits.browser_file_bytes))
+            yield BrowserWorkload(keeper, rules, address, starting, parts, recordings.salvage, live=live)
 
 
 @asynccontextmanager

@@ -151,6 +151,9 @@ class Settings(BaseSettings):
         None,
         description="Where browsers keep their files while they run; a short path that others may enter. Default: in the directory for temporary files.",
     )
+    max_browser_file_mib: int = Field(
+        1024, ge=1, description="Largest file that is uploaded to a browser session, and all that one keeps of downloads."
+    )
     recording_rate: float = Field(10, gt=0, le=30, description="Pictures a second of recordings of browser sessions, at most.")
     live_view_embedding: str = Field(
         "*",
@@ -312,6 +315,7 @@ class Settings(BaseSettings):
             json_items=self.max_batch_items,
             stream_items=self.max_stream_items,
             batch_browsers=self.max_batch_browsers,
+            browser_file_bytes=self.max_browser_file_mib * MIB,
             bundle_bytes=self.max_bundle_mib * MIB,
             file_bytes=self.max_file_mib * MIB,
             body_bytes=self.max_json_mib * MIB,

@@ -20,6 +20,7 @@ class Limits:
     json_items: int = 10_000
     stream_items: int = 1_000_000
     batch_browsers: int = 1000
+    browser_file_bytes: int = 1024 * MIB
     item_bytes: int = 16 * MIB
     stream_bytes: int = 8192 * MIB
     bundle_bytes: int = 100 * MIB

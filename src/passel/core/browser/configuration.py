@@ -20,6 +20,7 @@ class Configuration:
     idle_minutes: float = IDLE_MINUTES
     max_minutes: float = MOST_MINUTES
     recording: bool = False
+    p2p_download: bool = False
     view_only: bool = False
     one_time_view: bool = False
     scoped: bool = False

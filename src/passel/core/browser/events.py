@@ -8,6 +8,9 @@ browser.tagged          {tags}: those that it has from now on
 browser.tokens_minted   {scopes}: from the first on, the session is opened by minted tokens alone
 browser.token_revoked   {scope}
 browser.recorded        {recording_id, bytes, seconds}: its recording is kept
+browser.downloaded      {file_id, url, origin_url, suggested_name, name, milliseconds, bytes}: a file that is kept
+browser.download_failed         {name, error}
+browser.uploaded        {name, bytes}
 browser.file_deleted    {file_id}: one that was kept
 browser.recording_failed        {error}: not all of it, or nothing, was recorded
 browser.navigated       {page, url}: a page went somewhere; the first thousand of a session
@@ -21,6 +24,7 @@ from passel.core.events import Draft, Event
 
 CONFIGURING, READY, INITIAL_URL, ENDED = "browser.configuring", "browser.ready", "browser.initial_url", "browser.ended"
 NAVIGATED, RECORDED, TAGGED = "browser.navigated", "browser.recorded", "browser.tagged"
+DOWNLOADED, DOWNLOAD_FAILED, UPLOADED = "browser.downloaded", "browser.download_failed", "browser.uploaded"
 RECORDING_FAILED, FILE_DELETED = "browser.recording_failed", "browser.file_deleted"
 TOKENS_MINTED, TOKEN_REVOKED = "browser.tokens_minted", "browser.token_revoked"
 
@@ -63,6 +67,19 @@ def recorded(recording_id: str, bytes: int, seconds: float) -> Draft:
 
 def recording_failed(error: str) -> Draft:
     return Draft(RECORDING_FAILED, {"error": error})
+
+
+def downloaded(file_id: str, url: str, origin_url: str, suggested_name: str, name: str, milliseconds: int, bytes: int) -> Draft:
+    where = {"file_id": file_id, "url": url, "origin_url": origin_url}
+    return Draft(DOWNLOADED, where | {"suggested_name": suggested_name, "name": name, "milliseconds": milliseconds, "bytes": bytes})
+
+
+def download_failed(name: str, error: str) -> Draft:
+    return Draft(DOWNLOAD_FAILED, {"name": name, "error": error})
+
+
+def uploaded(name: str, bytes: int) -> Draft:
+    return Draft(UPLOADED, {"name": name, "bytes": bytes})
 
 
 def minted(scopes: Sequence[str]) -> Draft:

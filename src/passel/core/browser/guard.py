@@ -78,6 +78,7 @@ _REFUSED = {
     "Target.setRemoteLocations": "it connects to other machines",
 }
 
+_LONGEST_NAME = 255  # bytes, of file systems
 _SCHEMES = frozenset({"http", "https", "data", "blob"})
 _BLANK = frozenset({"about:blank", "about:srcdoc", ""})
 _IGNORED_BY_BROWSERS = re.compile(r"[\t\n\r]")
@@ -182,4 +183,10 @@ def _uploaded(path: Any) -> str | None:
     if not isinstance(path, str) or not path.startswith(UPLOADS):
         return None
     name = path.removeprefix(UPLOADS)
-    return name if name and name == PurePosixPath(name).name and name not in (".", "..") and "\0" not in name else None
+    return name if is_file_name(name) else None
+
+
+def is_file_name(name: str) -> bool:
+    """Whether it can only be that of a file in the directory where it is looked for."""
+    fits = 0 < len(name.encode()) <= _LONGEST_NAME
+    return fits and name == PurePosixPath(name).name and name not in (".", "..") and "\0" not in name

@@ -2,6 +2,7 @@
 the header `anchor-api-key`, or when no other face has such a path."""
 
 from collections.abc import Callable
+from functools import partial
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -10,9 +11,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from passel import __version__
 from passel.core.errors import PasselError
-from passel.core.limits import MIB
+from passel.core.limits import MIB, Limits
 from passel.faces.anchor import errors, openapi
-from passel.faces.anchor.routes import batches, events, recordings, sessions, webhooks
+from passel.faces.anchor.routes import batches, events, files, recordings, sessions, webhooks
 from passel.faces.kit.auth import Authenticator, RequireKey
 from passel.faces.kit.limits import BodyLimit, CleanUrl, RequestId
 from passel.services.browser.reach import Reach
@@ -21,7 +22,7 @@ from passel.services.following import Following
 
 KEY_HEADER = b"anchor-api-key"
 _OWN_ROOTS = ("/v1/batch-sessions",)
-_ROOMS = (batches, events, recordings, sessions, webhooks)
+_ROOMS = (batches, events, files, recordings, sessions, webhooks)
 
 
 def build(deps: Deps, authenticator: Authenticator, following: Following, reach: Reach) -> FastAPI:
@@ -35,7 +36,7 @@ def build(deps: Deps, authenticator: Authenticator, following: Following, reach:
     app.add_exception_handler(RequestValidationError, errors.on_validation_error)
     app.add_exception_handler(HTTPException, errors.on_http_error)
     app.add_exception_handler(Exception, errors.on_unexpected)
-    app.add_middleware(BodyLimit, limit_of=_body_limit, refuse=errors.passel_error)
+    app.add_middleware(BodyLimit, limit_of=partial(_body_limit, deps.limits), refuse=errors.passel_error)
     app.add_middleware(RequireKey, authenticator=authenticator, public=_nothing, scope=PLATFORM, refuse=errors.passel_error)
     app.add_middleware(_AsBearer)
     app.add_middleware(CleanUrl, refuse=errors.passel_error)
@@ -81,5 +82,5 @@ def _nothing(scope: Scope) -> bool:
     return False
 
 
-def _body_limit(scope: Scope) -> int:
-    return MIB
+def _body_limit(limits: Limits, scope: Scope) -> int:
+    return limits.browser_file_bytes + MIB if scope["path"].endswith("/uploads") else MIB

@@ -107,7 +107,7 @@ class RetryFields(Body):
 
 
 _NOT_SERVED = (
-    "captcha_solver", "extra_stealth", "web_bot_auth", "popup_blocker", "adblock", "p2p_download", "sensitive_data_mask",
+    "captcha_solver", "extra_stealth", "web_bot_auth", "popup_blocker", "adblock", "sensitive_data_mask",
     "force_popups_as_tabs", "disable_dialogs", "fullscreen",
 )  # fmt: skip
 
@@ -161,6 +161,7 @@ def session_request(body: dict[str, Any], place: str = "") -> BrowserRequest:
         idle_minutes=_minutes(timeout.idle_timeout, default.idle_minutes, f"{place}session.timeout.idle_timeout"),
         max_minutes=_minutes(timeout.max_duration, default.max_minutes, f"{place}session.timeout.max_duration"),
         recording=_on(session.recording, default=True),
+        p2p_download=_on(browser.p2p_download, default=False),
         view_only=session.live_view is not None and bool(session.live_view.read_only),
         one_time_view=session.live_view is not None and bool(session.live_view.one_time_url),
         scoped=_on(session.scoped_access, default=False),

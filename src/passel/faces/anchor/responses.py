@@ -216,6 +216,31 @@ def recordings(base: str, session_id: str, found: Sequence[KeptFile]) -> Body:
     return {"count": len(items), "items": items}
 
 
+def downloads(base: str, session_id: str, found: Sequence[KeptFile]) -> Body:
+    """Names that come again are numbered: `document (2).doc`."""
+    items: list[Body] = []
+    seen: dict[str, int] = {}
+    for one in found:
+        told, name = one.data, one.data["name"]
+        seen[name] = times = seen.get(name, 0) + 1
+        stem, dot, suffix = name.rpartition(".")
+        link = f"{base}/v1/sessions/{session_id}/downloads/{one.id}/fetch"
+        items.append(
+            {
+                "id": one.id,
+                "file_link": link,
+                "original_download_url": told["url"],
+                "origin_url": told["origin_url"],
+                "suggested_file_name": name if times == 1 else f"{stem} ({times}){dot}{suffix}" if stem else f"{name} ({times})",
+                "original_file_name": told["suggested_name"],
+                "duration": told["milliseconds"],
+                "size": told["bytes"],
+                "created_at": timestamp(one.created_at),
+            }
+        )
+    return {"count": len(items), "items": items}
+
+
 METRICS = ("session_count", "proxy_bytes", "ai_steps", "session_hours", "credits_used", "screenshots", "network_bytes_total")
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from passel.core.browser import events as browser_events
+from passel.core.browser.guard import UPLOADS, is_file_name
 from passel.core.errors import Conflict, Invalid, NotFound
 from passel.core.events import Draft
 from passel.services.browser.reach import Reach
@@ -42,6 +43,10 @@ def recordings_of(found: BrowserSession) -> list[KeptFile]:
     return _kept(found, browser_events.RECORDED, "recording_id")
 
 
+def downloads_of(found: BrowserSession) -> list[KeptFile]:
+    return _kept(found, browser_events.DOWNLOADED, "file_id")
+
+
 def _kept(found: BrowserSession, type: str, name: str) -> list[KeptFile]:
     gone = {event.data["file_id"] for event in found.ledger if event.type == browser_events.FILE_DELETED}
     told = [KeptFile(event.data[name], event.data, event.created_at) for event in found.ledger if event.type == type]
@@ -75,6 +80,31 @@ async def _open(deps: Deps, found: BrowserSession, file_id: str) -> Opened:
     if file is None:
         raise NotFound("this file is gone")
     return Opened(file, deps)
+
+
+async def downloads(deps: Deps, caller: Caller, id: str) -> Sequence[KeptFile]:
+    """In the order in which they were complete."""
+    return downloads_of(await get(deps, caller, id))
+
+
+async def open_download(deps: Deps, caller: Caller, id: str, download_id: str) -> tuple[KeptFile, Opened]:
+    """Raises `NotFound`."""
+    found = await get(deps, caller, id)
+    one = next((one for one in downloads_of(found) if one.id == download_id), None)
+    if one is None:
+        raise NotFound("Download not found")
+    return one, await _open(deps, found, one.id)
+
+
+async def upload(deps: Deps, caller: Caller, reach: Reach, id: str, name: str, parts: AsyncIterator[bytes]) -> str:
+    """Returns how pages are given it. Raises `Invalid` for a name that is none, and `Ended`."""
+    if not is_file_name(name):
+        raise Invalid("file: its name must be that of a file, without a path, of at most 255 bytes", field="file")
+    found = await get(deps, caller, id)
+    if found.address is None:
+        raise Ended("this session is not running")
+    await reach.upload(found.address, found.id, name, parts)
+    return f"{UPLOADS}{name}"
 
 
 async def delete_recording(deps: Deps, caller: Caller, id: str, recording_id: str) -> None:

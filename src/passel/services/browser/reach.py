@@ -1,7 +1,7 @@
 """Reaching a browser where it runs, from whatever API process."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ from passel.core.ids import SessionId
 from passel.services.vault import Vault
 
 _SECONDS = 60.0
+_LONG = aiohttp.ClientTimeout(total=None, sock_read=_SECONDS)
 _ERRORS = {400: Invalid, 404: NotFound, 409: Conflict, 410: Conflict}
 
 
@@ -37,6 +38,20 @@ class Reach:
                 if response.status == 200:
                     return orjson.loads(body) if response.content_type == "application/json" else body
                 told = orjson.loads(body)
+                raise _ERRORS.get(response.status, Unavailable)(told["error"])
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise Unavailable(f"the worker of this browser does not answer: {error}") from error
+
+    async def upload(self, address: str, session_id: SessionId, name: str, parts: AsyncIterator[bytes]) -> int:
+        """Returns the file's size. Raises as `call` does."""
+        try:
+            way = self._way(address).post(
+                f"http://worker/{session_id}/upload", params={"name": name}, data=parts, headers=self.headers(), timeout=_LONG
+            )
+            async with way as response:
+                told = orjson.loads(await response.read())
+                if response.status == 200:
+                    return told["size"]
                 raise _ERRORS.get(response.status, Unavailable)(told["error"])
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise Unavailable(f"the worker of this browser does not answer: {error}") from error

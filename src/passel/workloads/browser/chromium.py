@@ -155,7 +155,7 @@ class Keeper:
         asked = {
             "start": id,
             "argv": [self._executable, *_FLAGS, f"--user-data-dir={directory}/profile", *flags, "about:blank"],
-            "env": {"HOME": str(directory), "TMPDIR": str(directory / "tmp"), "PATH": os.environ.get("PATH", ""), "LANG": "en_US.UTF-8"},
+            "env": {"HOME": str(directory), "TMPDIR": str(directory / "tmp"), "PATH": os.environ.get("PATH", ""), "LANG": "C.UTF-8"},
             "uid": uid,
             "gid": uid if os.getuid() == 0 else os.getgid(),
             "directory": str(directory),

@@ -2,6 +2,7 @@
 
     GET  /{session}/cdp       a WebSocket that speaks CDP, as the client of the API sent it
     GET  /{session}/live      a WebSocket of somebody who watches (`passel.workloads.browser.viewer`)
+    POST /{session}/upload    ?name=: a file that pages may be given
     POST /{session}/call      {"do": name, ...}: one of our own calls
 
 It listens on a Unix socket, and where workers are on machines of their own on a port. Who calls proves that it knows the
@@ -23,11 +24,13 @@ from passel.core.browser.guard import Leave, Refuse, Send, judge
 from passel.core.browser.reach import PROOF
 from passel.core.ids import SessionId
 from passel.workloads.browser.calls import CALLS, QUIET, WrongCall
+from passel.workloads.browser.files import receive
 from passel.workloads.browser.mux import Client, CommandFailed, Gone, Message
 from passel.workloads.browser.session import Live
 from passel.workloads.browser.viewer import FASTEST, Viewer
 
 _LARGEST_MESSAGE = 128 * 1024 * 1024
+_PART = 256 * 1024
 _PING_SECONDS = 30.0
 _MOST_BEHIND = 256 * 1024 * 1024
 """A client that does not read what it is sent is let go at so many bytes; the browser and the others do not wait for it."""
@@ -140,6 +143,7 @@ class Listener:
         app = web.Application(client_max_size=_LARGEST_MESSAGE)
         app.router.add_get("/{session}/cdp", self._guarded(self._cdp))
         app.router.add_get("/{session}/live", self._guarded(self._watch))
+        app.router.add_post("/{session}/upload", self._guarded(self._upload))
         app.router.add_post("/{session}/call", self._guarded(self._call))
         return app
 
@@ -169,6 +173,14 @@ class Listener:
         asked = request.query
         act = asked.get("act") == "1" and not live.configuration.view_only
         return await Viewer(live, act, float(asked.get("rate", FASTEST)), asked.get("page")).serve(request)
+
+    async def _upload(self, request: web.Request, live: Live) -> web.StreamResponse:
+        live.timers.used()
+        try:
+            size = await receive(live, request.query["name"], request.content.iter_chunked(_PART))
+        except OSError as error:
+            return web.json_response({"error": f"the file cannot be written: {error.strerror or error}"}, status=507)
+        return web.json_response({"size": size})
 
     async def _call(self, request: web.Request, live: Live) -> web.StreamResponse:
         asked: dict[str, Any] = orjson.loads(await request.read())

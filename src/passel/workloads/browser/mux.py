@@ -93,6 +93,7 @@ class Multiplexer:
         self._own: dict[int, tuple[str, asyncio.Future[Any]]] = {}
         self._owners: dict[str, Client] = {}
         self._targets: dict[str, str] = {}
+        self._taps: list[tuple[str, Sink]] = []
         self._gone = False
 
     async def open(self, reads: int, writes: int) -> None:
@@ -180,6 +181,9 @@ class Multiplexer:
         if client is None:
             return
         method = message["method"]
+        for prefix, heard in self._taps:
+            if method.startswith(prefix):
+                heard(message)
         if method == "Target.attachedToTarget":
             attached = message["params"]
             self.own(client, attached["sessionId"])
@@ -194,6 +198,16 @@ class Multiplexer:
     def own(self, client: Client, session_id: str) -> None:
         client.sessions.add(session_id)
         self._owners[session_id] = client
+
+    def tap(self, prefix: str, heard: Sink) -> None:
+        """Hear of all events whose names begin so, whichever client they are for; one may come more than once."""
+        self._taps.append((prefix, heard))
+
+    def say(self, target_id: str, method: str, params: Mapping[str, Any]) -> None:
+        """An event of our own, to each session that clients have with a target."""
+        for session_id, target in list(self._targets.items()):
+            if target == target_id and (client := self._owners.get(session_id)) is not None:
+                client.told({"method": method, "params": dict(params), "sessionId": session_id})
 
     def target_of(self, session_id: str) -> str | None:
         return self._targets.get(session_id)

@@ -186,8 +186,6 @@ class BrowserWorkload:
     ) -> tuple[Live, tuple[Draft, ...]]:
         """What is set up before anybody connects. Returns what the ledger is told with being ready."""
         version = await chromium.mux.call("Browser.getVersion")
-        downloads = {"behavior": "allow", "downloadPath": str(chromium.directory / "downloads"), "eventsEnabled": True}
-        await chromium.mux.call("Browser.setDownloadBehavior", downloads)
         tabs = Tabs(chromium.mux, _setup(configuration), lambda: live.attended)
         live = Live(
             id=context.task.session_id,
@@ -203,6 +201,8 @@ class BrowserWorkload:
         )
         tabs.listen(live.notes.changed)
         await tabs.open()
+        downloads = {"behavior": "allow", "downloadPath": live.place.downloads, "eventsEnabled": True}
+        await tabs.driver.call("Browser.setDownloadBehavior", downloads)
         tab = tabs.all()[0]
         await self._set_size(tabs, tab, configuration)
         told = [events.ready(version["product"])]

@@ -1,0 +1,187 @@
+"""What sessions download and what they are given, with bytes compared; by Playwright and by the vendor's own client."""
+
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from anchorbrowser import Anchorbrowser, BadRequestError, NotFoundError
+from playwright.sync_api import Playwright, sync_playwright
+from websockets.sync.client import connect as websocket
+
+from passel.workloads.browser.chromium import find
+from tests.support.installation import KEY, Installation, installed, wait_until
+from tests.test_browsers import mains
+
+pytestmark = pytest.mark.skipif(find() is None, reason="no Chromium: `make test` installs Debian's where it may")
+
+REPORT = bytes(range(256)) * 4096
+
+
+class Shop(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        file = self.path.startswith("/report")
+        body = REPORT if file else b"<title>Files</title><a href='/report'>report</a><input type=file id=f>"
+        self.send_response(200)
+        self.send_header("Content-Type", "application/octet-stream" if file else "text/html")
+        if file:
+            self.send_header("Content-Disposition", "attachment; filename*=UTF-8''r%C3%A9sum%C3%A9%20%22final%22.bin")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None: ...
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[str]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Shop)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def serving() -> Iterator[Installation]:
+    with installed(1, {"PASSEL_ALLOW_PRIVATE_URLS": "1", "PASSEL_MAX_BROWSER_FILE_MIB": "4"}) as installation:
+        yield installation
+
+
+@pytest.fixture(scope="module")
+def client(serving: Installation) -> Any:
+    return Anchorbrowser(api_key=KEY, base_url=serving.url)
+
+
+@pytest.fixture(scope="module")
+def http(serving: Installation) -> Iterator[httpx2.Client]:
+    with httpx2.Client(base_url=serving.url, headers={"anchor-api-key": KEY}, timeout=60) as one:
+        yield one
+
+
+@pytest.fixture
+def playwright() -> Iterator[Playwright]:
+    with sync_playwright() as playing:
+        yield playing
+
+
+def listed(client: Any, session_id: str, count: int) -> list[Any]:
+    def found() -> Any:
+        items = client.sessions.get_session_downloads(session_id).data.items
+        return items if len(items) >= count else None
+
+    return wait_until(found, 30)
+
+
+def begin(client: Any, **browser: Any) -> Any:
+    return client.sessions.create_session(browser={"headless": {"active": True}, **browser}, session={"recording": {"active": False}}).data
+
+
+def test_what_is_downloaded_is_kept(client: Any, http: httpx2.Client, serving: Installation, playwright: Playwright, site: str) -> None:
+    made = begin(client)
+    browser = playwright.chromium.connect_over_cdp(made.cdp_url)
+    pages = [browser.contexts[0].pages[0], browser.new_context().new_page()]
+    for page in pages:
+        page.goto(site)
+        with page.expect_download() as got:
+            page.click("a")
+        assert got.value.suggested_filename == "résumé _final_.bin" and got.value.failure() is None
+    first, second = listed(client, made.id, 2)
+    assert (first.size, str(first.original_download_url), str(first.origin_url)) == (len(REPORT), f"{site}/report", f"{site}/")
+    assert (first.suggested_file_name, second.suggested_file_name) == ("résumé _final_.bin", "résumé _final_ (2).bin")
+    fetched = http.get(str(first.file_link))
+    assert fetched.content == REPORT and fetched.headers["Content-Disposition"].startswith('attachment; filename="r_sum')
+    assert http.get(str(first.file_link), headers={"Accept": "application/json"}).json()["data"]["id"] == str(first.id)
+    assert http.get(str(first.file_link), headers={"Range": "bytes=256-511"}).content == bytes(range(256))
+    assert httpx2.get(str(first.file_link)).status_code == 401
+    strange = httpx2.get(str(first.file_link), headers={"anchor-api-key": serving.new_organisation()})
+    assert strange.status_code == 403
+    assert http.get(str(first.file_link).replace(str(first.id), "file_nothing")).status_code == 404
+    browser.close()
+
+    with websocket(made.cdp_url, max_size=None) as raw:  # a client that names files itself, where the hosted service has them
+        raw.send(json.dumps({"id": 1, "method": "Browser.setDownloadBehavior", "params": {"behavior": "allow", "downloadPath": "/etc"}}))
+        raw.recv(timeout=20)
+        page = client.sessions.get_session_pages(made.id).data.items[0].id
+        asked = {"targetId": page, "flatten": True}
+        raw.send(json.dumps({"id": 2, "method": "Target.attachToTarget", "params": asked}))
+        while "result" not in (told := json.loads(raw.recv(timeout=20))):
+            pass
+        go = {"id": 3, "method": "Page.navigate", "params": {"url": f"{site}/report"}, "sessionId": told["result"]["sessionId"]}
+        raw.send(json.dumps(go))
+        assert len(listed(client, made.id, 3)) == 3
+    assert not list(Path("/etc").glob("*final*"))
+    client.sessions.delete_session(made.id)
+    wait_until(lambda: client.sessions.get_session(made.id).data.status == "completed", 30)
+    assert http.get(str(first.file_link)).content == REPORT, "kept as long as the session is"
+
+
+def test_a_session_keeps_so_much_and_no_more(client: Any, serving: Installation, site: str) -> None:
+    made = begin(client, p2p_download={"active": True})
+    with websocket(made.cdp_url, max_size=None) as raw:
+        page = client.sessions.get_session_pages(made.id).data.items[0].id
+        raw.send(json.dumps({"id": 1, "method": "Target.attachToTarget", "params": {"targetId": page, "flatten": True}}))
+        while "result" not in (told := json.loads(raw.recv(timeout=20))):
+            pass
+        session, ready = told["result"]["sessionId"], []
+        for number in range(5):
+            asked = {"id": 9, "method": "Page.navigate", "params": {"url": f"{site}/report?{number}"}, "sessionId": session}
+            raw.send(json.dumps(asked))
+            if number < 4:
+                while (told := json.loads(raw.recv(timeout=20))).get("method") != "Anchor.downloadReady":
+                    pass
+                ready.append(told["params"])
+    assert len(listed(client, made.id, 4)) == 4
+    one = ready[0]
+    assert (one["size"], one["url"], one["suggestedFilename"]) == (len(REPORT), f"{site}/report?0", "résumé _final_.bin")
+    fetched = httpx2.get(serving.url + one["p2pDownloadUrl"], headers={"anchor-api-key": KEY})
+    assert fetched.content == REPORT
+    client.sessions.delete_session(made.id)
+    wait_until(lambda: client.sessions.get_session(made.id).data.status == "completed", 30)
+    assert client.sessions.get_session_downloads(made.id).data.count == 4, "the fifth was too much"
+
+
+def test_what_is_uploaded_can_be_given_to_a_page(
+    client: Any, http: httpx2.Client, playwright: Playwright, site: str, tmp_path: Path
+) -> None:
+    before = {process.pid for process in mains()}
+    made = begin(client)
+    given = tmp_path / "naïve plan.bin"
+    given.write_bytes(REPORT)
+    said = client.sessions.upload_file(made.id, file=given).data
+    assert (said.status, said.message) == ("success", "File saved at /uploads/naïve plan.bin")
+    browser = playwright.chromium.connect_over_cdp(made.cdp_url)
+    page = browser.contexts[0].pages[0]
+    page.goto(site)
+    cdp = page.context.new_cdp_session(page)
+    node = cdp.send("DOM.querySelector", {"nodeId": cdp.send("DOM.getDocument")["root"]["nodeId"], "selector": "#f"})["nodeId"]
+    cdp.send("DOM.setFileInputFiles", {"nodeId": node, "files": ["/uploads/naïve plan.bin"]})
+    read = "document.querySelector('#f').files[0].arrayBuffer().then(b => [b.byteLength, new Uint8Array(b)[300], f.files[0].name])"
+    assert page.evaluate(read) == [len(REPORT), 300 % 256, "naïve plan.bin"]
+    browser.close()
+
+    [own] = [process for process in mains() if process.pid not in before]
+    [browser_home] = [Path(one.split("=", 1)[1]).parent for one in own.cmdline() if one.startswith("--user-data-dir")]
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"untouched")
+    (browser_home / "uploads/trap").symlink_to(victim)
+    client.sessions.upload_file(made.id, file=("trap", b"new"))
+    assert victim.read_bytes() == b"untouched" and (browser_home / "uploads/trap").read_bytes() == b"new"
+    for name in ("../../etc/cron.d/x", "..", "a\0b"):
+        try:
+            message = client.sessions.upload_file(made.id, file=(name, b"x")).data.message
+        except BadRequestError:
+            continue
+        assert "/" not in message.removeprefix("File saved at /uploads/"), (name, message)
+    assert {one.name for one in (browser_home / "uploads").iterdir()} <= {"naïve plan.bin", "trap", "x", "a%00b"}
+    path = f"/v1/sessions/{made.id}/uploads"
+    assert http.post(path, files={"other": ("a", b"x")}).status_code == 400
+    assert http.post(path, content=b"x").status_code == 400
+    assert http.post(path, files={"file": ("big", b"x" * (6 * 2**20))}).status_code == 413
+    with pytest.raises(NotFoundError):
+        client.sessions.upload_file("11111111-1111-1111-1111-111111111111", file=("a", b"x"))
+    client.sessions.delete_session(made.id)
