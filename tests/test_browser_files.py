@@ -1,9 +1,9 @@
 """What sessions download and what they are given, with bytes compared; by Playwright and by the vendor's own client."""
 
-import http.server
 import json
 import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(find() is None, reason="no Chromium: `make test`
 REPORT = bytes(range(256)) * 4096
 
 
-class Shop(http.server.BaseHTTPRequestHandler):
+class Shop(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         file = self.path.startswith("/report")
         body = REPORT if file else b"<title>Files</title><a href='/report'>report</a><input type=file id=f>"
@@ -39,7 +39,7 @@ class Shop(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[str]:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Shop)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Shop)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
