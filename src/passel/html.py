@@ -10,7 +10,7 @@ import importlib.util
 import resource
 import sys
 from types import TracebackType
-from typing import Self
+from typing import Any, Literal, Self
 
 _LENGTH = 4
 _MEMORY = 1024 * 1024 * 1024
@@ -26,10 +26,10 @@ def lacking() -> str | None:
 
 
 class HtmlReader:
-    """Reads one page at a time, each in at most so many seconds."""
+    """Reads one page at a time, each in at most so many seconds. What it makes of one is its text, or Markdown."""
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+    def __init__(self, seconds: float, form: Literal["text", "markdown"] = "text") -> None:
+        self._seconds, self._form = seconds, form
         self._process: asyncio.subprocess.Process | None = None
         self._reading = asyncio.Lock()
 
@@ -55,7 +55,7 @@ class HtmlReader:
 
     async def _start(self) -> asyncio.subprocess.Process:
         pipe = asyncio.subprocess.PIPE
-        return await asyncio.create_subprocess_exec(sys.executable, "-m", "passel.html", stdin=pipe, stdout=pipe)
+        return await asyncio.create_subprocess_exec(sys.executable, "-m", "passel.html", self._form, stdin=pipe, stdout=pipe)
 
     async def close(self) -> None:
         process, self._process = self._process, None
@@ -83,18 +83,20 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     await process.wait()
 
 
-def _serve() -> None:
+def _serve(form: str) -> None:
     """Reads pages until there are no more."""
     import trafilatura
+
+    options: dict[str, Any] = {"output_format": "markdown", "include_links": True, "include_formatting": True} if form == "markdown" else {}
 
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     while head := sys.stdin.buffer.read(_LENGTH):
         page = sys.stdin.buffer.read(int.from_bytes(head))
-        text = trafilatura.extract(page, include_comments=False, include_tables=True, fast=True) or ""
+        text = trafilatura.extract(page, include_comments=False, include_tables=True, fast=True, **options) or ""
         told = text.encode("utf-8", "replace")
         sys.stdout.buffer.write(len(told).to_bytes(_LENGTH) + told)
         sys.stdout.buffer.flush()
 
 
 if __name__ == "__main__":
-    _serve()
+    _serve(sys.argv[1])

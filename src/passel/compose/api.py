@@ -39,6 +39,7 @@ from passel.faces.kit.auth import Authenticator, RequireKey
 from passel.faces.kit.json import json_response
 from passel.faces.kit.limits import BodyLimit, CleanUrl, RequestId
 from passel.faces.kit.reference_page import reference_page
+from passel.html import HtmlReader
 from passel.models.embedding import Embedder
 from passel.services.agents.answering import Answering
 from passel.services.browser.reach import Reach, reaching
@@ -51,6 +52,7 @@ from passel.store.schema import current_revision, newest_revision
 log = structlog.get_logger()
 
 _DATABASE_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, asyncio.TimeoutError)
+_SECONDS_OF_A_PAGE = 10.0
 _AWAY = "the database is away or full; try again"
 
 
@@ -86,9 +88,9 @@ def build_app(deps: Deps, settings: Settings, following: Following, embedder: Em
     return app
 
 
-def _build_browsers(app: FastAPI, deps: Deps, settings: Settings, following: Following, reach: Reach) -> FastAPI:
+def _build_browsers(app: FastAPI, deps: Deps, settings: Settings, following: Following, reach: Reach, markdown: HtmlReader) -> FastAPI:
     """The application of `anchor`; what it says of itself is read at `app`."""
-    browsers = anchor.build(deps, app.state.authenticator, following, reach)
+    browsers = anchor.build(deps, app.state.authenticator, following, reach, markdown)
     app.state.embedding = settings.live_view_embedding
     app.include_router(live.routes)
     for away in _DATABASE_ERRORS:
@@ -214,9 +216,10 @@ async def _serve(settings: Settings, listening: Callable[[str], None], note: Pat
         _following(deps, settings) as following,
         contextlib.aclosing(Embedder()) as embedder,
         reaching(deps.vault) as reach,
+        HtmlReader(_SECONDS_OF_A_PAGE, "markdown") as markdown,
     ):
         app = build_app(deps, settings, following, embedder)
-        browsers = _build_browsers(app, deps, settings, following, reach)
+        browsers = _build_browsers(app, deps, settings, following, reach, markdown)
         gateway = Gateway(deps, app.state.authenticator, reach)
         config = uvicorn.Config(
             anchor.ByFace(app, browsers),

@@ -26,6 +26,8 @@ _STATUS = {
     "quota_exceeded": 429,
     "rate_limited": 429,
     "unavailable": 503,
+    "unreachable": 422,
+    "too_slow": 504,
 }
 _LONGEST = 2000
 

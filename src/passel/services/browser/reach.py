@@ -9,13 +9,27 @@ import aiohttp
 import orjson
 
 from passel.core.browser.reach import PROOF, PROOF_TEXT
-from passel.core.errors import Conflict, Invalid, NotFound, Unavailable
+from passel.core.errors import Conflict, Invalid, NotFound, PasselError, Unavailable
 from passel.core.ids import SessionId
 from passel.services.vault import Vault
 
-_SECONDS = 60.0
+_SECONDS = 150.0
 _LONG = aiohttp.ClientTimeout(total=None, sock_read=_SECONDS)
-_ERRORS = {400: Invalid, 404: NotFound, 409: Conflict, 410: Conflict}
+
+
+class Unreachable(PasselError):
+    """The page that a tool was to open is not to be had."""
+
+    code = "unreachable"
+
+
+class TooSlow(PasselError):
+    """The page did not load, or did not answer, in time."""
+
+    code = "too_slow"
+
+
+_ERRORS = {400: Invalid, 404: NotFound, 409: Conflict, 410: Conflict, 422: Unreachable, 504: TooSlow}
 
 
 class Reach:

@@ -1,6 +1,6 @@
 """Browser sessions: made, waited for, read, ended."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -194,6 +194,11 @@ async def analyse(deps: Deps, caller: Caller, since: datetime | None, until: dat
     """What the organisation had in each span, the oldest first."""
     async with deps.db.read() as c:
         return await browsers.analyse(c, caller.org_id, since, until, span, deps.now())
+
+
+async def ask(deps: Deps, caller: Caller, reach: Reach, id: str, do: str, asked: Mapping[str, Any]) -> Any:
+    """One of the calls on a live session. Raises `Ended` and what the call answers."""
+    return await reach.call(*_where(await get(deps, caller, id)), do, **asked)
 
 
 def _where(found: BrowserSession) -> tuple[str, SessionId]:

@@ -1,5 +1,6 @@
 """Hands on a page: mouse, keyboard, text and what browsers do around pages, as CDP has them. For people who watch, and for OS control."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,12 @@ from passel.workloads.browser.tabs import Command, Tab, Tabs
 BUTTONS = ("left", "middle", "right", "back", "forward")
 _HELD = {"left": 1, "right": 2, "middle": 4, "back": 8, "forward": 16}
 
+_EDITOR = """(text => {
+  const editor = document.body.appendChild(document.createElement('textarea'))
+  editor.value = text
+  editor.focus()
+  editor.select()
+})"""
 _SELECTION = """(() => {
   let root = document.activeElement
   while (root?.shadowRoot?.activeElement) root = root.shadowRoot.activeElement
@@ -29,6 +36,11 @@ def wheel(x: float, y: float, dx: float, dy: float, modifiers: int = 0) -> Comma
     """In CSS pixels; positive is right and down."""
     asked = {"type": "mouseWheel", "x": x, "y": y, "deltaX": dx, "deltaY": dy, "modifiers": modifiers}
     return "Input.dispatchMouseEvent", asked
+
+
+def drag(kind: str, x: float, y: float, data: Any) -> Command:
+    """`kind` is dragEnter, dragOver or drop, `data` what is dragged (`Input.dragIntercepted`)."""
+    return "Input.dispatchDragEvent", {"type": kind, "x": x, "y": y, "data": data}
 
 
 def key(kind: str, pressed: Mapping[str, Any]) -> Command:
@@ -52,6 +64,18 @@ async def selection(tabs: Tabs, tab: Tab) -> str:
     found = await tabs.call(tab, "Runtime.evaluate", {"expression": _SELECTION, "returnByValue": True})
     value = found["result"].get("value")
     return value if isinstance(value, str) else ""
+
+
+async def clipboard(tabs: Tabs, text: str | None = None) -> str:
+    """Write a text into it, or read it. No page of a client's is touched, nor asked whether it allows that: a page of our own, which is
+    not shown, has an editor."""
+    async with tabs.aside() as page:
+        await tabs.driver.call("Emulation.setFocusEmulationEnabled", {"enabled": True}, page)
+        await tabs.driver.call("Runtime.evaluate", {"expression": f"{_EDITOR}({json.dumps(text or '')})"}, page)
+        command = "paste" if text is None else "copy"
+        await tabs.driver.call("Input.dispatchKeyEvent", {"type": "rawKeyDown", "key": "Unidentified", "commands": [command]}, page)
+        read = {"expression": "document.querySelector('textarea').value", "returnByValue": True}
+        return (await tabs.driver.call("Runtime.evaluate", read, page))["result"]["value"]
 
 
 async def go_back(tabs: Tabs, tab: Tab, steps: int = -1) -> None:

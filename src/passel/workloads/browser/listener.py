@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from passel.core.browser.events import CRASH
@@ -24,10 +25,14 @@ from passel.core.browser.guard import Leave, Refuse, Send, judge
 from passel.core.browser.reach import PROOF
 from passel.core.ids import SessionId
 from passel.workloads.browser.calls import CALLS, QUIET, WrongCall
+from passel.workloads.browser.control import CALLS as CONTROL
 from passel.workloads.browser.files import receive
 from passel.workloads.browser.mux import Client, CommandFailed, Gone, Message
 from passel.workloads.browser.session import Live
+from passel.workloads.browser.tools import CALLS as TOOLS
 from passel.workloads.browser.viewer import FASTEST, Viewer
+
+log = structlog.get_logger()
 
 _LARGEST_MESSAGE = 128 * 1024 * 1024
 _PART = 256 * 1024
@@ -160,6 +165,9 @@ class Listener:
                 return await handle(request, live)
             except Gone:
                 return web.json_response({"error": "the browser has ended"}, status=410)
+            except Exception:
+                log.exception("a call to a browser failed", session=live.id, path=request.path)
+                return web.json_response({"error": "the worker of this browser failed"}, status=500)
 
         return guarded
 
@@ -188,7 +196,7 @@ class Listener:
         if do not in QUIET:
             live.timers.used()
         try:
-            call = live.calls.get(do) or CALLS.get(do)
+            call = live.calls.get(do) or CALLS.get(do) or CONTROL.get(do) or TOOLS.get(do)
             if call is None:
                 raise WrongCall(f"this session has no {do}", 404)
             result = await call(live, asked)

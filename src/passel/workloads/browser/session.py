@@ -66,6 +66,7 @@ class Live:
     """What is to be done when the browser has gone, before the session has ended. It fails for nobody."""
     calls: "dict[str, Call]" = field(default_factory=dict[str, "Call"])
     """What the API may ask of parts of this session, beside `passel.workloads.browser.calls`."""
+    clipboard_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     hands: int = 0
     """How many of these may also act."""
 

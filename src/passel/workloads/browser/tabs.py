@@ -9,7 +9,8 @@ watches and may answer; else it is dismissed, since a page stands still behind i
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +54,7 @@ class Tabs:
         self._events: list[Callable[[Tab, Message], None]] = []
         self._tasks: set[asyncio.Task[Any]] = set()
         self._first = asyncio.Event()
+        self._aside: dict[str, asyncio.Future[str]] = {}
 
     async def open(self) -> None:
         """Returns when the page that a browser opens by itself is there and set up. Raises `Gone` and `CommandFailed`."""
@@ -67,6 +69,20 @@ class Tabs:
         for task in self._tasks:
             task.cancel()
         await self.driver.leave()
+
+    @asynccontextmanager
+    async def aside(self) -> AsyncGenerator[str]:
+        """A page of our own that is no tab, for as long as it is needed; the id of our session with it."""
+        context = (await self.driver.call("Target.createBrowserContext", {}))["browserContextId"]
+        self._aside[context] = asyncio.get_running_loop().create_future()
+        try:
+            made = {"url": "about:blank", "browserContextId": context, "background": True}
+            await self.driver.call("Target.createTarget", made)
+            yield await self._aside[context]
+        finally:
+            del self._aside[context]
+            with contextlib.suppress(CommandFailed, Gone):
+                await self.driver.call("Target.disposeBrowserContext", {"browserContextId": context})
 
     def listen(self, heard: Callable[[Changed], None]) -> Callable[[], None]:
         """Returns what ends it."""
@@ -143,6 +159,11 @@ class Tabs:
 
     def _attached(self, params: Mapping[str, Any]) -> None:
         info = params["targetInfo"]
+        if (aside := self._aside.get(info.get("browserContextId"))) is not None:
+            self._spawn(self.driver.call("Runtime.runIfWaitingForDebugger", {}, params["sessionId"]))
+            if not aside.done():
+                aside.set_result(params["sessionId"])
+            return
         tab = Tab(info["targetId"], params["sessionId"], info["url"], info["title"])
         self._tabs[tab.id] = self._of_session[tab.session_id] = tab
         self._spawn(self._set_up(tab))

@@ -1,0 +1,143 @@
+"""Tools (2.8 of the `anchor` contract): a page is opened, waited for, and read, pictured or printed."""
+
+import asyncio
+import base64
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from passel.core.browser.guard import url_problem
+from passel.workloads.browser import acting
+from passel.workloads.browser.calls import WrongCall
+from passel.workloads.browser.mux import Message
+from passel.workloads.browser.session import Call, Live
+from passel.workloads.browser.tabs import Tab
+
+_LOAD_SECONDS = 20.0
+_WORK_SECONDS = 60.0
+_MOST_HTML = 32 * 1024 * 1024
+_TALLEST = 20_000
+_HTML = """(() => {
+  const kind = document.doctype ? new XMLSerializer().serializeToString(document.doctype) + '\\n' : ''
+  return [document.contentType, kind + document.documentElement.outerHTML]
+})()"""
+_SCROLL = """(async () => {
+  for (let y = 0; y < document.documentElement.scrollHeight && y < %d; y += innerHeight) {
+    scrollTo(0, y)
+    await new Promise(done => setTimeout(done, 100))
+  }
+  scrollTo(0, 0)
+})()"""
+
+
+async def _page(live: Live, asked: Mapping[str, Any]) -> Tab:
+    """The one of this index, a new one, or that in front; where it was asked to go."""
+    tabs = live.tabs
+    if (index := asked.get("page_index")) is not None:
+        opened = tabs.all()
+        if index >= len(opened):
+            raise WrongCall(f"page_index: {len(opened)} pages are open")
+        return opened[index]
+    if asked.get("new_page"):
+        id = await acting.open_tab(tabs)
+        while (tab := tabs.find(id)) is None:  # noqa: ASYNC110 - it is told in a moment
+            await asyncio.sleep(0.01)
+        return tab
+    if (front := tabs.front) is None:
+        raise WrongCall("this session has no page open", 404)
+    return front
+
+
+async def _go(live: Live, tab: Tab, asked: Mapping[str, Any]) -> None:
+    """To its address, and until it has loaded; then for as long as was asked."""
+    url = asked.get("url")
+    if url:
+        if (problem := url_problem(url, live.place.extensions)) is not None:
+            raise WrongCall(f"url: {problem}")
+        async with _loaded(live, tab) as loaded:
+            went = await live.tabs.call(tab, "Page.navigate", {"url": url})
+            if went.get("errorText"):
+                raise WrongCall(f"{url} cannot be reached: {went['errorText']}", 422)
+            try:
+                async with asyncio.timeout(_LOAD_SECONDS):
+                    await loaded.wait()
+            except TimeoutError as error:
+                if not asked.get("partial"):
+                    raise WrongCall(f"{url} has not loaded within {_LOAD_SECONDS:.0f} s", 504) from error
+    await asyncio.sleep(asked.get("wait", 0) / 1000)
+
+
+@asynccontextmanager
+async def _loaded(live: Live, tab: Tab) -> AsyncGenerator[asyncio.Event]:
+    loaded = asyncio.Event()
+
+    def heard(one: Tab, message: Message) -> None:
+        if one is tab and message["method"] == "Page.loadEventFired":
+            loaded.set()
+
+    stop = live.tabs.listen_to_events(heard)
+    try:
+        yield loaded
+    finally:
+        stop()
+
+
+async def html(live: Live, asked: Mapping[str, Any]) -> Any:
+    """`content_type` of the document, and its HTML as it is now."""
+    async with asyncio.timeout(_WORK_SECONDS + asked.get("wait", 0) / 1000):
+        tab = await _page(live, asked)
+        await _go(live, tab, asked)
+        found = await live.tabs.call(tab, "Runtime.evaluate", {"expression": _HTML, "returnByValue": True})
+    content_type, text = found["result"]["value"]
+    if len(text) > _MOST_HTML:
+        raise WrongCall(f"the page has more than {_MOST_HTML} characters")
+    return {"content_type": content_type, "html": text}
+
+
+async def picture(live: Live, asked: Mapping[str, Any]) -> bytes:
+    """PNG; JPEG where a quality is asked for."""
+    async with asyncio.timeout(_WORK_SECONDS + asked.get("wait", 0) / 1000):
+        tab = await _page(live, asked)
+        sized = "width" in asked or "height" in asked
+        if sized:
+            configured = live.configuration
+            size = {"width": asked.get("width", configured.width), "height": asked.get("height", configured.height)}
+            await live.tabs.call(tab, "Emulation.setDeviceMetricsOverride", {**size, "deviceScaleFactor": 1, "mobile": False})
+        try:
+            await _go(live, tab, asked)
+            if asked.get("scroll"):
+                await live.tabs.call(tab, "Runtime.evaluate", {"expression": _SCROLL % _TALLEST, "awaitPromise": True})
+            quality = {"format": "jpeg", "quality": asked["quality"]} if "quality" in asked else {"format": "png"}
+            whole = {"captureBeyondViewport": True, "clip": await _whole(live, tab)} if asked.get("full") else {}
+            shot = await live.tabs.call(tab, "Page.captureScreenshot", {**quality, **whole})
+        finally:
+            if sized:
+                await live.tabs.call(tab, "Emulation.clearDeviceMetricsOverride")
+    return base64.b64decode(shot["data"])
+
+
+async def _whole(live: Live, tab: Tab) -> dict[str, Any]:
+    size = (await live.tabs.call(tab, "Page.getLayoutMetrics"))["cssContentSize"]
+    return {"x": 0, "y": 0, "width": size["width"], "height": min(size["height"], _TALLEST), "scale": 1}
+
+
+async def pdf(live: Live, asked: Mapping[str, Any]) -> bytes:
+    """`print` is what `Page.printToPDF` takes."""
+    async with asyncio.timeout(_WORK_SECONDS):
+        tab = await _page(live, asked)
+        await _go(live, tab, asked)
+        printed = await live.tabs.call(tab, "Page.printToPDF", asked["print"])
+    return base64.b64decode(printed["data"])
+
+
+def _bounded(work: Call) -> Call:
+    async def called(live: Live, asked: Mapping[str, Any]) -> Any:
+        try:
+            return await work(live, asked)
+        except TimeoutError as error:
+            raise WrongCall("the page did not answer in time", 504) from error
+
+    return called
+
+
+CALLS: Mapping[str, Call] = {"html": _bounded(html), "picture": _bounded(picture), "pdf": _bounded(pdf)}
