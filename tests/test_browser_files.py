@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,7 +24,13 @@ REPORT = bytes(range(256)) * 4096
 
 
 class Shop(BaseHTTPRequestHandler):
+    let_go = threading.Event()
+    """Somebody who was sent a file without an end has had enough."""
+
     def do_GET(self) -> None:
+        if self.path == "/endless":
+            self.send_for_ever()
+            return
         file = self.path.startswith("/report")
         body = REPORT if file else b"<title>Files</title><a href='/report'>report</a><input type=file id=f>"
         self.send_response(200)
@@ -33,6 +40,17 @@ class Shop(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def send_for_ever(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "application/octet-stream")
+        self.end_headers()
+        try:
+            for _ in range(10_000):
+                self.wfile.write(bytes(65536))
+                time.sleep(0.02)
+        except OSError:
+            self.let_go.set()
 
     def log_message(self, format: str, *args: Any) -> None: ...
 
@@ -81,6 +99,13 @@ def begin(client: Any, **browser: Any) -> Any:
     return client.sessions.create_session(browser={"headless": {"active": True}, **browser}, session={"recording": {"active": False}}).data
 
 
+def home_of_new(before: set[int]) -> Path:
+    """The directory of the one browser that was begun since."""
+    [own] = [process for process in mains() if process.pid not in before]
+    [home] = [Path(one.split("=", 1)[1]).parent for one in own.cmdline() if one.startswith("--user-data-dir")]
+    return home
+
+
 def test_what_is_downloaded_is_kept(client: Any, http: httpx2.Client, serving: Installation, playwright: Playwright, site: str) -> None:
     made = begin(client)
     browser = playwright.chromium.connect_over_cdp(made.cdp_url)
@@ -121,7 +146,9 @@ def test_what_is_downloaded_is_kept(client: Any, http: httpx2.Client, serving: I
 
 
 def test_a_session_keeps_so_much_and_no_more(client: Any, serving: Installation, site: str) -> None:
+    before = {process.pid for process in mains()}
     made = begin(client, p2p_download={"active": True})
+    left = home_of_new(before) / "downloads"
     with websocket(made.cdp_url, max_size=None) as raw:
         page = client.sessions.get_session_pages(made.id).data.items[0].id
         raw.send(json.dumps({"id": 1, "method": "Target.attachToTarget", "params": {"targetId": page, "flatten": True}}))
@@ -135,11 +162,14 @@ def test_a_session_keeps_so_much_and_no_more(client: Any, serving: Installation,
                 while (told := json.loads(raw.recv(timeout=20))).get("method") != "Anchor.downloadReady":
                     pass
                 ready.append(told["params"])
-    assert len(listed(client, made.id, 4)) == 4
-    one = ready[0]
-    assert (one["size"], one["url"], one["suggestedFilename"]) == (len(REPORT), f"{site}/report?0", "résumé _final_.bin")
-    fetched = httpx2.get(serving.url + one["p2pDownloadUrl"], headers={"anchor-api-key": KEY})
-    assert fetched.content == REPORT
+        assert len(listed(client, made.id, 4)) == 4
+        one = ready[0]
+        assert (one["size"], one["url"], one["suggestedFilename"]) == (len(REPORT), f"{site}/report?0", "résumé _final_.bin")
+        fetched = httpx2.get(serving.url + one["p2pDownloadUrl"], headers={"anchor-api-key": KEY})
+        assert fetched.content == REPORT
+        raw.send(json.dumps({"id": 9, "method": "Page.navigate", "params": {"url": f"{site}/endless"}, "sessionId": session}))
+        assert Shop.let_go.wait(30), "what cannot be kept is not fetched to its end"
+        wait_until(lambda: not list(left.iterdir()), 30)
     client.sessions.delete_session(made.id)
     wait_until(lambda: client.sessions.get_session(made.id).data.status == "completed", 30)
     assert client.sessions.get_session_downloads(made.id).data.count == 4, "the fifth was too much"
@@ -164,8 +194,7 @@ def test_what_is_uploaded_can_be_given_to_a_page(
     assert page.evaluate(read) == [len(REPORT), 300 % 256, "naïve plan.bin"]
     browser.close()
 
-    [own] = [process for process in mains() if process.pid not in before]
-    [browser_home] = [Path(one.split("=", 1)[1]).parent for one in own.cmdline() if one.startswith("--user-data-dir")]
+    browser_home = home_of_new(before)
     victim = tmp_path / "victim"
     victim.write_bytes(b"untouched")
     (browser_home / "uploads/trap").symlink_to(victim)

@@ -9,7 +9,7 @@ import contextlib
 import os
 import stat
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Generator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +20,7 @@ import structlog
 from passel.core.browser import events
 from passel.core.browser.shelf import Kept, Shelf
 from passel.core.text import clean
-from passel.workloads.browser.mux import Message
+from passel.workloads.browser.mux import CommandFailed, Gone, Message
 from passel.workloads.browser.session import Live
 
 log = structlog.get_logger()
@@ -40,6 +40,7 @@ class _Begun:
     page: str
     name: str
     at: float
+    received: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -62,17 +63,34 @@ class Downloads:
                 page, origin = (tab.id, tab.url) if tab else ("", "")
                 self._begun[params["guid"]] = _Begun(params["url"], origin, page, params["suggestedFilename"], time.monotonic())
         elif params["state"] == "completed" and (begun := self._begun.pop(params["guid"], None)) is not None:
-            task = asyncio.create_task(self._keep(params, begun))
-            self._keeping.add(task)
-            task.add_done_callback(self._keeping.discard)
+            self._go_on(self._keep(params, begun))
         elif params["state"] == "canceled":
             self._begun.pop(params["guid"], None)
+        elif (begun := self._begun.get(params["guid"])) is not None:
+            begun.received = int(params["receivedBytes"])
+            if self._kept + sum(one.received for one in self._begun.values()) > self.most:
+                del self._begun[params["guid"]]
+                self.live.notes.add(events.download_failed(clean(begun.name), self._too_much()))
+                self._go_on(self._cancel(params["guid"]))
 
     async def finish(self) -> None:
         if self._keeping:
             await asyncio.wait(self._keeping, timeout=_END_SECONDS)
         for begun in self._begun.values():
             self.live.notes.add(events.download_failed(clean(begun.name), "the session ended before it was complete"))
+
+    def _go_on(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._keeping.add(task)
+        task.add_done_callback(self._keeping.discard)
+
+    def _too_much(self) -> str:
+        return f"a session keeps at most {self.most} bytes of downloads"
+
+    async def _cancel(self, guid: str) -> None:
+        """It would fill the disk. A context whose downloads only its client may cancel goes on, and its file is removed when it is complete."""
+        with contextlib.suppress(CommandFailed, Gone):
+            await self.live.tabs.driver.call("Browser.cancelDownload", {"guid": guid})
 
     async def _keep(self, params: Mapping[str, Any], begun: _Begun) -> None:
         took = time.monotonic() - begun.at
@@ -105,33 +123,42 @@ class Downloads:
         names = [Path(params["filePath"]).name] if params.get("filePath") else [params["guid"], Path(begun.name).name]
         with _opened(self.live.chromium.directory / "downloads", names) as (path, size):
             if self._kept + size > self.most:
-                raise Unfit(f"a session keeps at most {self.most} bytes of downloads")
+                raise Unfit(self._too_much())
             self._kept += size
             return await self.shelf.keep(self.live.org_id, self.live.id, begun.name, path)
 
 
 @contextlib.contextmanager
 def _opened(directory: Path, names: list[str]) -> Generator[tuple[Path, int]]:
-    """The first of the names that there is, by a path that stays what it is. Raises `OSError` and `Unfit`."""
+    """The first of the names that there is, by a path that stays what it is; the browser's own copy is gone afterwards. Raises
+    `OSError` and `Unfit`."""
     inside = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
-        fd = _open(inside, names)
+        fd, name = _open(inside, names)
+        try:
+            found = os.fstat(fd)
+            if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+                raise Unfit("it is no file of its own")
+            yield Path(f"/proc/self/fd/{fd}"), found.st_size
+        finally:
+            _remove(inside, name, fd)
+            os.close(fd)
     finally:
         os.close(inside)
-    try:
-        found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
-            raise Unfit("it is no file of its own")
-        yield Path(f"/proc/self/fd/{fd}"), found.st_size
-    finally:
-        os.close(fd)
 
 
-def _open(inside: int, names: list[str]) -> int:
+def _open(inside: int, names: list[str]) -> tuple[int, str]:
     for name in names:
         with contextlib.suppress(FileNotFoundError):
-            return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=inside)
+            return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=inside), name
     raise Unfit("the browser has not left it where downloads are")
+
+
+def _remove(inside: int, name: str, fd: int) -> None:
+    """Unless a later download has taken the name."""
+    with contextlib.suppress(OSError):
+        if os.path.samestat(os.stat(name, dir_fd=inside, follow_symlinks=False), os.fstat(fd)):
+            os.unlink(name, dir_fd=inside)
 
 
 def downloads(shelf: Shelf, most: int) -> Any:
