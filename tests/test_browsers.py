@@ -215,7 +215,6 @@ def test_who_may_connect(serving: Installation, client: Anchorbrowser, stranger:
         (f"/?apiKey=wrong&sessionId={made.id}", 401),
         (f"/?apiKey={stranger}&sessionId={made.id}", 403),
         (f"/?apiKey={KEY}&sessionId=3f2504e0-4f89-41d3-9a0c-0305e82c3301", 404),
-        (f"/?apiKey={KEY}", 401),
         ("/", 401),
     ):
         assert upgrade(serving, target).split()[1] == str(status), target

@@ -29,7 +29,7 @@ from passel.core.errors import PasselError, Unavailable
 from passel.faces.anchor import app as anchor
 from passel.faces.anchor import errors as anchor_errors
 from passel.faces.anchor.gateway import Gateway, Upgrade
-from passel.faces.anchor.routes import live
+from passel.faces.anchor.routes import devtools, live
 from passel.faces.check import app as check
 from passel.faces.check import errors as check_errors
 from passel.faces.check.rate import Buckets, RateLimit
@@ -93,6 +93,7 @@ def _build_browsers(app: FastAPI, deps: Deps, settings: Settings, following: Fol
     browsers = anchor.build(deps, app.state.authenticator, following, reach, markdown)
     app.state.embedding = settings.live_view_embedding
     app.include_router(live.routes)
+    app.include_router(devtools.routes)
     for away in _DATABASE_ERRORS:
         browsers.add_exception_handler(away, _on_browsers_database_error)
 
@@ -220,7 +221,7 @@ async def _serve(settings: Settings, listening: Callable[[str], None], note: Pat
     ):
         app = build_app(deps, settings, following, embedder)
         browsers = _build_browsers(app, deps, settings, following, reach, markdown)
-        gateway = Gateway(deps, app.state.authenticator, reach)
+        gateway = Gateway(deps, app.state.authenticator, reach, following if settings.implicit_browsers else None)
         config = uvicorn.Config(
             anchor.ByFace(app, browsers),
             host=settings.host,

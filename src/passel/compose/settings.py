@@ -160,6 +160,7 @@ class Settings(BaseSettings):
         pattern=r"^[^;,\r\n]*$",
         description="Sites that may show the live view in a frame, as the frame-ancestors of a Content-Security-Policy: *, 'none', or https://example.com.",
     )
+    implicit_browsers: bool = Field(True, description="A CDP client that brings an API key and names no session gets a new one.")
     max_batch_browsers: int = Field(1000, ge=1, le=5000, description="Sessions in a batch of browsers.")
 
     webhook_secret_overlap: float = Field(0, ge=0, description="Seconds for which a rotated secret of a webhook signs beside the new one.")

@@ -9,6 +9,24 @@ IDLE_MINUTES, MOST_MINUTES = 5.0, 20.0
 
 
 @dataclass(frozen=True, slots=True)
+class Mask:
+    """What pictures do not show: `selectors` on all sites, `sites` are hosts (`*.bank.test` with all below) with selectors of their own,
+    `patterns` are regular expressions of JavaScript and what stands in the place of text that fits."""
+
+    selectors: tuple[str, ...] = ()
+    sites: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    patterns: tuple[tuple[str, str], ...] = ()
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> "Mask":
+        return Mask(
+            tuple(data["selectors"]),
+            tuple((host, tuple(selectors)) for host, selectors in data["sites"]),
+            tuple((regex, mask) for regex, mask in data["patterns"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Configuration:
     """What is in effect. Minutes may have decimals; -1 is without end. `idle_minutes` count from the moment when nobody is connected.
     `view_only` and `one_time_view` are about the live view, and a `scoped` session is opened by minted tokens alone."""
@@ -26,6 +44,9 @@ class Configuration:
     scoped: bool = False
     pdf_viewer: bool = True
     disable_web_security: bool = False
+    force_tabs: bool = False
+    dialogs: bool = True
+    mask: Mask | None = None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -33,6 +54,8 @@ class Configuration:
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> "Configuration":
         kept: dict[str, Any] = {**data, "tags": tuple(data["tags"])}
+        if (mask := data.get("mask")) is not None:
+            kept["mask"] = Mask.from_json(mask)
         return Configuration(**kept)
 
     @property

@@ -5,6 +5,7 @@ runs on; from then on bytes go through as they are, both ways. The worker's list
 what may be asked (`passel.core.browser.guard`).
 
     GET /?apiKey=K&sessionId=S      GET /?token=T&sessionId=S      GET /?token=M (minted)      GET /devtools/page/{target}?...
+    GET /?apiKey=K (a new session: D20)      GET /devtools/browser/{anything}?...
     GET /live/{session}/socket?token=T      GET /live/socket?token=M      GET /v1/sessions/{session}/live?token=T
 """
 
@@ -18,14 +19,17 @@ from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 import httptools
 import structlog
 
-from passel.core.errors import PasselError, Unauthenticated
+from passel.core.errors import Invalid, PasselError, Unauthenticated, Unavailable
 from passel.faces.anchor.errors import status_of
 from passel.faces.anchor.ids import session_id as own_id
+from passel.faces.anchor.ids import to_uuid
+from passel.faces.anchor.requests import session_request
 from passel.faces.kit.auth import Authenticator
 from passel.services.browser import access, sessions
 from passel.services.browser.access import Admitted, Given
 from passel.services.browser.reach import Reach
-from passel.services.deps import Deps
+from passel.services.deps import Caller, Deps
+from passel.services.following import Following
 
 log = structlog.get_logger()
 
@@ -37,6 +41,7 @@ _REASONS = {
     404: "Not Found",
     409: "Gone",
     410: "Gone",
+    429: "Too Many Requests",
     503: "Service Unavailable",
 }
 _LIVE = re.compile(r"/live/(?:(?P<session>[^/]+)/)?socket|/v1/sessions/(?P<named>[^/]+)/live")
@@ -47,8 +52,9 @@ _HANDED_ON = (b"upgrade", b"connection", b"sec-websocket-key", b"sec-websocket-v
 class Gateway:
     """Who may connect, and where to."""
 
-    def __init__(self, deps: Deps, authenticator: Authenticator, reach: Reach) -> None:
-        self._deps, self._authenticator, self._reach = deps, authenticator, reach
+    def __init__(self, deps: Deps, authenticator: Authenticator, reach: Reach, following: Following | None) -> None:
+        """Without `following`, a client has to name its session."""
+        self._deps, self._authenticator, self._reach, self._following = deps, authenticator, reach, following
 
     async def open(self, upgrade: "Upgrade", target: bytes, headers: list[tuple[bytes, bytes]]) -> asyncio.Transport:
         """Connect to the worker, and hand the upgrade on. Raises `PasselError` and `OSError`."""
@@ -57,7 +63,12 @@ class Gateway:
         live = _LIVE.fullmatch(url.path)
         if live and (named := live["session"] or live["named"]):
             query["sessionId"] = named
-        admitted = await self._admit(query, dict(headers), access.LIVE if live else access.CDP)
+        given = dict(headers)
+        made = None
+        if live is None and "sessionId" not in query and "token" not in query and "/devtools/page/" not in url.path:
+            made = await self._make(upgrade, query, given)
+            query["sessionId"] = to_uuid(made.id)
+        admitted = await self._admit(query, given, access.LIVE if live else access.CDP)
         found = admitted.found
         if live:
             asked = {"act": int(admitted.act)} | {name: query[given] for given, name in _ASKED.items() if given in query}
@@ -68,19 +79,45 @@ class Gateway:
         lines = [f"GET {path} HTTP/1.1".encode(), b"Host: worker"]
         lines += [name + b": " + value for name, value in headers if name in _HANDED_ON]
         lines += [f"{name}: {value}".encode() for name, value in self._reach.headers().items()]
-        way = await self._reach.connect(admitted.address, _Way(upgrade))
+        try:
+            way = await self._reach.connect(admitted.address, _Way(upgrade))
+        except OSError:
+            if made is not None:
+                await sessions.end(self._deps, await self._caller(query, given), self._reach, made.id)
+            raise
         way.write(b"\r\n".join([*lines, b"", b""]))
         return way
 
     async def _admit(self, query: dict[str, str], headers: dict[bytes, bytes], wanted: str) -> Admitted:
-        key = query.get("apiKey") or headers.get(b"anchor-api-key", b"").decode("latin-1")
-        caller = await self._authenticator.identify(f"Bearer {key}") if key else None
+        caller = await self._caller(query, headers) if _key(query, headers) else None
         given = query.get("sessionId")
         if given is None and "token" not in query:
             raise Unauthenticated("sessionId or token is missing")
         org_id = None if caller is None else caller.org_id
         id = None if given is None else own_id(unquote(given))
         return await access.admit(self._deps, Given(org_id, id, query.get("token")), wanted)
+
+    async def _caller(self, query: dict[str, str], headers: dict[bytes, bytes]) -> Caller:
+        return await self._authenticator.identify(f"Bearer {_key(query, headers)}")
+
+    async def _make(self, upgrade: "Upgrade", query: dict[str, str], headers: dict[bytes, bytes]) -> sessions.BrowserSession:
+        """A session with all its defaults, for a client that names none; it ends as idle once nobody is connected (D20). An upgrade that
+        comes to nothing leaves none behind."""
+        if not _key(query, headers) or self._following is None:
+            raise Unauthenticated("sessionId or token is missing")
+        if b"sec-websocket-key" not in headers or headers.get(b"sec-websocket-version") != b"13":
+            raise Invalid("this is no upgrade to a WebSocket of version 13")
+        caller = await self._caller(query, headers)
+        made = await sessions.create(self._deps, caller, session_request({}))
+        found = await sessions.wait_ready(self._deps, caller, self._following, made.id)
+        if found.address is None or upgrade.gone:
+            await sessions.end(self._deps, caller, self._reach, made.id)
+            raise Unavailable(found.message.error or "no browser was free in time")
+        return found
+
+
+def _key(query: dict[str, str], headers: dict[bytes, bytes]) -> str:
+    return query.get("apiKey") or headers.get(b"anchor-api-key", b"").decode("latin-1")
 
 
 class Upgrade(asyncio.Protocol):
@@ -144,6 +181,10 @@ class Upgrade(asyncio.Protocol):
         head = f"HTTP/1.1 {status} {_REASONS.get(status, 'Error')}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
         self._transport.write(head.encode() + b"Connection: close\r\n\r\n" + body)
         self._transport.close()
+
+    @property
+    def gone(self) -> bool:
+        return self._transport is None or self._transport.is_closing()
 
     def send(self, data: bytes) -> None:
         """From the worker."""

@@ -2,13 +2,13 @@
 `warnings`, as are options that have no effect here. What was asked to be active and is not served is refused (D3)."""
 
 from datetime import UTC, datetime
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 import orjson
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from passel.core.browser.configuration import NEVER, Configuration
+from passel.core.browser.configuration import NEVER, Configuration, Mask
 from passel.core.browser.guard import url_problem
 from passel.core.errors import FieldError, Invalid
 from passel.core.text import require_storable
@@ -60,6 +60,20 @@ class Profile(Body):
     persist: bool | None = None
 
 
+class Pattern(Body):
+    regex: str = Field(min_length=1, max_length=1000)
+    mask: str = Field("****", max_length=100)
+
+
+Selector = Annotated[str, Field(min_length=1, max_length=1000, pattern=r"^[^{}]+$")]
+
+
+class MaskPart(Active):
+    custom_selectors: list[Selector] | None = Field(None, max_length=200)
+    site_selectors: dict[str, list[Selector]] | None = Field(None, max_length=200)
+    custom_patterns: list[Pattern] | None = Field(None, max_length=50)
+
+
 class BrowserPart(Body):
     profile: Profile | None = None
     adblock: Active | None = None
@@ -77,7 +91,7 @@ class BrowserPart(Body):
     web_bot_auth: Active | None = None
     disable_dialogs: Active | None = None
     tracing: Active | None = None
-    sensitive_data_mask: Active | None = None
+    sensitive_data_mask: MaskPart | None = None
 
 
 class SessionFields(Body):
@@ -106,10 +120,13 @@ class RetryFields(Body):
     max_retries: int | None = Field(None, ge=1, le=3)
 
 
-_NOT_SERVED = (
-    "captcha_solver", "extra_stealth", "web_bot_auth", "popup_blocker", "adblock", "sensitive_data_mask",
-    "force_popups_as_tabs", "disable_dialogs", "fullscreen",
-)  # fmt: skip
+_NOT_SERVED = ("captcha_solver", "extra_stealth", "web_bot_auth", "fullscreen")
+_WITHOUT_EFFECT = {
+    "adblock": "this server has no filter list; nothing is blocked",
+    "popup_blocker": "this server has no filter list; nothing is blocked",
+    "tracing": "this server keeps no traces",
+}
+"""What may be asked to be active, and is not (D4)."""
 
 
 async def read_body(request: Request) -> dict[str, Any]:
@@ -167,6 +184,9 @@ def session_request(body: dict[str, Any], place: str = "") -> BrowserRequest:
         scoped=_on(session.scoped_access, default=False),
         pdf_viewer=_on(browser.pdf_viewer, default=True),
         disable_web_security=_on(browser.disable_web_security, default=False),
+        force_tabs=_on(browser.force_popups_as_tabs, default=False),
+        dialogs=not _on(browser.disable_dialogs, default=False),
+        mask=_mask(browser.sensitive_data_mask),
     )
     for text in (session.initial_url or "", *configuration.tags):
         require_storable(text, f"{place}session")
@@ -181,6 +201,8 @@ def _refuse_what_is_not_served(fields: SessionFields, session: SessionPart, brow
     proxy = session.proxy
     if _on(browser.captcha_solver, default=False) and (proxy is None or not proxy.active):
         raise Invalid("CAPTCHA solver requires proxy to be active.")
+    if _on(browser.popup_blocker, default=False) and not _on(browser.adblock, default=True):
+        raise _wrong(f"{place}browser.popup_blocker", "needs browser.adblock, which is switched off: switch both on, or both off")
     for name in _NOT_SERVED:
         if _on(getattr(browser, name), default=False):
             raise Invalid(f"{place}browser.{name} is not supported by this server")
@@ -194,6 +216,20 @@ def _refuse_what_is_not_served(fields: SessionFields, session: SessionPart, brow
     for name, wanted in asked.items():
         if wanted:
             raise Invalid(f"{place}{name} is not supported by this server")
+
+
+def _mask(part: MaskPart | None) -> Mask | None:
+    if part is None or not part.active:
+        return None
+    mask = Mask(
+        selectors=tuple(part.custom_selectors or ()),
+        sites=tuple((host.lower(), tuple(selectors)) for host, selectors in (part.site_selectors or {}).items()),
+        patterns=tuple((one.regex, one.mask) for one in part.custom_patterns or ()),
+    )
+    sites = (text for host, selectors in mask.sites for text in (host, *selectors))
+    for text in (*mask.selectors, *sites, *(text for pattern in mask.patterns for text in pattern)):
+        require_storable(text, "browser.sensitive_data_mask")
+    return mask
 
 
 class TagFields(Body):
@@ -229,6 +265,9 @@ def _warnings(fields: SessionFields, session: SessionPart, browser: BrowserPart,
     told = [f"{place}{name}: unknown, ignored" for name in _unknown(fields)]
     if not _on(browser.headless, default=False):
         told.append(f"{place}browser.headless: this server has no display; the browser runs headless")
+    for name, why in _WITHOUT_EFFECT.items():
+        if _on(getattr(browser, name), default=False):
+            told.append(f"{place}browser.{name}: {why}")
     return told
 
 

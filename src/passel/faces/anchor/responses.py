@@ -30,7 +30,7 @@ def reached(deps: Deps, base: str, session_id: SessionId, configuration: Configu
         return {"cdp_url": None, "live_view_url": None}
     token = access.computed(deps, session_id, access.CDP)
     return {
-        "cdp_url": f"{_ws(base)}/?sessionId={to_uuid(session_id)}&token={token}",
+        "cdp_url": f"{ws(base)}/?sessionId={to_uuid(session_id)}&token={token}",
         "live_view_url": live_view_url(deps, base, session_id, configuration),
     }
 
@@ -49,11 +49,11 @@ def minted(base: str, tokens: Mapping[str, str], configuration: Configuration) -
     if (live := tokens.get(access.LIVE)) is not None:
         body["live_view_url"] = f"{base}/live?token={read_only if configuration.view_only and read_only else live}"
     if (cdp := tokens.get(access.CDP)) is not None:
-        body["cdp_url"] = f"{_ws(base)}/?token={cdp}"
+        body["cdp_url"] = f"{ws(base)}/?token={cdp}"
     return body
 
 
-def _ws(base: str) -> str:
+def ws(base: str) -> str:
     return base.replace("https://", "wss://", 1).replace("http://", "ws://", 1)
 
 

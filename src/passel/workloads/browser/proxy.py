@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import httptools
@@ -34,12 +34,15 @@ class Rules:
     allow_private: bool = False
     own_ports: Callable[[], frozenset[int]] = frozenset[int]
 
+    proxies: set[int] = field(default_factory=set[int])
+    """Ports of the ways out of other browsers of this worker, which stay shut too."""
+
     def check(self, host: str, address: str, port: int) -> None:
         """Raises `Refused`."""
         plain = address.split("%")[0].removeprefix("::ffff:")
         if plain in _METADATA:
             raise Refused("metadata services are not reached from a browser")
-        if is_private(address) and port in self.own_ports():
+        if is_private(address) and (port in self.proxies or port in self.own_ports()):
             raise Refused("this server itself is not reached from its browsers")
         if is_private(address) and not self.allow_private:
             raise Refused(
@@ -58,11 +61,14 @@ class EgressProxy:
 
     async def __aenter__(self) -> "EgressProxy":
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=_HEAD_BYTES)
-        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        self._port = self._server.sockets[0].getsockname()[1]
+        self._rules.proxies.add(self._port)
+        self.url = f"http://127.0.0.1:{self._port}"
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
+        self._rules.proxies.discard(self._port)
         for task in list(self._tasks):
             task.cancel()
         if self._tasks:

@@ -15,19 +15,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from passel.core.browser import events
-from passel.core.browser.configuration import Configuration
+from passel.core.browser.configuration import Configuration, Mask
 from passel.core.browser.guard import Place, url_problem
 from passel.core.context import Context, Step, Task
 from passel.core.endings import Done, Ending, Fail
 from passel.core.events import Draft
 from passel.core.ids import OrgId, SessionId
 from passel.core.text import clean
+from passel.workloads.browser import setup
 from passel.workloads.browser.camera import Camera
 from passel.workloads.browser.chromium import CannotStart, Chromium, Keeper
 from passel.workloads.browser.mux import Client, CommandFailed, Gone, Message
 from passel.workloads.browser.notes import Notes
 from passel.workloads.browser.proxy import EgressProxy, Rules
-from passel.workloads.browser.tabs import Command, Tab, Tabs
+from passel.workloads.browser.tabs import Tab, Tabs
 from passel.workloads.browser.timers import Timers
 
 _START_SECONDS, _PAGE_SECONDS = 30.0, 15.0
@@ -187,7 +188,7 @@ class BrowserWorkload:
     ) -> tuple[Live, tuple[Draft, ...]]:
         """What is set up before anybody connects. Returns what the ledger is told with being ready."""
         version = await chromium.mux.call("Browser.getVersion")
-        tabs = Tabs(chromium.mux, _setup(configuration), lambda: live.attended)
+        tabs = Tabs(chromium.mux, setup.commands(configuration), lambda: live.attended and configuration.dialogs)
         live = Live(
             id=context.task.session_id,
             org_id=context.task.org_id,
@@ -206,6 +207,8 @@ class BrowserWorkload:
         await tabs.driver.call("Browser.setDownloadBehavior", downloads)
         tab = tabs.all()[0]
         await self._set_size(tabs, tab, configuration)
+        if configuration.mask is not None:
+            await _require_readable(tabs, tab, configuration.mask)
         told = [events.ready(version["product"])]
         if configuration.initial_url and (problem := await _go(tabs, tab, configuration.initial_url)) is not None:
             told.append(events.initial_url_failed(configuration.initial_url, clean(problem)))
@@ -223,9 +226,11 @@ class BrowserWorkload:
             await tabs.driver.call("Browser.setWindowBounds", {"windowId": window["windowId"], "bounds": bounds})
 
 
-def _setup(configuration: Configuration) -> list[Command]:
-    """Of each page, before its first document."""
-    return []
+async def _require_readable(tabs: Tabs, tab: Tab, mask: Mask) -> None:
+    """Raises `CannotStart`: a mask that does not mask is none."""
+    told = await tabs.call(tab, "Runtime.evaluate", {"expression": setup.problem_of(mask), "returnByValue": True})
+    if problem := told["result"]["value"]:
+        raise CannotStart(f"browser.sensitive_data_mask: {problem}")
 
 
 async def _go(tabs: Tabs, tab: Tab, url: str) -> str | None:

@@ -18,6 +18,7 @@ from passel.workloads.browser.driver import Driver
 from passel.workloads.browser.mux import CommandFailed, Gone, Message, Multiplexer
 
 _ONLY_PAGES = ({"type": "page"}, {"exclude": True})
+_FRAMES = {"autoAttach": True, "waitForDebuggerOnStart": True, "flatten": True, "filter": [{"type": "iframe"}, {"exclude": True}]}
 
 Command = tuple[str, Mapping[str, Any]]
 """Method and params."""
@@ -159,6 +160,9 @@ class Tabs:
 
     def _attached(self, params: Mapping[str, Any]) -> None:
         info = params["targetInfo"]
+        if info["type"] == "iframe":
+            self._spawn(self._prepare(params["sessionId"]))
+            return
         if (aside := self._aside.get(info.get("browserContextId"))) is not None:
             self._spawn(self.driver.call("Runtime.runIfWaitingForDebugger", {}, params["sessionId"]))
             if not aside.done():
@@ -171,10 +175,15 @@ class Tabs:
         self._to_front(tab)
 
     async def _set_up(self, tab: Tab) -> None:
-        """Commands of one session are done in their order, so that none has to be waited for before the next is sent."""
-        commands = [("Page.enable", {}), *self._setup, ("Runtime.runIfWaitingForDebugger", {})]
-        await asyncio.gather(*(self.call(tab, method, params) for method, params in commands), return_exceptions=True)
+        await self._prepare(tab.session_id)
         self._first.set()
+
+    async def _prepare(self, session_id: str) -> None:
+        """A page, or a frame in a process of its own, which its page's setup does not reach. Commands of one session are done in their
+        order, so that none has to be waited for before the next is sent."""
+        frames = [("Target.setAutoAttach", _FRAMES)] if self._setup else []
+        commands = [("Page.enable", {}), *frames, *self._setup, ("Runtime.runIfWaitingForDebugger", {})]
+        await asyncio.gather(*(self.driver.call(method, params, session_id) for method, params in commands), return_exceptions=True)
 
     def _closed(self, id: str) -> None:
         tab = self._tabs.pop(id, None)

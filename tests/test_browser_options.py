@@ -1,0 +1,146 @@
+"""Options of browser sessions, and the ways in for CDP clients, with a real Chromium and Playwright."""
+
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2
+import pytest
+from playwright.sync_api import Error, Playwright, sync_playwright
+
+from passel.workloads.browser.chromium import find
+from tests.support.installation import KEY, Installation, installed, wait_until
+
+pytestmark = pytest.mark.skipif(find() is None, reason="no Chromium: `make test` installs Debian's where it may")
+
+
+class Pages(http.server.BaseHTTPRequestHandler):
+    """A page with a frame of another site, which runs in a process of its own."""
+
+    def do_GET(self) -> None:
+        port = self.server.server_address[1]
+        frame = f"<iframe src='http://localhost:{port}/inner'></iframe>" if self.path == "/" else ""
+        body = f"<!doctype html><title>P</title><p>card 4111-1111</p><input type=password><div id=own>x</div>{frame}".encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None: ...
+
+
+@pytest.fixture(scope="module")
+def page_url() -> Iterator[str]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Pages)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def serving() -> Iterator[Installation]:
+    with installed(1, {"PASSEL_ALLOW_PRIVATE_URLS": "1"}) as installation:
+        yield installation
+
+
+@pytest.fixture(scope="module")
+def http_client(serving: Installation) -> Iterator[httpx2.Client]:
+    with httpx2.Client(base_url=serving.url, headers={"anchor-api-key": KEY}, timeout=60) as client:
+        yield client
+
+
+@pytest.fixture
+def playwright() -> Iterator[Playwright]:
+    with sync_playwright() as playing:
+        yield playing
+
+
+def begin(client: httpx2.Client, browser: dict[str, Any]) -> Any:
+    made = client.post("/v1/sessions", json={"browser": {"headless": {"active": True}, **browser}})
+    assert made.status_code == 200, made.text
+    return made.json()["data"]
+
+
+def test_pages_are_set_up_before_their_documents(http_client: httpx2.Client, playwright: Playwright, page_url: str) -> None:
+    """In the first page, in frames of other sites, in popups."""
+    mask = {
+        "active": True,
+        "custom_selectors": ["#nowhere"],
+        "site_selectors": {"127.0.0.1": ["#own"], "*.bank.test": ["p"]},
+        "custom_patterns": [{"regex": "\\d{4}-\\d{4}"}],
+    }
+    on = {"active": True}
+    made = begin(http_client, {"disable_dialogs": on, "force_popups_as_tabs": on, "sensitive_data_mask": mask, "adblock": on})
+    assert [told for told in made["warnings"] if "adblock" in told]
+    page = playwright.chromium.connect_over_cdp(made["cdp_url"]).contexts[0].pages[0]
+    page.goto(page_url)
+    inner = wait_until(lambda: next((frame for frame in page.frames if frame.url.endswith("/inner")), None))
+    inner.wait_for_load_state()
+    for frame, own in ((page.main_frame, "blur(8px)"), (inner, "none")):
+        assert frame.evaluate("[alert('a'), confirm('b'), prompt('c')]") == [None, True, None]
+        assert frame.locator("p").inner_text() == "card ****"
+        assert frame.evaluate("getComputedStyle(document.querySelector('input')).filter") == "blur(8px)"
+        assert frame.evaluate("getComputedStyle(document.querySelector('#own')).filter") == own
+    shadow = "(() => { const at = document.createElement('div'); document.body.append(at); const root = at.attachShadow({mode: 'closed'});"
+    page.evaluate(f"{shadow} root.innerHTML = '<i>1234-5678</i><input type=tel>'; window.root = root }})()")
+    assert page.evaluate("[root.querySelector('i').textContent, getComputedStyle(root.querySelector('input')).filter]") == [
+        "****",
+        "blur(8px)",
+    ]
+    with page.expect_popup() as opened:
+        page.evaluate("url => { open(url, 'small', 'width=200,height=150') }", page_url)
+    popup = opened.value
+    popup.wait_for_load_state()
+    assert popup.evaluate("innerWidth") == page.evaluate("innerWidth") and popup.evaluate("confirm('x')") is True
+    assert popup.locator("p").inner_text() == "card ****" and popup.evaluate("opener !== null")
+    http_client.delete(f"/v1/sessions/{made['id']}")
+
+
+@pytest.mark.parametrize(
+    ("browser", "status", "said"),
+    [
+        ({"popup_blocker": {"active": True}, "adblock": {"active": False}}, 400, "browser.popup_blocker"),
+        ({"sensitive_data_mask": {"active": True, "custom_selectors": ["a{}b"]}}, 400, "custom_selectors"),
+        ({"sensitive_data_mask": {"active": True, "custom_patterns": [{"mask": "x"}]}}, 400, "custom_patterns.0.regex"),
+        ({"sensitive_data_mask": {"active": True, "custom_patterns": [{"regex": "("}]}}, 500, "no regular expression"),
+    ],
+)
+def test_what_cannot_be_asked(http_client: httpx2.Client, browser: dict[str, Any], status: int, said: str) -> None:
+    refused = http_client.post("/v1/sessions", json={"browser": browser})
+    assert refused.status_code == status and said in refused.text
+
+
+def test_clients_that_ask_over_http_first(http_client: httpx2.Client, serving: Installation, playwright: Playwright) -> None:
+    made = begin(http_client, {})
+    token = made["cdp_url"].rpartition("token=")[2]
+    for query, headers in ((f"sessionId={made['id']}&token={token}", {}), (f"sessionId={made['id']}", {"anchor-api-key": KEY})):
+        for path in ("/json/version", "/json/version/"):
+            told = httpx2.get(f"{serving.url}{path}?{query}", headers=headers).json()
+            assert told["Browser"].startswith(("Chrome/", "HeadlessChrome/")) and KEY not in json.dumps(told)
+        browser = playwright.chromium.connect_over_cdp(f"{serving.url}?{query}", headers=headers)
+        assert len(browser.contexts[0].pages) == 1
+        browser.close()
+    assert httpx2.get(f"{serving.url}/json/version?sessionId={made['id']}").status_code == 401
+    assert httpx2.get(f"{serving.url}/json/version").status_code == 401
+    http_client.delete(f"/v1/sessions/{made['id']}")
+
+
+def test_a_key_alone_makes_a_session(http_client: httpx2.Client, serving: Installation, playwright: Playwright) -> None:
+    def running() -> list[str]:
+        items = http_client.get("/v1/sessions/all/status").json()["data"]["items"]
+        return [one["session_id"] for one in items if one["status"] in ("running", "pending")]
+
+    wait_until(lambda: not running())
+    with pytest.raises(Error, match="401"):
+        playwright.chromium.connect_over_cdp(f"{serving.url.replace('http', 'ws')}?apiKey=wrong")
+    assert http_client.get("/", params={"apiKey": KEY}, headers={"Upgrade": "websocket", "Connection": "Upgrade"}).status_code == 400
+    assert running() == []
+    browser = playwright.chromium.connect_over_cdp(f"{serving.url}?apiKey={KEY}")
+    assert browser.contexts[0].pages[0].evaluate("[innerWidth, innerHeight]") == [1440, 900]
+    [made] = running()
+    browser.close()
+    http_client.delete(f"/v1/sessions/{made}")
