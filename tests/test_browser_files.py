@@ -3,12 +3,13 @@
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import httpx2
+import psutil
 import pytest
 from anchorbrowser import Anchorbrowser, BadRequestError, NotFoundError
 from playwright.sync_api import Playwright, sync_playwright
@@ -99,9 +100,15 @@ def begin(client: Any, **browser: Any) -> Any:
     return client.sessions.create_session(browser={"headless": {"active": True}, **browser}, session={"recording": {"active": False}}).data
 
 
-def home_of_new(before: set[int]) -> Path:
+def browsers(serving: Installation) -> dict[int, psutil.Process]:
+    """Those of this installation: others may run on the machine."""
+    own = {child.pid for child in psutil.Process(serving.program.process.pid).children(recursive=True)}
+    return {process.pid: process for process in mains() if process.pid in own}
+
+
+def home_of_new(serving: Installation, before: Container[int]) -> Path:
     """The directory of the one browser that was begun since."""
-    [own] = [process for process in mains() if process.pid not in before]
+    [own] = [process for pid, process in browsers(serving).items() if pid not in before]
     [home] = [Path(one.split("=", 1)[1]).parent for one in own.cmdline() if one.startswith("--user-data-dir")]
     return home
 
@@ -145,23 +152,22 @@ def test_what_is_downloaded_is_kept(client: Any, http: httpx2.Client, serving: I
     assert http.get(str(first.file_link)).content == REPORT, "kept as long as the session is"
 
 
-def test_a_session_keeps_so_much_and_no_more(client: Any, serving: Installation, site: str) -> None:
-    before = {process.pid for process in mains()}
+def test_a_session_keeps_so_much_and_no_more(client: Any, serving: Installation, playwright: Playwright, site: str) -> None:
+    before = browsers(serving)
     made = begin(client, p2p_download={"active": True})
-    left = home_of_new(before) / "downloads"
+    left = home_of_new(serving, before) / "downloads"
     with websocket(made.cdp_url, max_size=None) as raw:
         page = client.sessions.get_session_pages(made.id).data.items[0].id
         raw.send(json.dumps({"id": 1, "method": "Target.attachToTarget", "params": {"targetId": page, "flatten": True}}))
         while "result" not in (told := json.loads(raw.recv(timeout=20))):
             pass
         session, ready = told["result"]["sessionId"], []
-        for number in range(5):
+        for number in range(4):
             asked = {"id": 9, "method": "Page.navigate", "params": {"url": f"{site}/report?{number}"}, "sessionId": session}
             raw.send(json.dumps(asked))
-            if number < 4:
-                while (told := json.loads(raw.recv(timeout=20))).get("method") != "Anchor.downloadReady":
-                    pass
-                ready.append(told["params"])
+            while (told := json.loads(raw.recv(timeout=20))).get("method") != "Anchor.downloadReady":
+                pass
+            ready.append(told["params"])
         assert len(listed(client, made.id, 4)) == 4
         one = ready[0]
         assert (one["size"], one["url"], one["suggestedFilename"]) == (len(REPORT), f"{site}/report?0", "résumé _final_.bin")
@@ -170,15 +176,22 @@ def test_a_session_keeps_so_much_and_no_more(client: Any, serving: Installation,
         raw.send(json.dumps({"id": 9, "method": "Page.navigate", "params": {"url": f"{site}/endless"}, "sessionId": session}))
         assert Shop.let_go.wait(30), "what cannot be kept is not fetched to its end"
         wait_until(lambda: not list(left.iterdir()), 30)
+    browser = playwright.chromium.connect_over_cdp(made.cdp_url)
+    page = browser.new_context().new_page()
+    page.goto(site)
+    Shop.let_go.clear()
+    page.evaluate("location = '/endless'")
+    assert Shop.let_go.wait(30), "nor in a context that a client made"
+    browser.close()
     client.sessions.delete_session(made.id)
     wait_until(lambda: client.sessions.get_session(made.id).data.status == "completed", 30)
     assert client.sessions.get_session_downloads(made.id).data.count == 4, "the fifth was too much"
 
 
 def test_what_is_uploaded_can_be_given_to_a_page(
-    client: Any, http: httpx2.Client, playwright: Playwright, site: str, tmp_path: Path
+    client: Any, http: httpx2.Client, serving: Installation, playwright: Playwright, site: str, tmp_path: Path
 ) -> None:
-    before = {process.pid for process in mains()}
+    before = browsers(serving)
     made = begin(client)
     given = tmp_path / "naïve plan.bin"
     given.write_bytes(REPORT)
@@ -194,7 +207,7 @@ def test_what_is_uploaded_can_be_given_to_a_page(
     assert page.evaluate(read) == [len(REPORT), 300 % 256, "naïve plan.bin"]
     browser.close()
 
-    browser_home = home_of_new(before)
+    browser_home = home_of_new(serving, before)
     victim = tmp_path / "victim"
     victim.write_bytes(b"untouched")
     (browser_home / "uploads/trap").symlink_to(victim)

@@ -71,7 +71,7 @@ class Downloads:
             if self._kept + sum(one.received for one in self._begun.values()) > self.most:
                 del self._begun[params["guid"]]
                 self.live.notes.add(events.download_failed(clean(begun.name), self._too_much()))
-                self._go_on(self._cancel(params["guid"]))
+                self._go_on(self._cancel(params["guid"], begun.page))
 
     async def finish(self) -> None:
         if self._keeping:
@@ -87,10 +87,20 @@ class Downloads:
     def _too_much(self) -> str:
         return f"a session keeps at most {self.most} bytes of downloads"
 
-    async def _cancel(self, guid: str) -> None:
-        """It would fill the disk. A context whose downloads only its client may cancel goes on, and its file is removed when it is complete."""
-        with contextlib.suppress(CommandFailed, Gone):
-            await self.live.tabs.driver.call("Browser.cancelDownload", {"guid": guid})
+    async def _cancel(self, guid: str, page: str) -> None:
+        """It would fill the disk. The default context is the one that is not named."""
+        driver = self.live.tabs.driver
+        with contextlib.suppress(Gone):
+            for context in [*await self._contexts(page), {}]:
+                with contextlib.suppress(CommandFailed):
+                    await driver.call("Browser.cancelDownload", {"guid": guid, **context})
+                    break
+
+    async def _contexts(self, page: str) -> list[dict[str, str]]:
+        with contextlib.suppress(CommandFailed):
+            told = (await self.live.tabs.driver.call("Target.getTargetInfo", {"targetId": page}))["targetInfo"]
+            return [{"browserContextId": told["browserContextId"]}]
+        return []
 
     async def _keep(self, params: Mapping[str, Any], begun: _Begun) -> None:
         took = time.monotonic() - begun.at
