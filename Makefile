@@ -2,6 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DARI := .venv-dari
+NODE := .node
 MODELS := $(abspath $(VENV))/models
 PLACE := $(PYTHON) -I src/passel/store/postgres_account.py check
 
@@ -33,6 +34,12 @@ $(DARI)/ready:
 	$(DARI)/bin/python -m pip install --quiet --disable-pip-version-check --ignore-requires-python dari-cli==0.2.1
 	touch $@
 
+# Puppeteer drives sessions in a test, where there is npm to install it.
+$(NODE)/ready:
+	@if command -v npm > /dev/null; then \
+		npm install --silent --no-audit --no-fund --no-package-lock --prefix $(NODE) puppeteer-core@25.16.0 && touch $@ || echo "Puppeteer could not be installed: its test is skipped"; \
+	else echo "no npm here: the test of Puppeteer is skipped"; fi
+
 # The local model of the demos, fetched with what is installed: the demos themselves need no network.
 $(MODELS)/smollm2.gguf: $(VENV)/ready
 	$(BIN)/passel models pull smollm2 --data-dir $(VENV) > /dev/null
@@ -54,7 +61,7 @@ chromium:
 		{ apt-get update -qq && apt-get install -y -qq chromium; } > /dev/null 2>&1 || echo "chromium could not be installed: the tests of browsers are skipped"; \
 	else echo "no Chromium here: the tests of browsers are skipped; as root, apt install chromium"; fi
 
-test: test-place $(VENV)/ready $(DARI)/ready chromium ## Run the tests (a few minutes)
+test: test-place $(VENV)/ready $(DARI)/ready $(NODE)/ready chromium ## Run the tests (a few minutes)
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 check: $(VENV)/ready ## Lint, types, import rules, generated docs

@@ -227,6 +227,7 @@ def test_sessions_that_are_opened_by_minted_tokens_alone(http: httpx2.Client) ->
 def test_a_link_for_one_viewer(http: httpx2.Client) -> None:
     made = begin(http, {"live_view": {"one_time_url": True}})
     url = socket_url(made["live_view_url"])
+    assert status_of(f"{url}&rate=slow") == 400, "and the link is still good"
     with ThreadPoolExecutor(6) as pool:
         assert sorted(pool.map(status_of, [url] * 6)) == [101, *[403] * 5]
     assert status_of(url) == 403

@@ -101,6 +101,7 @@ class BrowserRow:
     created_at: datetime
     ended_at: datetime | None
     spec: dict[str, Any]
+    domains: list[str]
     key_name: str | None
     request: dict[str, Any]
     ended: dict[str, Any] | None
@@ -116,6 +117,7 @@ class Wanted:
     since: datetime | None = None
     until: datetime | None = None
     batch_id: str | None = None
+    domains: Sequence[str] | None = None
 
 
 async def list_sessions(
@@ -125,7 +127,7 @@ async def list_sessions(
     rows = await c.fetch(
         "list_browser_sessions",
         org_id, wanted.status, wanted.tags, wanted.fragments, wanted.since, wanted.until, wanted.batch_id, newest_first, limit, offset,
-        by_key,
+        by_key, wanted.domains,
     )  # fmt: skip
     found = [BrowserRow(**{name: row[name] for name in BrowserRow.__slots__}) for row in rows if row["id"] is not None]
     return found, rows[0]["total"]

@@ -63,6 +63,8 @@ class Gateway:
         live = _LIVE.fullmatch(url.path)
         if live and (named := live["session"] or live["named"]):
             query["sessionId"] = named
+        if live:
+            _check_rate(query.get("rate", "1"))
         given = dict(headers)
         made = None
         if live is None and "sessionId" not in query and "token" not in query and "/devtools/page/" not in url.path:
@@ -118,6 +120,14 @@ class Gateway:
 
 def _key(query: dict[str, str], headers: dict[bytes, bytes]) -> str:
     return query.get("apiKey") or headers.get(b"anchor-api-key", b"").decode("latin-1")
+
+
+def _check_rate(given: str) -> None:
+    """Before anybody is admitted, which may use up a link."""
+    try:
+        float(given)
+    except ValueError:
+        raise Invalid("rate: must be a number of pictures a second") from None
 
 
 class Upgrade(asyncio.Protocol):

@@ -120,10 +120,11 @@ class RetryFields(Body):
     max_retries: int | None = Field(None, ge=1, le=3)
 
 
-_NOT_SERVED = ("captcha_solver", "extra_stealth", "web_bot_auth", "fullscreen")
+_NOT_SERVED = ("captcha_solver", "extra_stealth", "web_bot_auth")
 _WITHOUT_EFFECT = {
     "adblock": "this server has no filter list; nothing is blocked",
     "popup_blocker": "this server has no filter list; nothing is blocked",
+    "fullscreen": "the browser runs headless; its pages fill the viewport as it is",
     "tracing": "this server keeps no traces",
 }
 """What may be asked to be active, and is not (D4)."""

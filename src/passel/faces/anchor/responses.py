@@ -308,7 +308,7 @@ def history_row(one: BrowserRow, now: datetime) -> Body:
         "task_executions_count": 0,
         "api_key_name": one.key_name or "",
         "browser_ip": None,
-        "domains": [],
+        "domains": one.domains,
         "end_reason": None if one.ended is None else one.ended["end_reason"],
     }
 

@@ -456,6 +456,11 @@ join session s on s.id = d.id
 join message f on f.id = d.message_id
 join message l on l.id = s.last_message_id;
 
+-- The site of an address that a browser was at; null for what has none.
+create function browser_domain(url text) returns text
+    language sql immutable parallel safe
+return lower(substring(url from '^https?://(?:[^/?#@]*@)?(\[[^]]*\]|[^/:?#]+)'));
+
 -- What was signalled under a name and nobody has waited for yet; the first who does takes it.
 create table signal (
     org_id text not null references organisation,

@@ -34,10 +34,8 @@ async def _filters(
     search: str | None = None,
 ) -> Wanted:
     """Lists are joined by commas."""
-    if domains:
-        raise Invalid("domains: this version does not know which sites a session was at; leave it out", field="domains")
     batch = None if batch_id is None else own_batch_id(batch_id)
-    return Wanted(None, _list(tags), _list(search), moment(created_from), moment(created_to), batch)
+    return Wanted(None, _list(tags), _list(search), moment(created_from), moment(created_to), batch, _list(domains))
 
 
 def _list(given: str | None) -> list[str] | None:

@@ -1,0 +1,108 @@
+"""What people drive sessions with beside Playwright, new windows, and the sites that sessions were at."""
+
+import json
+import os
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from playwright.sync_api import Playwright, sync_playwright
+
+from passel.workloads.browser.chromium import find
+from tests.support.installation import KEY, Installation, installed, wait_until
+
+pytestmark = pytest.mark.skipif(find() is None, reason="no Chromium: `make test` installs Debian's where it may")
+
+PUPPETEER = Path(os.environ.get("PASSEL_NODE_DIR", Path(__file__).parent.parent / ".node")) / "node_modules/puppeteer-core"
+PAGE = """<!doctype html><title>A form</title><form action=/sent><input name=q><button>send</button></form>
+<button id=ask onclick="document.title = String(confirm('Sure?'))">ask</button>"""
+
+
+class Site(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        body = PAGE.encode() if self.path == "/" else f"<title>{self.path}</title>".encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None: ...
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Site)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def serving() -> Iterator[Installation]:
+    with installed(1, {"PASSEL_ALLOW_PRIVATE_URLS": "1"}) as installation:
+        yield installation
+
+
+@pytest.fixture(scope="module")
+def http(serving: Installation) -> Iterator[httpx2.Client]:
+    with httpx2.Client(base_url=serving.url, headers={"anchor-api-key": KEY}, timeout=60) as one:
+        yield one
+
+
+@pytest.fixture
+def playwright() -> Iterator[Playwright]:
+    with sync_playwright() as playing:
+        yield playing
+
+
+def begin(http: httpx2.Client, url: str) -> Any:
+    asked = {"session": {"initial_url": url, "recording": {"active": False}}, "browser": {"headless": {"active": True}}}
+    made = http.post("/v1/sessions", json=asked)
+    assert made.status_code == 200, made.text
+    return made.json()["data"]
+
+
+@pytest.mark.skipif(
+    not PUPPETEER.is_dir() or shutil.which("node") is None, reason="no Puppeteer: `make test` installs it where there is npm"
+)
+def test_puppeteer_does_a_job(http: httpx2.Client, site: str) -> None:
+    made = begin(http, "about:blank")
+    program = Path(__file__).parent / "support/puppeteer.mjs"
+    done = subprocess.run(["node", str(program), str(PUPPETEER), made["cdp_url"], site], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    sent = "/sent?q=gr%C3%BCn"
+    assert json.loads(done.stdout) == {"title": "A form", "sent": sent, "answered": "true", "tabs": 2, "again": sent}
+    assert http.get(f"/v1/sessions/{made['id']}").json()["data"]["status"] == "running", "close() ends the connection alone"
+    http.delete(f"/v1/sessions/{made['id']}")
+
+
+def test_new_windows_have_the_viewport(http: httpx2.Client, playwright: Playwright, site: str) -> None:
+    for _ in range(2):  # from the second on windows are right at once
+        made = begin(http, site)
+        browser = playwright.chromium.connect_over_cdp(made["cdp_url"])
+        context = browser.contexts[0]
+        with context.expect_page() as opened:
+            context.new_cdp_session(context.pages[0]).send("Target.createTarget", {"url": site, "newWindow": True})
+        for page in (opened.value, context.new_page(), browser.new_context(no_viewport=True).new_page()):
+            assert page.evaluate("[innerWidth, innerHeight]") == [1440, 900]
+        browser.close()
+        http.delete(f"/v1/sessions/{made['id']}")
+
+
+def test_sessions_are_found_by_the_sites_they_were_at(http: httpx2.Client, site: str) -> None:
+    made = begin(http, site)
+
+    def rows(domains: str) -> list[Any]:
+        return http.get("/v1/sessions", params={"domains": domains, "limit": 10, "sort_order": "desc"}).json()["data"]["sessions"]
+
+    wait_until(lambda: made["id"] in [one["id"] for one in rows("127.0.0.1")], 10)
+    assert rows("127.0.0.1,example.com") == [] and rows("127.0.0.1")[0]["domains"] == ["127.0.0.1"]
+    http.delete(f"/v1/sessions/{made['id']}")
