@@ -485,3 +485,21 @@ def test_kills_of_api_and_worker(serving: Installation, client: Anchorbrowser) -
     assert rows(serving, INVARIANTS) == []
     client.batch_sessions.delete_batch_session(batch.batch_id)
     wait_until(lambda: not mains(), 20)
+
+
+def test_workers_of_one_machine_leave_each_others_browsers_alone(serving: Installation, client: Anchorbrowser) -> None:
+    """What is left of a browser is found by its account, and no two workers have the same."""
+    made = client.sessions.create_session(browser=HEADLESS).data
+    before = {process.pid for process in mains()}
+    with installed(1, {"PASSEL_BROWSERS": "3"}) as other:
+        theirs = Anchorbrowser(api_key=KEY, base_url=other.url)
+        second = theirs.sessions.create_session(browser=HEADLESS).data
+        [browser] = [process for process in mains() if process.pid not in before]
+        if os.getuid() == 0:
+            assert browser.uids().real not in {psutil.Process(pid).uids().real for pid in before}
+        theirs.sessions.delete_session(second.id)
+        wait_until(lambda: not browser.is_running(), 20)
+        assert client.sessions.get_session(made.id).data.status == "running"
+        with client.browser.connect(made.id) as driven:
+            assert driven.contexts[0].pages[0].evaluate("1 + 1") == 2
+    client.sessions.delete_session(made.id)

@@ -217,7 +217,7 @@ async def _browsers(settings: Settings, deps: Deps) -> AsyncGenerator[Workload]:
     assert executable is not None, "a worker that has no browser does not serve the kind"
     home = chromium.home(settings.browser_dir)
     rules = Rules(settings.private_urls_allowed, lambda: own_ports(settings))
-    async with chromium.keeping(executable, home, chromium.Account()) as keeper, _recordings(settings, deps) as recordings:
+    async with chromium.keeping(executable, home) as keeper, _recordings(settings, deps) as recordings:
         live: dict[Any, Any] = {}
         listener = Listener(live, deps.vault.sign(PROOF_TEXT))
         async with listening(listener, home / "listen") as address:

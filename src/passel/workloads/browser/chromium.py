@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from passel.workloads.browser import keeper as program
 from passel.workloads.browser.mux import CommandFailed, Gone, Multiplexer
@@ -70,14 +70,58 @@ def home(wanted: Path | None) -> Path:
     return path
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
-    """As whom browsers run: where we are root, as somebody of their own each, who owns nothing else."""
+_FIRST_UID, _UIDS = 2_100_000_000, 1000
 
-    first_uid: int = 2_100_000_000
+
+class Accounts:
+    """As whom browsers run: where we are root, as somebody of their own each, who owns nothing else. No two workers of a machine have the
+    same: what is left of a browser is found by its account, and ended. A block of them is held by a name that the kernel gives once, and
+    takes back when neither the worker nor its keeper lives."""
+
+    def __init__(self) -> None:
+        self._held: socket.socket | None = None
+        self._first = 0
+        if os.getuid() == 0:
+            self._held, self._first = _hold_accounts()
+
+    @property
+    def held(self) -> tuple[int, ...]:
+        """What the keeper holds too."""
+        return () if self._held is None else (self._held.fileno(),)
 
     def uid(self, slot: int) -> int:
-        return os.getuid() if os.getuid() else self.first_uid + slot
+        """Raises `CannotStart` where there are no more."""
+        if self._held is None:
+            return os.getuid()
+        if slot >= _UIDS:
+            raise CannotStart(f"one worker runs at most {_UIDS} browsers")
+        return self._first + slot
+
+    def close(self) -> None:
+        if self._held is not None:
+            self._held.close()
+
+
+def _hold_accounts() -> tuple[socket.socket, int]:
+    for block in range((2**32 - _FIRST_UID) // _UIDS - 1):
+        held = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            held.bind(f"\0passel-browser-accounts-{block}")
+        except OSError:
+            held.close()
+        else:
+            return held, _FIRST_UID + block * _UIDS
+    raise CannotStart("no accounts are left for browsers")
+
+
+class Ended(NamedTuple):
+    """How a browser's process ended: its exit code, or less than 0 for a signal; and the last of what it said on its error stream."""
+
+    status: int
+    errors: str
+
+    def __str__(self) -> str:
+        return f"signal {-self.status}" if self.status < 0 else f"exit code {self.status}"
 
 
 @dataclass(slots=True)
@@ -88,7 +132,7 @@ class Chromium:
     directory: Path
     pid: int
     mux: Multiplexer
-    ended: "asyncio.Future[int]" = field(repr=False)
+    ended: "asyncio.Future[Ended]" = field(repr=False)
     kill: Callable[[], None] = field(repr=False)
 
     async def close(self) -> None:
@@ -110,10 +154,10 @@ class Chromium:
 class Keeper:
     """The process that keeps this worker's browsers (`passel.workloads.browser.keeper`), as the worker sees it."""
 
-    def __init__(self, executable: str, home: Path, account: Account) -> None:
-        self._executable, self._home, self._account = executable, home, account
+    def __init__(self, executable: str, home: Path, accounts: Accounts) -> None:
+        self._executable, self._home, self._accounts = executable, home, accounts
         self._waiting: dict[str, asyncio.Future[int]] = {}
-        self._ended: dict[str, asyncio.Future[int]] = {}
+        self._ended: dict[str, asyncio.Future[Ended]] = {}
         self._slots: set[int] = set()
         self._gone = True
 
@@ -122,7 +166,11 @@ class Keeper:
         os.set_inheritable(theirs.fileno(), True)
         command = [sys.executable, "-I", "-S", program.__file__, str(theirs.fileno()), str(self._home)]
         self._process = subprocess.Popen(  # noqa: ASYNC220 - returns when the program has begun
-            command, pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
+            command,
+            pass_fds=(theirs.fileno(), *self._accounts.held),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
         )
         theirs.close()
         ours.setblocking(False)
@@ -143,7 +191,7 @@ class Keeper:
             await self.open()
         slot = next(n for n in range(len(self._slots) + 1) if n not in self._slots)
         self._slots.add(slot)
-        uid = self._account.uid(slot)
+        uid = self._accounts.uid(slot)
         directory = Path(tempfile.mkdtemp(prefix="b", dir=self._home))
         _furnish(directory, preferences, None if os.getuid() else uid)
         commands, send = os.pipe()
@@ -201,7 +249,7 @@ class Keeper:
             if not waiting.done():
                 waiting.set_exception(CannotStart("the process that starts browsers has ended"))
         for ended in self._ended.values():
-            ended.set_result(-signal.SIGKILL)
+            ended.set_result(Ended(-signal.SIGKILL, ""))
         self._waiting.clear()
         self._ended.clear()
 
@@ -219,7 +267,7 @@ class Keeper:
         if "started" in told or "refused" in told:
             waiting = self._waiting.pop(told.get("started") or told["refused"])
             if "refused" in told:
-                self._ended.pop(told["refused"]).set_result(0)
+                self._ended.pop(told["refused"]).set_result(Ended(0, ""))
             if waiting.done():
                 return
             if "refused" in told:
@@ -227,7 +275,7 @@ class Keeper:
             else:
                 waiting.set_result(told["pid"])
         elif (ended := self._ended.pop(told["ended"], None)) is not None:
-            ended.set_result(told["status"])
+            ended.set_result(Ended(told["status"], told["errors"]))
 
 
 def _furnish(directory: Path, preferences: Mapping[str, Any], owner: int | None) -> None:
@@ -241,10 +289,12 @@ def _furnish(directory: Path, preferences: Mapping[str, Any], owner: int | None)
 
 
 @asynccontextmanager
-async def keeping(executable: str, home: Path, account: Account) -> AsyncGenerator[Keeper]:
-    keeper = Keeper(executable, home, account)
+async def keeping(executable: str, home: Path) -> AsyncGenerator[Keeper]:
+    accounts = Accounts()
+    keeper = Keeper(executable, home, accounts)
     await keeper.open()
     try:
         yield keeper
     finally:
         await keeper.close()  # which takes `home` along
+        accounts.close()

@@ -31,6 +31,7 @@ from typing import Any
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 _LARGEST = 64 * 1024
+_LAST_WORDS = 2000
 _GRACE_SECONDS = 2.0
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -131,12 +132,10 @@ class Keeper:
             for other in left:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(other, signal.SIGKILL)
-            with contextlib.suppress(ChildProcessError):
-                while os.waitpid(-1, os.WNOHANG)[0] not in (0, *self.running):
-                    pass
             time.sleep(0.01)
+        errors = _last_words(directory)
         shutil.rmtree(directory, ignore_errors=True)
-        self.tell({"ended": id, "status": status})
+        self.tell({"ended": id, "status": status, "errors": errors})
 
     def left_of(self, pid: int, directory: str, uid: int) -> list[int]:
         """Processes of a browser: those of its account where it has one of its own, and else those of its session or that name its
@@ -158,6 +157,16 @@ class Keeper:
     def tell(self, message: Asked) -> None:
         with contextlib.suppress(OSError):
             self.worker.sendall(json.dumps(message).encode())
+
+
+def _last_words(directory: str) -> str:
+    """The end of what a browser said on its error stream."""
+    with contextlib.suppress(OSError):
+        fd = os.open(f"{directory}/errors", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # the directory is the browser's
+        with os.fdopen(fd, "rb") as errors:
+            errors.seek(max(0, errors.seek(0, os.SEEK_END) - _LAST_WORDS))
+            return errors.read().decode("utf-8", "replace")
+    return ""
 
 
 def _become(asked: Asked, fds: list[int], say: int) -> None:

@@ -14,6 +14,8 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
+import structlog
+
 from passel.core.browser import events
 from passel.core.browser.configuration import Configuration, Mask
 from passel.core.browser.guard import Place, url_problem
@@ -30,6 +32,8 @@ from passel.workloads.browser.notes import Notes
 from passel.workloads.browser.proxy import EgressProxy, Rules
 from passel.workloads.browser.tabs import Tab, Tabs
 from passel.workloads.browser.timers import Timers
+
+log = structlog.get_logger()
 
 _START_SECONDS, _PAGE_SECONDS = 30.0, 15.0
 _TRIES = 2
@@ -171,7 +175,7 @@ class BrowserWorkload:
             await live.chromium.end()
             with contextlib.suppress(Gone):
                 await live.tabs.close()
-        return _ended(reason, _SAID.get(reason), time.monotonic() - began, proxy.bytes, live.notes.take())
+        return _ended(reason, _why(live, reason), time.monotonic() - began, proxy.bytes, live.notes.take())
 
     async def _start(self, context: Context, configuration: Configuration, proxy: str, lost: Callable[[], None]) -> Chromium:
         flags = [
@@ -245,6 +249,15 @@ async def _go(tabs: Tabs, tab: Tab, url: str) -> str | None:
     except CommandFailed as failure:
         return failure.message
     return went.get("errorText")
+
+
+def _why(live: Live, reason: str) -> str | None:
+    """What is said of a failure beside its reason."""
+    if reason != events.CRASH:
+        return _SAID.get(reason)
+    how = live.chromium.ended.result()
+    log.warning("a browser broke", session=live.id, status=how.status, said=how.errors)
+    return f"{_SAID[reason]} ({how})"
 
 
 def _seconds(context: Context) -> float:
