@@ -121,11 +121,13 @@ def test_mouse_and_keyboard(client: Any, made: Any, site: str, http: httpx2.Clie
     do.keyboard_shortcut(id, keys=["Control", "V"])
     do.paste(id, text=" pasted")
     assert says(client, made, "text.value") == "set ✓ pasted"
+    do.keyboard_shortcut(id, keys=["Shift", "a"])
+    assert says(client, made, "text.value") == "set ✓ pastedA"
     do.keyboard_shortcut(id, keys=["Shift", "F3"])
     assert ["key", "F3", False, True] in says(client, made, "got")
     assert do.get_session_screenshot(id).read()[:8] == b"\x89PNG\r\n\x1a\n"
 
-    do.keyboard_shortcut(id, keys=["Control", "t"])
+    do.keyboard_shortcut(id, keys=["t", "Control"])
     do.goto(id, url="data:text/html,<title>Second</title>")
     wait_until(lambda: [one.title for one in do.get_session_pages(id).data.items] == ["late", "Second"], 10)
     do.keyboard_shortcut(id, keys=["Ctrl", "w"])
@@ -191,6 +193,8 @@ def test_tools(client: Any, made: Any, http: httpx2.Client, site: str) -> None:
     opened = client.sessions.get_session_pages(made.id).data.count
     http.post("/v1/tools/fetch-webpage", params=here, json={"url": site, "new_page": True})
     assert client.sessions.get_session_pages(made.id).data.count == opened + 1
+    anchor = http.post("/v1/tools/fetch-webpage", params=here, json={"url": f"{site}#further", "page_index": 0, "wait": 10})
+    assert anchor.status_code == 200, "a place in the same document loads nothing"
     small = {"width": 320, "height": 240, "image_quality": 40}
     picture = http.post("/v1/tools/screenshot", params=here, json={"url": site, **small})
     assert picture.headers["Content-Type"] == "image/jpeg" and picture.content[:2] == b"\xff\xd8"

@@ -14,7 +14,7 @@ from typing import Any
 from passel.core.browser.guard import url_problem
 from passel.workloads.browser import acting, keyboard
 from passel.workloads.browser.calls import WrongCall
-from passel.workloads.browser.keyboard import CONTROL, META, Key
+from passel.workloads.browser.keyboard import CONTROL, META, SHIFT, Key
 from passel.workloads.browser.mux import Message
 from passel.workloads.browser.session import Call, Live
 from passel.workloads.browser.tabs import Tab
@@ -115,6 +115,7 @@ async def drag(live: Live, tab: Tab, asked: Mapping[str, Any]) -> Any:
     which would move it on a desktop, and dropped."""
     x, y, to_x, to_y, button = (asked[name] for name in ("startX", "startY", "endX", "endY", "button"))
     dragged: list[Any] = []
+    released = False
 
     def heard(one: Tab, message: Message) -> None:
         if one is tab and message["method"] == "Input.dragIntercepted":
@@ -134,9 +135,12 @@ async def drag(live: Live, tab: Tab, asked: Mapping[str, Any]) -> Any:
             for kind in ("dragEnter", "dragOver", "drop"):
                 live.tabs.tell(tab, *acting.drag(kind, to_x, to_y, dragged[0]))
         live.tabs.tell(tab, *acting.mouse("mouseReleased", to_x, to_y, button, 1))
+        released = True
         await _done(live, tab)
     finally:
         stop()
+        if not released:
+            live.tabs.tell(tab, *acting.mouse("mouseReleased", to_x, to_y, button, 1))
         live.tabs.tell(tab, "Input.setInterceptDrags", {"enabled": False})
     return {}
 
@@ -167,7 +171,7 @@ async def type_text(live: Live, tab: Tab, asked: Mapping[str, Any]) -> Any:
 
 async def shortcut(live: Live, tab: Tab, asked: Mapping[str, Any]) -> Any:
     """Keys that are pressed together, held for `holdTime` milliseconds. An open dialog is answered by Enter and Escape."""
-    keys = [_named(name) for name in asked["keys"]]
+    keys = sorted((_named(name) for name in asked["keys"]), key=lambda key: not key.modifier)
     if tab.dialog is not None:
         if keys[-1].key not in ("Enter", "Escape"):
             raise WrongCall(f"the page waits for an answer to its {tab.dialog['type']}: press Enter or Escape", 409)
@@ -176,17 +180,19 @@ async def shortcut(live: Live, tab: Tab, asked: Mapping[str, Any]) -> Any:
     if await _of_the_window(live, tab, keys):
         return {}
     held = 0
-    for key in keys:
-        held |= key.modifier
-        pressed = key.pressed(held, "" if held & ~keyboard.SHIFT else None)
-        if held & (CONTROL | META) and (command := _EDITS.get(key.key.lower())) is not None:
-            pressed["commands"] = ["redo" if command == "undo" and held & keyboard.SHIFT else command]
-        live.tabs.tell(tab, *acting.key("keyDown" if "text" in pressed else "rawKeyDown", pressed))
-    if asked["holdTime"]:
+    try:
+        for key in keys:
+            held |= key.modifier
+            shown = key.shifted() if held & SHIFT else key
+            pressed = shown.pressed(held, "" if held & ~SHIFT else None)
+            if held & (CONTROL | META) and (command := _EDITS.get(key.key.lower())) is not None:
+                pressed["commands"] = ["redo" if command == "undo" and held & SHIFT else command]
+            live.tabs.tell(tab, *acting.key("keyDown" if "text" in pressed else "rawKeyDown", pressed))
         await asyncio.sleep(asked["holdTime"] / 1000)
-    for key in reversed(keys):
-        held &= ~key.modifier
-        live.tabs.tell(tab, *acting.key("keyUp", key.pressed(held, "")))
+    finally:
+        for key in reversed(keys):
+            held &= ~key.modifier
+            live.tabs.tell(tab, *acting.key("keyUp", key.pressed(held, "")))
     await _done(live, tab)
     return {}
 

@@ -20,6 +20,11 @@ class Key(NamedTuple):
         asked = {"key": self.key, "code": self.code, "windowsVirtualKeyCode": self.number, "modifiers": modifiers}
         return asked | ({"text": typed, "unmodifiedText": typed} if typed else {})
 
+    def shifted(self) -> "Key":
+        """What a letter is under Shift."""
+        letter = len(self.key) == 1 and self.key.isalpha()
+        return self._replace(key=self.key.upper(), text=self.text.upper()) if letter else self
+
 
 _NAMED = {
     "control": Key("Control", "ControlLeft", 17, CONTROL),

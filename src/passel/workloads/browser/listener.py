@@ -183,18 +183,21 @@ class Listener:
         return await Viewer(live, act, float(asked.get("rate", FASTEST)), asked.get("page")).serve(request)
 
     async def _upload(self, request: web.Request, live: Live) -> web.StreamResponse:
-        live.timers.used()
+        live.timers.connected()
         try:
             size = await receive(live, request.query["name"], request.content.iter_chunked(_PART))
         except OSError as error:
             return web.json_response({"error": f"the file cannot be written: {error.strerror or error}"}, status=507)
+        finally:
+            live.timers.disconnected()
         return web.json_response({"size": size})
 
     async def _call(self, request: web.Request, live: Live) -> web.StreamResponse:
         asked: dict[str, Any] = orjson.loads(await request.read())
         do = asked["do"]
-        if do not in QUIET:
-            live.timers.used()
+        counts = do not in QUIET
+        if counts:
+            live.timers.connected()
         try:
             call = live.calls.get(do) or CALLS.get(do) or CONTROL.get(do) or TOOLS.get(do)
             if call is None:
@@ -204,6 +207,9 @@ class Listener:
             return web.json_response({"error": str(wrong)}, status=wrong.status)
         except CommandFailed as failure:
             return web.json_response({"error": failure.message}, status=400)
+        finally:
+            if counts:
+                live.timers.disconnected()
         if isinstance(result, bytes):
             return web.Response(body=result, content_type="application/octet-stream")
         return web.Response(body=orjson.dumps(result), content_type="application/json")

@@ -32,12 +32,9 @@ class Timers:
         self._connected -= 1
         self._begin_idle()
 
-    def used(self) -> None:
-        """By a call that is no connection."""
-        self._begin_idle()
-
     def close(self) -> None:
         self._end_idle()
+        self._idle_seconds = None
         if self._most is not None:
             self._most.cancel()
 

@@ -54,30 +54,47 @@ async def _go(live: Live, tab: Tab, asked: Mapping[str, Any]) -> None:
     if url:
         if (problem := url_problem(url, live.place.extensions)) is not None:
             raise WrongCall(f"url: {problem}")
-        async with _loaded(live, tab) as loaded:
-            went = await live.tabs.call(tab, "Page.navigate", {"url": url})
-            if went.get("errorText"):
-                raise WrongCall(f"{url} cannot be reached: {went['errorText']}", 422)
-            try:
-                async with asyncio.timeout(_LOAD_SECONDS):
-                    await loaded.wait()
-            except TimeoutError as error:
-                if not asked.get("partial"):
-                    raise WrongCall(f"{url} has not loaded within {_LOAD_SECONDS:.0f} s", 504) from error
+        try:
+            async with asyncio.timeout(_LOAD_SECONDS), _loading(live, tab) as loading:
+                went = await live.tabs.call(tab, "Page.navigate", {"url": url})
+                if went.get("errorText"):
+                    raise WrongCall(f"{url} cannot be reached: {went['errorText']}", 422)
+                if "loaderId" in went:  # else it is another place in the same document
+                    await loading.until(went["loaderId"])
+        except TimeoutError as error:
+            live.tabs.tell(tab, "Page.stopLoading", {})
+            if not asked.get("partial"):
+                raise WrongCall(f"{url} has not loaded within {_LOAD_SECONDS:.0f} s", 504) from error
     await asyncio.sleep(asked.get("wait", 0) / 1000)
 
 
+class _Loading:
+    """Which documents of a tab have loaded."""
+
+    def __init__(self) -> None:
+        self._current = ""
+        self._loaded: set[str] = set()
+        self._some = asyncio.Event()
+
+    def heard(self, message: Message) -> None:
+        if message["method"] == "Page.frameNavigated" and "parentId" not in message["params"]["frame"]:
+            self._current = message["params"]["frame"]["loaderId"]
+        elif message["method"] == "Page.loadEventFired":
+            self._loaded.add(self._current)
+            self._some.set()
+
+    async def until(self, loader_id: str) -> None:
+        while loader_id not in self._loaded:
+            await self._some.wait()
+            self._some.clear()
+
+
 @asynccontextmanager
-async def _loaded(live: Live, tab: Tab) -> AsyncGenerator[asyncio.Event]:
-    loaded = asyncio.Event()
-
-    def heard(one: Tab, message: Message) -> None:
-        if one is tab and message["method"] == "Page.loadEventFired":
-            loaded.set()
-
-    stop = live.tabs.listen_to_events(heard)
+async def _loading(live: Live, tab: Tab) -> AsyncGenerator[_Loading]:
+    loading = _Loading()
+    stop = live.tabs.listen_to_events(lambda one, message: loading.heard(message) if one is tab else None)
     try:
-        yield loaded
+        yield loading
     finally:
         stop()
 
@@ -118,7 +135,9 @@ async def picture(live: Live, asked: Mapping[str, Any]) -> bytes:
 
 async def _whole(live: Live, tab: Tab) -> dict[str, Any]:
     size = (await live.tabs.call(tab, "Page.getLayoutMetrics"))["cssContentSize"]
-    return {"x": 0, "y": 0, "width": size["width"], "height": min(size["height"], _TALLEST), "scale": 1}
+    if size["height"] > _TALLEST:
+        raise WrongCall(f"capture_full_height: the page is {size['height']:.0f} pixels high, and pictures at most {_TALLEST}")
+    return {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
 
 
 async def pdf(live: Live, asked: Mapping[str, Any]) -> bytes:
