@@ -65,7 +65,7 @@ class World:
 
     async def new_worker(self) -> WorkerId:
         async with self.db.write() as c:
-            return await workers.register_on(c.raw, "test", [self.kind])
+            return await workers.register_on(c.raw, "test", {self.kind: 100})
 
     def tick(self, seconds: float = 1) -> None:
         self.now += timedelta(seconds=seconds)

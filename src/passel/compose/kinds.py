@@ -46,12 +46,14 @@ def _always(settings: Settings) -> str | None:
 class Kind:
     """`open` makes the workload for as long as a worker runs. `places` is how many messages of the kind one worker
     runs at once. `missing` says what this machine lacks to do the work; None when it can.
-    `announces` says what of its work webhooks may be told."""
+    `announces` says what of its work webhooks may be told, `patience` after how many seconds a message fails that nobody has taken up; 0 is
+    never."""
 
     open: Callable[[Settings, Deps], AbstractAsyncContextManager[Workload]]
     places: Callable[[Settings], int]
     missing: Callable[[Settings], str | None] = _always
     announces: Vocabulary | None = None
+    patience: Callable[[Settings], float] | None = None
 
 
 def _models(settings: Settings) -> "ModelDirectory":
@@ -209,6 +211,7 @@ async def _browsers(settings: Settings, deps: Deps) -> AsyncGenerator[Workload]:
     from passel.services.browser.shelf import FileShelf
     from passel.workloads.browser import chromium
     from passel.workloads.browser.files import downloads
+    from passel.workloads.browser.limits import MIB, Limits
     from passel.workloads.browser.listener import Listener, listening
     from passel.workloads.browser.proxy import Rules
     from passel.workloads.browser.session import BrowserWorkload
@@ -222,7 +225,8 @@ async def _browsers(settings: Settings, deps: Deps) -> AsyncGenerator[Workload]:
         listener = Listener(live, deps.vault.sign(PROOF_TEXT))
         async with listening(listener, home / "listen") as address:
             starting = asyncio.Semaphore(settings.browser_starts or os.cpu_count() or 1)
-            parts = (recordings.part, downloads(FileShelf(deps), deps.limits.browser_file_bytes))
+            limits = Limits(settings.browser_memory_mib * MIB, settings.browser_disk_mib * MIB)
+            parts = (limits.part(), recordings.part, downloads(FileShelf(deps), deps.limits.browser_file_bytes))
             yield BrowserWorkload(keeper, rules, address, starting, parts, recordings.salvage, live=live)
 
 
@@ -244,9 +248,9 @@ def _lacks_films() -> str | None:
 
 
 def _browser_places(settings: Settings) -> int:
-    """At least two: a claimer keeps one aside."""
-    free = psutil.virtual_memory().available - 2**30
-    return max(2, settings.browsers or free // _BYTES_OF_A_BROWSER)
+    """By the memory that is free now, shared among the workers that start here."""
+    free = (psutil.virtual_memory().available - 2**30) // max(1, settings.workers)
+    return max(1, settings.browsers or free // _BYTES_OF_A_BROWSER)
 
 
 def _lacks_browser(settings: Settings) -> str | None:
@@ -267,7 +271,9 @@ KINDS: Mapping[str, Kind] = {
     "verification": Kind(
         _verifications, places=lambda settings: settings.verification_places, missing=_lacks_verify, announces=VERIFICATIONS
     ),
-    "browser": Kind(_browsers, places=_browser_places, missing=_lacks_browser, announces=BROWSERS),
+    "browser": Kind(
+        _browsers, places=_browser_places, missing=_lacks_browser, announces=BROWSERS, patience=lambda settings: settings.browser_patience
+    ),
     "webhook": Kind(_webhooks, places=lambda settings: settings.webhook_places),
 }
 

@@ -154,6 +154,13 @@ class Settings(BaseSettings):
     max_browser_file_mib: int = Field(
         1024, ge=1, description="Largest file that is uploaded to a browser session, and all that one keeps of downloads."
     )
+    browser_memory_mib: int = Field(2048, ge=0, description="Memory that one browser may take before it is ended; 0 is without end.")
+    browser_disk_mib: int = Field(
+        4096, ge=0, description="Disk that the files of one browser may take before it is ended; 0 is without end."
+    )
+    browser_patience: float = Field(
+        600, ge=0, description="Seconds after which a browser session fails that no worker had room for; 0 waits for ever."
+    )
     recording_rate: float = Field(10, gt=0, le=30, description="Pictures a second of recordings of browser sessions, at most.")
     live_view_embedding: str = Field(
         "*",

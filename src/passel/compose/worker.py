@@ -19,7 +19,7 @@ from passel.core.context import Stoppable, Workload
 from passel.core.faults import FaultPolicy
 from passel.engine.attempt import Attempts
 from passel.engine.claims import Claimer, Gate, SuspectClaimer
-from passel.engine.duties import Auditor, Canceller, Deleter, Evictor, Feeder, Sweep, Sweeper, Waker
+from passel.engine.duties import Auditor, Canceller, Deleter, Evictor, Feeder, Impatience, Sweep, Sweeper, Waker
 from passel.engine.duty import Duty
 from passel.engine.journal import Journal
 from passel.engine.liveness import Presence, Reaper
@@ -89,16 +89,15 @@ class _Assembly:
         self._settings, self._deps, self._kinds, self._attempts, self._stop = settings, deps, kinds, attempts, stop
         self._evictor = Evictor(deps.db, deps.clock, deps.capacity, attempts, lambda: self._presence.registered_as)
         name = f"{socket.gethostname()}:{os.getpid()}"
-        self._presence = Presence(deps.db, name, list(kinds), self._on_ready, self._evictor.wake)
+        self._places = {one: kind.places(settings) for one, kind in kinds.items()}
+        self._presence = Presence(deps.db, name, self._places, self._on_ready, self._evictor.wake)
         self._claimers: dict[str, Claimer] = {}
 
     def build(self, quarantine: Sequence[str] | None, suspects: bool, ready: Ready) -> Worker:
         deps, settings = self._deps, self._settings
         make = SuspectClaimer if suspects else Claimer
-        for name, kind in self._kinds.items():
-            self._claimers[name] = make(
-                deps.db, deps.clock, deps.capacity, self._attempts, name, kind.places(settings), lambda: self._presence.worker_id
-            )
+        for name, places in self._places.items():
+            self._claimers[name] = make(deps.db, deps.clock, deps.capacity, self._attempts, name, places, lambda: self._presence.worker_id)
         duties = [self._evictor, self._until_no_suspects()] if suspects else self._duties(quarantine)
         return Worker(
             deps.db,
@@ -137,11 +136,18 @@ class _Assembly:
             Reaper(db, clock, capacity, self._presence, takeover_after),
             self._evictor,
             Sweeper(db, self._sweeps()),
+            *self._patience(),
         ]
         if quarantine:
             run = _Process(quarantine, settings)
             duties.append(Quarantine(db, list(self._kinds), settings.quarantine, run))
         return duties
+
+    def _patience(self) -> list[Duty]:
+        """For kinds that are not waited for without end."""
+        db, clock, capacity, announcing = self._deps.db, self._deps.clock, self._deps.capacity, self._deps.announcing
+        patience = {name: kind.patience(self._settings) for name, kind in self._kinds.items() if kind.patience is not None}
+        return [Impatience(db, clock, capacity, announcing, name, timedelta(seconds=most)) for name, most in patience.items() if most]
 
     def _sweeps(self) -> list[Sweep]:
         deps, settings = self._deps, self._settings

@@ -33,6 +33,7 @@ QUEUED = "queued"
 _PHASES = {WAITING: RUNNING, RUNNING: RUNNING, COMPLETED: COMPLETED, FAILED: FAILED}
 
 CANCELLED_ERROR = "cancelled"
+NO_CAPACITY_ERROR = "no capacity"
 
 
 def phase(state: str) -> str:

@@ -19,7 +19,7 @@ from passel.store.database import Database, ReadConnection, WriteConnection
 log = structlog.get_logger()
 
 _FEEDER, _WAKER, _CANCELLER, _DELETER, _AUDITOR = 7_254_101, 7_254_102, 7_254_103, 7_254_104, 7_254_105
-_SWEEPER = 7_254_110
+_SWEEPER, _IMPATIENCE = 7_254_110, 7_254_111
 _AT_ONCE = 500
 
 
@@ -105,6 +105,28 @@ class Deleter(_OfBatches):
 
     async def step(self, c: WriteConnection, batch_id: BatchId) -> bool:
         return await deleting.delete_some(c, batch_id, _AT_ONCE, self._clock(), self._capacity, self._announcing)
+
+
+class Impatience(Duty):
+    """Fails messages of a kind that nobody has taken up for so long: whoever asked for them has gone by then."""
+
+    interval = 2.0
+
+    def __init__(self, db: Database, clock: Clock, capacity: Capacity, announcing: Announcing, kind: str, most: timedelta) -> None:
+        super().__init__()
+        self._db, self._clock, self._capacity, self._announcing = db, clock, capacity, announcing
+        self._kind, self._most = kind, most
+
+    async def tick(self) -> None:
+        more = True
+        while more and not self.stopping:
+            now = self._clock()
+            async with self._db.write() as c:
+                alone = await c.fetchval("try_duty_lock", _IMPATIENCE)
+                failed = alone and await cancelling.fail_untouched(
+                    c, self._kind, now - self._most, _AT_ONCE, now, self._capacity, self._announcing
+                )
+            more = failed == _AT_ONCE
 
 
 class Evictor(Duty):

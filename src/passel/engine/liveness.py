@@ -15,7 +15,7 @@ its attempts are lost, and their writes meet no row.
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -39,13 +39,13 @@ _ANSWER_SECONDS = 5.0
 
 
 class Presence:
-    """This worker among the others. `on_ready` is told kinds that have something to take, `on_evict` that attempts of
+    """This worker among the others, which runs as many messages of each kind at once as `places` says. `on_ready` is told kinds that have something to take, `on_evict` that attempts of
     this worker may be lost."""
 
     def __init__(
-        self, db: Database, name: str, kinds: Sequence[str], on_ready: Callable[[str], None], on_evict: Callable[[], None]
+        self, db: Database, name: str, places: Mapping[str, int], on_ready: Callable[[str], None], on_evict: Callable[[], None]
     ) -> None:
-        self._db, self._name, self._kinds = db, name, kinds
+        self._db, self._name, self._places = db, name, places
         self._on_ready, self._on_evict = on_ready, on_evict
         self._id: WorkerId | None = None
         self._present = asyncio.Event()
@@ -103,12 +103,12 @@ class Presence:
         await raw.add_listener(READY_CHANNEL, self._heard_ready)
         await raw.add_listener(EVICT_CHANNEL, self._heard_evict)
         self._present.set()
-        for kind in self._kinds:
+        for kind in self._places:
             self._on_ready(kind)
         self._on_evict()
 
     async def _register(self, raw: Any) -> None:
-        self._id = await workers.register_on(raw, self._name, self._kinds)
+        self._id = await workers.register_on(raw, self._name, self._places)
         self._beaten()
         self._on_evict()
 

@@ -61,6 +61,11 @@ async def view_once(c: WriteConnection, session_id: SessionId) -> bool:
     return await c.fetchrow("view_browser_once", session_id) is not None
 
 
+async def capacity(c: ReadConnection) -> int:
+    """How many sessions the workers that are there run at once; 0 where none runs any."""
+    return await c.fetchval("browser_capacity")
+
+
 async def retag(c: WriteConnection, session_id: SessionId, tags: Sequence[str]) -> None:
     await c.execute("retag_browser", session_id, list(tags))
 

@@ -12,7 +12,7 @@ import orjson
 
 from passel.core import events
 from passel.core.ids import BatchId, MessageId, OrgId, SessionId
-from passel.core.states import CANCELLED_ERROR, FAILED, LINED
+from passel.core.states import CANCELLED_ERROR, FAILED, LINED, NO_CAPACITY_ERROR
 from passel.store import effects, ledgers, sessions
 from passel.store.admission import Capacity
 from passel.store.announcing import Announcing
@@ -47,6 +47,19 @@ async def cancel_some(c: WriteConnection, batch_id: str, limit: int, now: dateti
     return ended
 
 
+async def fail_untouched(
+    c: WriteConnection, kind: str, before: datetime, limit: int, now: datetime, capacity: Capacity, announcing: Announcing
+) -> int:
+    """Fail up to `limit` messages of a kind that were made before a moment and that nobody has taken up. Returns how many."""
+    overdue = await c.fetch("overdue_messages", kind, before, limit)
+    if not overdue:
+        return 0
+    changes = Changes(now, announcing)
+    failed = await _end_active(c, [row["id"] for row in overdue], changes, NO_CAPACITY_ERROR, cancelled=False)
+    await settle(c, changes, capacity)
+    return failed
+
+
 async def cancel_message(c: WriteConnection, message: Message, now: datetime, capacity: Capacity, announcing: Announcing) -> bool:
     """End a message wherever it stands, unless it has ended. False: nothing was done, ask again."""
     changes = Changes(now, announcing)
@@ -79,13 +92,15 @@ async def cancel_session(c: WriteConnection, session_id: str, now: datetime, cap
     return True
 
 
-async def _end_active(c: WriteConnection, message_ids: Sequence[MessageId], changes: Changes) -> int:
+async def _end_active(
+    c: WriteConnection, message_ids: Sequence[MessageId], changes: Changes, error: str = CANCELLED_ERROR, *, cancelled: bool = True
+) -> int:
     """Of messages whose locks are held, at most one a session."""
-    rows = await c.fetch("cancel_messages", message_ids, changes.now, CANCELLED_ERROR)
-    told = await _tell(c, rows, changes)
+    rows = await c.fetch("cancel_messages", message_ids, changes.now, error, cancelled)
+    told = await _tell(c, rows, changes, error)
     for row in rows:
-        changes.move(place_of(row), row["previous"], FAILED, CANCELLED_ERROR)
-        if row["item_index"] is not None:
+        changes.move(place_of(row), row["previous"], FAILED, error)
+        if cancelled and row["item_index"] is not None:
             changes.batches[row["batch_id"]].cancelled += row["outcome"] is None
         if row["worker_id"] is not None:
             changes.evicted_from.add(row["worker_id"])
@@ -95,7 +110,7 @@ async def _end_active(c: WriteConnection, message_ids: Sequence[MessageId], chan
 
 async def _end_lined(c: WriteConnection, org_id: OrgId, session_id: SessionId, message_ids: Sequence[MessageId], changes: Changes) -> None:
     """Of messages in line, under their session's lock. They never began: nothing is in doubt, and no place is freed."""
-    await c.fetch("cancel_messages", message_ids, changes.now, CANCELLED_ERROR)
+    await c.fetch("cancel_messages", message_ids, changes.now, CANCELLED_ERROR, True)
     last = await c.fetchval("leave_line", session_id, len(message_ids))
     told = [events.message_failed(CANCELLED_ERROR, LINED, 0)] * len(message_ids)
     await c.fetch(
@@ -110,14 +125,14 @@ async def _end_lined(c: WriteConnection, org_id: OrgId, session_id: SessionId, m
     )
 
 
-async def _tell(c: WriteConnection, rows: Sequence[Row], changes: Changes) -> list[Told]:
-    """The events of the cancelled messages, and what becomes of their sessions."""
+async def _tell(c: WriteConnection, rows: Sequence[Row], changes: Changes, error: str) -> list[Told]:
+    """The events of the ended messages, and what becomes of their sessions."""
     leases = {r["session_id"]: Lease(r["org_id"], r["session_id"], r["id"], r["attempt"], r["number"], place_of(r)) for r in rows}
     doubts = await effects.doubt(c, leases.values(), changes)
     tellings = [
         Telling.of(
             leases[r["session_id"]],
-            [*doubts.get(r["id"], ()), events.message_failed(CANCELLED_ERROR, r["previous"], r["number"])],
+            [*doubts.get(r["id"], ()), events.message_failed(error, r["previous"], r["number"])],
             ended=True,
         )
         for r in rows

@@ -1,9 +1,11 @@
 """Workers in SQL: who works, and who is silent. Times are the database's own, which all workers share."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+
+import orjson
 
 from passel.core.ids import WorkerId
 from passel.store.database import ReadConnection, WriteConnection
@@ -35,9 +37,9 @@ async def orphaning_workers(c: ReadConnection) -> list[WorkerId]:
 # On the connection that lives as long as the worker: these take it bare.
 
 
-async def register_on(raw: Any, name: str, kinds: Sequence[str]) -> WorkerId:
-    """Each call is another worker."""
-    return await raw.fetchval(SQL["register_worker"], name, list(kinds))
+async def register_on(raw: Any, name: str, places: Mapping[str, int]) -> WorkerId:
+    """Each call is another worker. `places` by kind."""
+    return await raw.fetchval(SQL["register_worker"], name, list(places), orjson.dumps(dict(places)).decode())
 
 
 async def beat_on(raw: Any, worker: WorkerId) -> bool:

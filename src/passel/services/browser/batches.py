@@ -10,7 +10,7 @@ from typing import Any
 from passel.core.browser import KIND
 from passel.core.browser.configuration import Configuration
 from passel.core.browser.events import BATCH_CANCELLED
-from passel.core.errors import Conflict, Invalid, NotFound, PasselError
+from passel.core.errors import Conflict, Invalid, NotFound, PasselError, QuotaExceeded
 from passel.core.ids import BatchId, SessionId
 from passel.services import batches, growth
 from passel.services.browser.reach import Reach
@@ -55,6 +55,11 @@ def status(batch: Batch) -> str:
 
 
 async def create(deps: Deps, caller: Caller, request: BrowserRequest, count: int, metadata: dict[str, Any]) -> Batch:
+    """Items for which there is no room yet wait for it. Raises `QuotaExceeded` for more than can ever run at once (D8)."""
+    async with deps.db.read() as c:
+        most = await store.capacity(c)
+    if most and count > most:
+        raise QuotaExceeded(f"batch of {count} exceeds the limit of {most} concurrent sessions")
     planner = BrowserPlanner(caller)
 
     async def groups() -> AsyncIterator[list[BrowserRequest]]:

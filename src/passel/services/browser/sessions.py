@@ -11,7 +11,7 @@ from passel.core.browser.events import API
 from passel.core.errors import Conflict, PasselError
 from passel.core.events import Draft, Event
 from passel.core.ids import SessionId
-from passel.core.states import COMPLETED, ENDED, FAILED, RUNNING
+from passel.core.states import COMPLETED, ENDED, FAILED, NO_CAPACITY_ERROR, RUNNING
 from passel.services import sessions
 from passel.services.browser.reach import Reach
 from passel.services.browser.requests import LANE, BrowserRequest
@@ -86,6 +86,8 @@ class BrowserSession:
     def end(self) -> dict[str, Any] | None:
         """Why it ended and after how long (`browser.ended`)."""
         told = next((event.data for event in reversed(self.ledger) if event.type == browser_events.ENDED), None)
+        if told is None and self.message.error == NO_CAPACITY_ERROR:
+            return {"end_reason": browser_events.START_FAILED, "error": NO_CAPACITY_ERROR, "seconds": 0, "bytes": 0}
         if told is None and self.message.state in ENDED:  # cancelled: its worker had no say
             reason = browser_events.API if self.session.batch_id is None else browser_events.BATCH_CANCELLED
             return {"end_reason": reason, "error": None, "seconds": 0, "bytes": 0}
@@ -170,6 +172,12 @@ async def pages(deps: Deps, caller: Caller, reach: Reach, id: str) -> tuple[Brow
     """Raises `Ended`."""
     found = await get(deps, caller, id)
     return found, await reach.call(*_where(found), "pages")
+
+
+async def capacity(deps: Deps) -> int:
+    """How many sessions the workers that are there run at once."""
+    async with deps.db.read() as c:
+        return await browsers.capacity(c)
 
 
 async def retag(deps: Deps, caller: Caller, id: str, tags: Sequence[str]) -> BrowserSession:

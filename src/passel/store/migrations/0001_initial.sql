@@ -209,6 +209,7 @@ create index message_escalated on message (org_id, ended_at, id)
     where kind = 'verification' and result ->> 'escalation' is not null and not result ? 'reused';
 create index message_reused on message ((result ->> 'reused')) where kind = 'verification' and result ? 'reused';
 create index message_begun on message (batch_id, state) where batch_id is not null and item_index is null;
+create index message_untouched on message (created_at) where kind = 'browser' and state in ('held', 'ready') and attempt = 0;
 create index message_throttled on message (lane_id, id) where state = 'held' and throttled;
 
 create table event (
@@ -247,11 +248,12 @@ create table effect (
 
 create index effect_session on effect (session_id);
 
--- Who works. A worker that is not seen any more loses its messages (passel.engine.liveness).
+-- Who works; `places` has how many messages of each kind at once. A worker that is not seen any more loses its messages (passel.engine.liveness).
 create table worker (
     id bigint generated always as identity primary key,
     name text not null,
     kinds text[] not null,
+    places jsonb not null,
     seen_at timestamptz not null
 );
 

@@ -3,7 +3,7 @@
 with found as (
     select s.id, s.batch_id, s.spec, k.label as key_name, s.created_at, m.state, m.outcome, m.error, m.ended_at, e.data as ended,
            case when m.state in ('completed', 'failed')
-                    then case when m.state = 'failed' and e.data ->> 'end_reason' in ('crash', 'start_failed', 'worker_lost', 'shutdown')
+                    then case when m.state = 'failed' and (m.error = 'no capacity' or e.data ->> 'end_reason' in ('crash', 'start_failed', 'worker_lost', 'shutdown'))
                               then 'failed' else 'completed' end
                 when m.outcome = 'completed' then 'running'
                 else 'pending' end as status

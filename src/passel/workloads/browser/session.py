@@ -38,7 +38,7 @@ log = structlog.get_logger()
 _START_SECONDS, _PAGE_SECONDS = 30.0, 15.0
 _TRIES = 2
 _SAID = {events.CRASH: "the browser's process ended", events.SHUTDOWN: "the worker that ran this browser was stopped"}
-_LIMITS = {"RLIMIT_CORE": 0, "RLIMIT_NOFILE": 8192}
+_LIMITS = {"RLIMIT_CORE": 0, "RLIMIT_NOFILE": 8192, "RLIMIT_FSIZE": 8 * 2**30}
 
 
 @dataclass(slots=True)
@@ -72,6 +72,8 @@ class Live:
     calls: "dict[str, Call]" = field(default_factory=dict[str, "Call"])
     """What the API may ask of parts of this session, beside `passel.workloads.browser.calls`."""
     clipboard_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    problem: str | None = None
+    """Why it failed, where somebody ended it for that."""
     hands: int = 0
     """How many of these may also act."""
 
@@ -79,6 +81,12 @@ class Live:
     def attended(self) -> bool:
         """Whether somebody answers dialogs."""
         return bool(self.clients) or self.hands > 0
+
+    def fail(self, problem: str) -> None:
+        """It ends, and says why; by force, since it may not answer any more."""
+        if not self.over.done():
+            self.problem = problem
+            self.end(events.CRASH)
 
     def end(self, reason: str) -> None:
         if not self.over.done():
@@ -164,7 +172,10 @@ class BrowserWorkload:
                 reason = await live.over
                 for tell in [*live.clients, *live.viewers]:
                     tell(reason)
-            await live.chromium.close()
+            if reason == events.CRASH:
+                await live.chromium.end()
+            else:
+                await live.chromium.close()
             for work in live.afterwards:
                 await work()
         finally:
@@ -255,6 +266,8 @@ def _why(live: Live, reason: str) -> str | None:
     """What is said of a failure beside its reason."""
     if reason != events.CRASH:
         return _SAID.get(reason)
+    if live.problem is not None:
+        return live.problem
     how = live.chromium.ended.result()
     log.warning("a browser broke", session=live.id, status=how.status, said=how.errors)
     return f"{_SAID[reason]} ({how})"

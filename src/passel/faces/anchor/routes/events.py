@@ -14,7 +14,7 @@ from passel.faces.anchor.openapi import takes
 from passel.faces.anchor.requests import Body
 from passel.faces.kit.context import CallerIn, DepsIn, FollowingIn
 from passel.faces.kit.json import json_response
-from passel.services.browser import signals
+from passel.services.browser import sessions, signals
 
 routes = APIRouter(prefix="/v1", tags=["browser events"])
 
@@ -55,4 +55,4 @@ async def wait(request: Request, name: str, deps: DepsIn, caller: CallerIn, foll
 @routes.get("/billing")
 async def billing(deps: DepsIn, caller: CallerIn) -> Response:
     """Zeros: nothing is sold here."""
-    return json_response(responses.data(responses.billing(deps.now(), -1)))
+    return json_response(responses.data(responses.billing(deps.now(), await sessions.capacity(deps))))
