@@ -24,6 +24,7 @@ from passel.core.verification.announcements import ANNOUNCED as VERIFICATIONS
 from passel.services.deps import Deps
 
 if TYPE_CHECKING:
+    from passel.core.context import Task
     from passel.core.webhook.letters import Letter
     from passel.models.directory import ModelDirectory
     from passel.models.embedding import Embedder
@@ -219,6 +220,10 @@ async def _browsers(settings: Settings, deps: Deps) -> AsyncGenerator[Workload]:
     executable = chromium.find(settings.chromium)
     assert executable is not None, "a worker that has no browser does not serve the kind"
     home = chromium.home(settings.browser_dir)
+
+    def secrets(task: "Task") -> Mapping[str, Any]:
+        return {} if task.secrets is None else deps.vault.open(task.secrets, task.session_id)
+
     rules = Rules(settings.private_urls_allowed, lambda: own_ports(settings))
     async with chromium.keeping(executable, home) as keeper, _recordings(settings, deps) as recordings:
         live: dict[Any, Any] = {}
@@ -227,7 +232,7 @@ async def _browsers(settings: Settings, deps: Deps) -> AsyncGenerator[Workload]:
             starting = asyncio.Semaphore(settings.browser_starts or os.cpu_count() or 1)
             limits = Limits(settings.browser_memory_mib * MIB, settings.browser_disk_mib * MIB)
             parts = (limits.part(), recordings.part, downloads(FileShelf(deps), deps.limits.browser_file_bytes))
-            yield BrowserWorkload(keeper, rules, address, starting, parts, recordings.salvage, live=live)
+            yield BrowserWorkload(keeper, rules, address, starting, secrets, parts, recordings.salvage, live=live)
 
 
 @asynccontextmanager

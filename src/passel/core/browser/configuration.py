@@ -29,7 +29,8 @@ class Mask:
 @dataclass(frozen=True, slots=True)
 class Configuration:
     """What is in effect. Minutes may have decimals; -1 is without end. `idle_minutes` count from the moment when nobody is connected.
-    `view_only` and `one_time_view` are about the live view, and a `scoped` session is opened by minted tokens alone."""
+    `view_only` and `one_time_view` are about the live view, and a `scoped` session is opened by minted tokens alone. `proxy` is what it
+    goes out through; user and password of that are among the session's secrets."""
 
     width: int = 1440
     height: int = 900
@@ -47,6 +48,7 @@ class Configuration:
     force_tabs: bool = False
     dialogs: bool = True
     mask: Mask | None = None
+    proxy: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -1,6 +1,7 @@
 """Bodies of this wire format (section 5 of the `anchor` contract). Known keys are checked; unknown ones are accepted and told in
 `warnings`, as are options that have no effect here. What was asked to be active and is not served is refused (D3)."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, cast
 
@@ -10,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from passel.core.browser.configuration import NEVER, Configuration, Mask
 from passel.core.browser.guard import url_problem
+from passel.core.browser.upstream import Upstream, credentials_problem
 from passel.core.errors import FieldError, Invalid
 from passel.core.text import require_storable
 from passel.services.browser.requests import BrowserRequest
@@ -25,9 +27,14 @@ class Active(Body):
     active: bool | None = None
 
 
-class Proxy(Body):
+class Proxy(Active):
     type: str | None = None
-    active: bool | None = None
+    server: str | None = Field(None, repr=False)
+    username: str | None = Field(None, repr=False)
+    password: str | None = Field(None, repr=False)
+    country_code: str | None = None
+    region: str | None = None
+    city: str | None = None
 
 
 class Timeout(Body):
@@ -120,6 +127,7 @@ class RetryFields(Body):
     max_retries: int | None = Field(None, ge=1, le=3)
 
 
+_SHOWN_OF_PROXIES = ("type", "active", "server")
 _NOT_SERVED = ("captcha_solver", "extra_stealth", "web_bot_auth")
 _WITHOUT_EFFECT = {
     "adblock": "this server has no filter list; nothing is blocked",
@@ -167,6 +175,7 @@ def session_request(body: dict[str, Any], place: str = "") -> BrowserRequest:
     session, browser = fields.session or SessionPart(), fields.browser or BrowserPart()
     _refuse_what_is_not_served(fields, session, browser, place)
     default = Configuration()
+    upstream = _upstream(session.proxy, f"{place}session.proxy")
     timeout = session.timeout or Timeout()
     viewport = browser.viewport or Viewport(width=None, height=None)
     if session.initial_url is not None and (problem := url_problem(session.initial_url)) is not None:
@@ -188,10 +197,47 @@ def session_request(body: dict[str, Any], place: str = "") -> BrowserRequest:
         force_tabs=_on(browser.force_popups_as_tabs, default=False),
         dialogs=not _on(browser.disable_dialogs, default=False),
         mask=_mask(browser.sensitive_data_mask),
+        proxy=upstream and upstream.server,
     )
     for text in (session.initial_url or "", *configuration.tags):
         require_storable(text, f"{place}session")
-    return BrowserRequest(configuration, body, tuple(_warnings(fields, session, browser, place)))
+    told = tuple(_warnings(fields, session, browser, place))
+    return BrowserRequest(configuration, _readable(body), told, upstream, f"{place}session.proxy.server")
+
+
+def _upstream(part: Proxy | None, field: str) -> Upstream | None:
+    """Raises `Invalid`. User and password may be missing (5.3 of the `anchor` contract)."""
+    if part is not None and part.active is None and part.server is not None:
+        raise _wrong(f"{field}.active", "is required: true, or nothing goes through this proxy")
+    if part is None or not part.active:
+        return None
+    if part.type == "anchor_proxy":
+        raise _wrong(field, 'anchor_proxy is not supported by this server: give a proxy of your own, of the type "custom"')
+    if part.type != "custom":
+        raise _wrong(f"{field}.type", 'must be "custom"')
+    if part.server is None:
+        raise _wrong(f"{field}.server", "is required: PROTOCOL://HOST:PORT, where PROTOCOL is http, https or socks5")
+    try:
+        upstream = Upstream.parse(part.server)
+    except ValueError as error:
+        raise _wrong(f"{field}.server", str(error)) from None  # the cause may show what was given
+    user, password = part.username or "", part.password or ""
+    if not user and not password:
+        return upstream
+    if (problem := credentials_problem(upstream.scheme, user, password)) is not None:
+        raise _wrong(f"{field}.{problem[0]}", problem[1])
+    for name, text in (("username", user), ("password", password)):
+        require_storable(text, f"{field}.{name}")
+    return replace(upstream, user=user, password=password)
+
+
+def _readable(body: dict[str, Any]) -> dict[str, Any]:
+    """What was asked, of a proxy only what anybody may know who reads the session."""
+    session = body.get("session")
+    if not isinstance(session, dict) or not isinstance(proxy := cast(dict[str, Any], session).get("proxy"), dict):
+        return body
+    shown = {name: value for name, value in cast(dict[str, Any], proxy).items() if name in _SHOWN_OF_PROXIES and proxy.get("active")}
+    return {**body, "session": {**session, "proxy": shown or {"active": False}}}
 
 
 def _on(part: Active | None, *, default: bool) -> bool:
@@ -208,7 +254,6 @@ def _refuse_what_is_not_served(fields: SessionFields, session: SessionPart, brow
         if _on(getattr(browser, name), default=False):
             raise Invalid(f"{place}browser.{name} is not supported by this server")
     asked = {
-        "session.proxy": proxy is not None and bool(proxy.active),
         "browser.profile": browser.profile is not None and browser.profile.name is not None,
         "browser.extensions": bool(browser.extensions),
         "integrations": bool(fields.integrations),
@@ -275,7 +320,7 @@ def _warnings(fields: SessionFields, session: SessionPart, browser: BrowserPart,
 def _unknown(part: BaseModel, place: str = "") -> list[str]:
     found = [place + name for name in part.model_extra or {}]
     for name in type(part).model_fields:
-        if isinstance(inner := getattr(part, name), BaseModel) and not isinstance(inner, Proxy):
+        if isinstance(inner := getattr(part, name), BaseModel):
             found += _unknown(inner, f"{place}{name}.")
     return found
 

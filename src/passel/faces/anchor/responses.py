@@ -300,7 +300,7 @@ def history_row(one: BrowserRow, now: datetime) -> Body:
         "recording": one.request["configuration"]["recording"],
         "used_credits": 0,
         "proxy_bytes": 0 if one.ended is None else one.ended["bytes"],
-        "proxy_type": None,
+        "proxy_type": None if one.request["configuration"].get("proxy") is None else "custom",
         "steps": 0,
         "duration": max(0, int(((one.ended_at or now) - one.created_at).total_seconds())),
         "user_configuration": one.request["asked"],

@@ -55,12 +55,14 @@ def status(batch: Batch) -> str:
 
 
 async def create(deps: Deps, caller: Caller, request: BrowserRequest, count: int, metadata: dict[str, Any]) -> Batch:
-    """Items for which there is no room yet wait for it. Raises `QuotaExceeded` for more than can ever run at once (D8)."""
+    """Items for which there is no room yet wait for it. Raises `QuotaExceeded` for more than can ever run at once (D8),
+    and `Invalid` for a proxy that may not be used."""
     async with deps.db.read() as c:
         most = await store.capacity(c)
     if most and count > most:
         raise QuotaExceeded(f"batch of {count} exceeds the limit of {most} concurrent sessions")
-    planner = BrowserPlanner(caller)
+    await request.require_open(deps)
+    planner = BrowserPlanner(caller, request.secrets)
 
     async def groups() -> AsyncIterator[list[BrowserRequest]]:
         for start in range(0, count, _AT_ONCE):

@@ -95,9 +95,11 @@ class BrowserSession:
 
 
 async def create(deps: Deps, caller: Caller, request: BrowserRequest) -> BrowserSession:
-    """Begin a session; it is not waited for."""
+    """Begin a session; it is not waited for. Raises `Invalid` for a proxy that may not be used."""
+    await request.require_open(deps)
     id = SessionId(deps.ids.new(PREFIX))
-    new = NewSession(caller.org_id, id, KIND, None, request.spec(caller), None, {}, LANE, None, deps.now())
+    sealed = None if request.secrets is None else deps.vault.seal(request.secrets, id)
+    new = NewSession(caller.org_id, id, KIND, None, request.spec(caller), None, {}, LANE, sealed, deps.now())
     async with deps.db.write() as c:
         await store.insert_session(c, new)
         session = await store.lock_session(c, id)

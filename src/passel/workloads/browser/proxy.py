@@ -3,18 +3,25 @@
 A name is resolved here, what it resolves to is checked, and the connection goes to what was checked; so neither a spelling of an
 address, nor a name that changes its mind, leads into the network of the machine. All of a browser's traffic comes this way, that to
 loopback too (`--proxy-bypass-list=<-loopback>`).
+
+With a proxy of the session's own behind it, names are resolved and checked here all the same, and then given to that proxy as they are,
+those too that nobody knows here. What it makes of them is of its network.
 """
 
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import httptools
 
+from passel.core.browser.upstream import Upstream
 from passel.network import is_private
+from passel.workloads.browser import upstream as ahead
+from passel.workloads.browser.upstream import Streams
 
 _HEAD_BYTES = 64 * 1024
 _CONNECT_SECONDS = 20.0
@@ -51,10 +58,12 @@ class Rules:
 
 
 class EgressProxy:
-    """Listens on loopback, for one browser. `url` is its address as Chromium wants it, `bytes` counts what went through, both ways."""
+    """Listens on loopback, for one browser. `url` is its address as Chromium wants it, `bytes` counts what went through, both ways.
+    `upstream` is what it goes out through, None for the network itself."""
 
-    def __init__(self, rules: Rules) -> None:
-        self._rules = rules
+    def __init__(self, rules: Rules, upstream: Upstream | None = None) -> None:
+        self._rules, self._upstream = rules, upstream
+        self._tls = None if upstream is None else ahead.transport(upstream)
         self._tasks: set[asyncio.Task[Any]] = set()
         self.url = ""
         self.bytes = 0
@@ -91,19 +100,20 @@ class EgressProxy:
         head = await reader.readuntil(b"\r\n\r\n")
         request, _, rest = head.partition(b"\r\n")
         method, target, version = request.split(b" ", 2)
+        tunnel = method == b"CONNECT"
         try:
-            if method == b"CONNECT":
+            if tunnel:
                 host, port = _authority(target.decode("latin-1"), 443)
-                far_reader, far_writer = await self._connect(host, port)
+                far_reader, far_writer = await self._reach(host, port, tunnel=True)
                 writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
             else:
                 url = httptools.parse_url(target)
                 if url.schema != b"http" or not url.host:
                     raise Refused("only http and https")
                 host, port = url.host.decode("latin-1"), url.port or 80
-                far_reader, far_writer = await self._connect(host, port)
+                far_reader, far_writer = await self._reach(host, port, tunnel=self._tunnels)
                 path = (url.path or b"/") + (b"?" + url.query if url.query else b"")
-                far_writer.write(method + b" " + path + b" " + version + b"\r\n" + _headers(rest))
+                far_writer.write(method + b" " + self._asked(host, port, path) + b" " + version + b"\r\n" + self._own + _headers(rest))
         except Refused as refused:
             _answer(writer, 403, str(refused))
             return
@@ -113,27 +123,73 @@ class EgressProxy:
         try:
             async with asyncio.TaskGroup() as both:
                 both.create_task(self._pump(reader, far_writer))
-                both.create_task(self._pump(far_reader, writer))
-        except* OSError:
+                both.create_task(self._pump(far_reader, writer) if tunnel or self._tunnels else self._answers(far_reader, writer))
+        except* (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass
         finally:
             far_writer.close()
 
-    async def _connect(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """To the first of its addresses that answers, all of which were checked. Raises `Refused` and `OSError`."""
+    @property
+    def _tunnels(self) -> bool:
+        """Whether requests in the clear go to where they are for, and not to a proxy that speaks HTTP itself."""
+        return self._upstream is None or self._upstream.scheme == "socks5"
+
+    @property
+    def _own(self) -> bytes:
+        """The header of a request in the clear that is for the proxy ahead."""
+        return b"" if self._upstream is None or self._tunnels else ahead.authorization(self._upstream)
+
+    def _asked(self, host: str, port: int, path: bytes) -> bytes:
+        """The target of a request in the clear (RFC 9112, 3.2)."""
+        if self._tunnels:
+            return path
+        return f"http://{f'[{host}]' if ':' in host else host}{'' if port == 80 else f':{port}'}".encode("latin-1") + path
+
+    async def _reach(self, host: str, port: int, *, tunnel: bool) -> Streams:
+        """A connection that leads to `host`, or without a `tunnel` to the proxy that is to be asked for it. Raises `Refused` and `OSError`."""
+        host, ahead_of_us = host.strip("[]"), self._upstream
         async with asyncio.timeout(_CONNECT_SECONDS):
-            loop = asyncio.get_running_loop()
-            found = await loop.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
-            addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-            for address in addresses:
-                self._rules.check(host.strip("[]"), address, port)
-            failed: OSError = OSError("no address")
-            for address in addresses:
-                try:
-                    return await asyncio.open_connection(address, port, limit=_CHUNK)
-                except OSError as error:
-                    failed = error
-            raise failed
+            if ahead_of_us is None:
+                return await self._connect(host, port, None)
+            with contextlib.suppress(socket.gaierror):
+                await self._addresses(host, port)
+            streams = await self._connect(ahead_of_us.host, ahead_of_us.port, self._tls)
+            try:
+                if tunnel:
+                    await ahead.tunnel(ahead_of_us, streams, host, port)
+            except BaseException:
+                streams[1].close()
+                raise
+            return streams
+
+    async def _addresses(self, host: str, port: int) -> list[str]:
+        """All that a name has, each of them checked. Raises `Refused` and `OSError`."""
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+        for address in addresses:
+            self._rules.check(host, address, port)
+        return addresses
+
+    async def _connect(self, host: str, port: int, tls: ssl.SSLContext | None) -> Streams:
+        """To the first of its addresses that answers. Raises `Refused` and `OSError`."""
+        failed: OSError = OSError("no address")
+        for address in await self._addresses(host, port):
+            try:
+                return await asyncio.open_connection(address, port, limit=_CHUNK, ssl=tls, server_hostname=host if tls else None)
+            except OSError as error:
+                failed = error
+        raise failed
+
+    async def _answers(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Of a proxy that was asked in the clear."""
+        line = await reader.readuntil(b"\n")
+        if (problem := ahead.problem(line)) is not None:
+            _answer(writer, 502, problem)
+            writer.write_eof()
+            return
+        writer.write(line)
+        self.bytes += len(line)
+        await self._pump(reader, writer)
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(_CHUNK):
@@ -141,7 +197,10 @@ class EgressProxy:
             writer.write(data)
             await writer.drain()
         with contextlib.suppress(OSError, RuntimeError):
-            writer.write_eof()
+            if writer.can_write_eof():
+                writer.write_eof()
+            else:  # TLS knows no half of a connection
+                writer.close()
 
 
 def _authority(text: str, default: int) -> tuple[str, int]:

@@ -19,6 +19,7 @@ import structlog
 from passel.core.browser import events
 from passel.core.browser.configuration import Configuration, Mask
 from passel.core.browser.guard import Place, url_problem
+from passel.core.browser.upstream import Upstream
 from passel.core.context import Context, Step, Task
 from passel.core.endings import Done, Ending, Fail
 from passel.core.events import Draft
@@ -107,12 +108,13 @@ has to say it adds to `Live.notes`."""
 @dataclass(frozen=True, slots=True)
 class BrowserWorkload:
     """`parts` go along with each session; `salvage` looks for what a session whose worker was killed has left here, and returns what its
-    ledger is told. `address` is where this worker is reached, `live` are the sessions that run here, which its listener serves."""
+    ledger is told. `secrets` are those of a task in clear, none where it has none. `address` is where this worker is reached, `live` are the sessions that run here, which its listener serves."""
 
     keeper: Keeper
     rules: Rules
     address: str
     starting: asyncio.Semaphore
+    secrets: Callable[[Task], Mapping[str, Any]]
     parts: Sequence[Part] = ()
     salvage: Callable[[Task, Configuration], Awaitable[Sequence[Draft]]] | None = None
     frame: Frame = field(default_factory=Frame)
@@ -127,7 +129,8 @@ class BrowserWorkload:
         configuration = Configuration.from_json(context.ledger[0].data["configuration"])
         if events.was_ready(context.ledger):
             return await self._lost(context, configuration)
-        async with EgressProxy(self.rules) as proxy:
+        upstream = configuration.proxy and Upstream.parse(configuration.proxy, self.secrets(context.task).get("proxy"))
+        async with EgressProxy(self.rules, upstream or None) as proxy:
             error = ""
             for _ in range(_TRIES):
                 try:
