@@ -209,11 +209,13 @@ def _sources(settings: Settings, deps: Deps, network: "Network") -> "list[Source
 @asynccontextmanager
 async def _browsers(settings: Settings, deps: Deps) -> AsyncGenerator[Workload]:
     from passel.core.browser.reach import PROOF_TEXT
+    from passel.services.browser.profiles import ProfileShelf
     from passel.services.browser.shelf import FileShelf
     from passel.workloads.browser import chromium
     from passel.workloads.browser.files import downloads
     from passel.workloads.browser.limits import MIB, Limits
     from passel.workloads.browser.listener import Listener, listening
+    from passel.workloads.browser.profiles import States
     from passel.workloads.browser.proxy import Rules
     from passel.workloads.browser.session import BrowserWorkload
 
@@ -231,8 +233,9 @@ async def _browsers(settings: Settings, deps: Deps) -> AsyncGenerator[Workload]:
         async with listening(listener, home / "listen") as address:
             starting = asyncio.Semaphore(settings.browser_starts or os.cpu_count() or 1)
             limits = Limits(settings.browser_memory_mib * MIB, settings.browser_disk_mib * MIB)
-            parts = (limits.part(), recordings.part, downloads(FileShelf(deps), deps.limits.browser_file_bytes))
-            yield BrowserWorkload(keeper, rules, address, starting, secrets, parts, recordings.salvage, live=live)
+            states = States(ProfileShelf(deps), settings.max_browser_profile_mib * MIB)
+            parts = (states.part, limits.part(), recordings.part, downloads(FileShelf(deps), deps.limits.browser_file_bytes))
+            yield BrowserWorkload(keeper, rules, address, starting, secrets, parts, recordings.salvage, states.load, live=live)
 
 
 @asynccontextmanager

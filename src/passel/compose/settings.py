@@ -154,6 +154,7 @@ class Settings(BaseSettings):
     max_browser_file_mib: int = Field(
         1024, ge=1, description="Largest file that is uploaded to a browser session, and all that one keeps of downloads."
     )
+    max_browser_profile_mib: int = Field(500, ge=1, description="Largest saved state of a browser, before it is packed.")
     browser_memory_mib: int = Field(2048, ge=0, description="Memory that one browser may take before it is ended; 0 is without end.")
     browser_disk_mib: int = Field(
         4096, ge=0, description="Disk that the files of one browser may take before it is ended; 0 is without end."

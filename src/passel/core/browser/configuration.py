@@ -30,7 +30,8 @@ class Mask:
 class Configuration:
     """What is in effect. Minutes may have decimals; -1 is without end. `idle_minutes` count from the moment when nobody is connected.
     `view_only` and `one_time_view` are about the live view, and a `scoped` session is opened by minted tokens alone. `proxy` is what it
-    goes out through; user and password of that are among the session's secrets."""
+    goes out through; user and password of that are among the session's secrets. `profile` is the saved state that it begins with, and
+    which it saves at its end where `persist`."""
 
     width: int = 1440
     height: int = 900
@@ -49,6 +50,8 @@ class Configuration:
     dialogs: bool = True
     mask: Mask | None = None
     proxy: str | None = None
+    profile: str | None = None
+    persist: bool = False
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

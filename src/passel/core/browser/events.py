@@ -12,6 +12,8 @@ browser.downloaded      {file_id, url, origin_url, suggested_name, name, millise
 browser.download_failed         {name, error}
 browser.uploaded        {name, bytes}
 browser.file_deleted    {file_id}: one that was kept
+browser.profile_saved   {name, bytes}: its state is that profile's from now on
+browser.profile_failed          {name, error}
 browser.recording_failed        {error}: not all of it, or nothing, was recorded
 browser.navigated       {page, url}: a page went somewhere; the first thousand of a session
 browser.ended           {end_reason, error, seconds, bytes}
@@ -26,6 +28,7 @@ CONFIGURING, READY, INITIAL_URL, ENDED = "browser.configuring", "browser.ready",
 NAVIGATED, RECORDED, TAGGED = "browser.navigated", "browser.recorded", "browser.tagged"
 DOWNLOADED, DOWNLOAD_FAILED, UPLOADED = "browser.downloaded", "browser.download_failed", "browser.uploaded"
 RECORDING_FAILED, FILE_DELETED = "browser.recording_failed", "browser.file_deleted"
+PROFILE_SAVED, PROFILE_FAILED = "browser.profile_saved", "browser.profile_failed"
 TOKENS_MINTED, TOKEN_REVOKED = "browser.tokens_minted", "browser.token_revoked"
 
 API, IDLE_TIMEOUT, MAX_DURATION, CRASH, START_FAILED, WORKER_LOST = (
@@ -80,6 +83,14 @@ def download_failed(name: str, error: str) -> Draft:
 
 def uploaded(name: str, bytes: int) -> Draft:
     return Draft(UPLOADED, {"name": name, "bytes": bytes})
+
+
+def profile_saved(name: str, bytes: int) -> Draft:
+    return Draft(PROFILE_SAVED, {"name": name, "bytes": bytes})
+
+
+def profile_failed(name: str | None, error: str) -> Draft:
+    return Draft(PROFILE_FAILED, {"name": name, "error": error})
 
 
 def minted(scopes: Sequence[str]) -> Draft:

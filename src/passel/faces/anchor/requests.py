@@ -62,8 +62,11 @@ class Viewport(Body):
     height: int | None = Field(None, ge=100, le=8000)
 
 
+ProfileName = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^/\x00-\x1f\x7f]+$")]
+
+
 class Profile(Body):
-    name: str | None = None
+    name: ProfileName | None = None
     persist: bool | None = None
 
 
@@ -180,6 +183,9 @@ def session_request(body: dict[str, Any], place: str = "") -> BrowserRequest:
     viewport = browser.viewport or Viewport(width=None, height=None)
     if session.initial_url is not None and (problem := url_problem(session.initial_url)) is not None:
         raise _wrong(f"{place}session.initial_url", problem)
+    profile = browser.profile or Profile()
+    if profile.persist and profile.name is None:
+        raise _wrong(f"{place}browser.profile.name", "what is to persist needs a name")
     configuration = Configuration(
         width=viewport.width or default.width,
         height=viewport.height or default.height,
@@ -198,8 +204,10 @@ def session_request(body: dict[str, Any], place: str = "") -> BrowserRequest:
         dialogs=not _on(browser.disable_dialogs, default=False),
         mask=_mask(browser.sensitive_data_mask),
         proxy=upstream and upstream.server,
+        profile=profile.name,
+        persist=bool(profile.persist),
     )
-    for text in (session.initial_url or "", *configuration.tags):
+    for text in (session.initial_url or "", profile.name or "", *configuration.tags):
         require_storable(text, f"{place}session")
     told = tuple(_warnings(fields, session, browser, place))
     return BrowserRequest(configuration, _readable(body), told, upstream, f"{place}session.proxy.server")
@@ -254,7 +262,6 @@ def _refuse_what_is_not_served(fields: SessionFields, session: SessionPart, brow
         if _on(getattr(browser, name), default=False):
             raise Invalid(f"{place}browser.{name} is not supported by this server")
     asked = {
-        "browser.profile": browser.profile is not None and browser.profile.name is not None,
         "browser.extensions": bool(browser.extensions),
         "integrations": bool(fields.integrations),
         "identities": bool(fields.identities),
@@ -276,6 +283,28 @@ def _mask(part: MaskPart | None) -> Mask | None:
     for text in (*mask.selectors, *sites, *(text for pattern in mask.patterns for text in pattern)):
         require_storable(text, "browser.sensitive_data_mask")
     return mask
+
+
+class ProfileFields(Body):
+    name: ProfileName
+    description: str | None = Field(None, max_length=1000)
+    source: str | None = None
+    session_id: str | None = None
+    dedicated_sticky_ip: bool | None = None
+
+
+def profile_request(body: dict[str, Any]) -> tuple[str, str | None, str]:
+    """Its name, its description, and the session. Raises `Invalid`."""
+    fields: ProfileFields = parse(ProfileFields, body)
+    for name in ("name", "description"):
+        require_storable(getattr(fields, name) or "", name)
+    if fields.source not in (None, "session"):
+        raise _wrong("source", "a profile is made of a session: session")
+    if fields.dedicated_sticky_ip:
+        raise _wrong("dedicated_sticky_ip", "this server has no addresses to lend")
+    if fields.session_id is None:
+        raise _wrong("session_id", "name the running session whose state it is to have")
+    return fields.name, fields.description, fields.session_id
 
 
 class TagFields(Body):
@@ -335,4 +364,7 @@ def batch_request(body: dict[str, Any], most: int) -> tuple[int, BrowserRequest,
     if len(raw) > _LARGEST_METADATA or len(metadata) > 50:
         raise _wrong("metadata", f"at most 50 keys and {_LARGEST_METADATA} bytes of JSON")
     require_storable(raw.decode(), "metadata")
-    return fields.count, session_request(body.get("configuration") or {}, "configuration."), metadata
+    request = session_request(body.get("configuration") or {}, "configuration.")
+    if request.configuration.persist and fields.count > 1:
+        raise _wrong("configuration.browser.profile.persist", "one session at a time writes a profile: take it out, or count 1")
+    return fields.count, request, metadata

@@ -13,6 +13,7 @@ from passel.services.batches import Batch
 from passel.services.browser import access, batches
 from passel.services.browser.batches import BrowserItem, ReadBatch
 from passel.services.browser.kept import KeptFile
+from passel.services.browser.profiles import Profile
 from passel.services.browser.sessions import BrowserRow, BrowserSession, BrowserSpan
 from passel.services.deps import Deps
 
@@ -335,3 +336,14 @@ def async_status(deps: Deps, base: str, found: BrowserSession) -> Body:
             "metadata": {},
         }
     return body
+
+
+def profile(one: Profile) -> Body:
+    return {
+        "name": one.name,
+        "description": one.description,
+        "source": "session",
+        "session_id": one.session_id and to_uuid(one.session_id),
+        "status": one.status,
+        "created_at": timestamp(one.created_at),
+    }

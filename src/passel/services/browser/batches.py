@@ -13,6 +13,7 @@ from passel.core.browser.events import BATCH_CANCELLED
 from passel.core.errors import Conflict, Invalid, NotFound, PasselError, QuotaExceeded
 from passel.core.ids import BatchId, SessionId
 from passel.services import batches, growth
+from passel.services.browser import profiles
 from passel.services.browser.reach import Reach
 from passel.services.browser.requests import BrowserPlanner, BrowserRequest
 from passel.services.deps import Caller, Deps
@@ -62,6 +63,7 @@ async def create(deps: Deps, caller: Caller, request: BrowserRequest, count: int
     if most and count > most:
         raise QuotaExceeded(f"batch of {count} exceeds the limit of {most} concurrent sessions")
     await request.require_open(deps)
+    await profiles.require(deps, caller, request.configuration)
     planner = BrowserPlanner(caller, request.secrets)
 
     async def groups() -> AsyncIterator[list[BrowserRequest]]:

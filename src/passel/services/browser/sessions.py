@@ -8,11 +8,12 @@ from typing import Any
 from passel.core.browser import KIND, PREFIX
 from passel.core.browser import events as browser_events
 from passel.core.browser.events import API
-from passel.core.errors import Conflict, PasselError
+from passel.core.errors import Conflict, NotFound, PasselError
 from passel.core.events import Draft, Event
 from passel.core.ids import SessionId
 from passel.core.states import COMPLETED, ENDED, FAILED, NO_CAPACITY_ERROR, RUNNING
 from passel.services import sessions
+from passel.services.browser import profiles
 from passel.services.browser.reach import Reach
 from passel.services.browser.requests import LANE, BrowserRequest
 from passel.services.deps import Caller, Deps, require_own
@@ -95,12 +96,13 @@ class BrowserSession:
 
 
 async def create(deps: Deps, caller: Caller, request: BrowserRequest) -> BrowserSession:
-    """Begin a session; it is not waited for. Raises `Invalid` for a proxy that may not be used."""
+    """Begin a session; it is not waited for. Raises `Invalid` for a proxy that may not be used, and what `profiles.claim` raises."""
     await request.require_open(deps)
     id = SessionId(deps.ids.new(PREFIX))
     sealed = None if request.secrets is None else deps.vault.seal(request.secrets, id)
     new = NewSession(caller.org_id, id, KIND, None, request.spec(caller), None, {}, LANE, sealed, deps.now())
     async with deps.db.write() as c:
+        await profiles.claim(deps, caller, c, request.configuration, id)
         await store.insert_session(c, new)
         session = await store.lock_session(c, id)
         assert session is not None
@@ -204,6 +206,14 @@ async def analyse(deps: Deps, caller: Caller, since: datetime | None, until: dat
     """What the organisation had in each span, the oldest first."""
     async with deps.db.read() as c:
         return await browsers.analyse(c, caller.org_id, since, until, span, deps.now())
+
+
+async def save_profile(deps: Deps, caller: Caller, id: str, name: str, description: str | None) -> None:
+    """The state that the session has at its end is a new profile. Raises `NotFound` for one that is not running, and `Conflict`."""
+    found = await get(deps, caller, id)
+    if found.address is None:
+        raise NotFound("session_id: this session is not running", field="session_id")
+    await profiles.create(deps, caller, name, description, found.id)
 
 
 async def ask(deps: Deps, caller: Caller, reach: Reach, id: str, do: str, asked: Mapping[str, Any]) -> Any:

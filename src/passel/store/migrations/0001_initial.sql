@@ -553,3 +553,20 @@ create table passage (
 );
 
 create index passage_search on passage using gin (search);
+
+-- Saved states of browsers. The archive is `file_id`, null until the first is saved; `id` holds it. The session that writes it next is
+-- `writer_id`, as long as that has not ended; with neither there is no profile. `session_id` is the one whose state it has.
+create table browser_profile (
+    org_id text not null references organisation,
+    name text not null,
+    id text not null,
+    description text,
+    session_id text,
+    writer_id text,
+    saving boolean not null default false,
+    file_id text,
+    created_at timestamptz not null,
+    primary key (org_id, name)
+);
+
+create index browser_profile_writer on browser_profile (writer_id) where writer_id is not null;

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,6 +71,10 @@ def home(wanted: Path | None) -> Path:
 
 
 _FIRST_UID, _UIDS = 2_100_000_000, 1000
+
+
+Prepare = Callable[[Path], Awaitable[Mapping[str, Any]]]
+"""Puts into the directory of a browser what is there before it starts, and returns the preferences of its profile."""
 
 
 class Accounts:
@@ -134,6 +138,8 @@ class Chromium:
     mux: Multiplexer
     ended: "asyncio.Future[Ended]" = field(repr=False)
     kill: Callable[[], None] = field(repr=False)
+    keep: Callable[[], None] = field(repr=False)
+    """Its directory stays when it has ended, for this worker to remove. It goes all the same when the worker is gone."""
 
     async def close(self) -> None:
         """End it as a user would, so that cookies are kept; by force where that takes too long."""
@@ -182,18 +188,22 @@ class Keeper:
         self._lose()
         await asyncio.to_thread(self._process.wait)
 
-    async def start(
-        self, id: str, flags: Sequence[str], preferences: Mapping[str, Any], limits: Mapping[str, int], lost: Callable[[], None]
-    ) -> Chromium:
-        """`preferences` are those of the profile, `limits` by the names of `resource`. `lost` is told when the browser has gone. Raises
+    async def start(self, id: str, flags: Sequence[str], prepare: Prepare, limits: Mapping[str, int], lost: Callable[[], None]) -> Chromium:
+        """`limits` by the names of `resource`. `lost` is told when the browser has gone. Raises
         `CannotStart`."""
-        if self._gone:
-            await self.open()
         slot = next(n for n in range(len(self._slots) + 1) if n not in self._slots)
         self._slots.add(slot)
         uid = self._accounts.uid(slot)
         directory = Path(tempfile.mkdtemp(prefix="b", dir=self._home))
-        _furnish(directory, preferences, None if os.getuid() else uid)
+        try:
+            preferences = await prepare(directory)
+            await asyncio.to_thread(_furnish, directory, preferences, None if os.getuid() else uid)
+        except BaseException:
+            self._slots.discard(slot)
+            shutil.rmtree(directory, ignore_errors=True)
+            raise
+        if self._gone:
+            await self.open()
         commands, send = os.pipe()
         receive, answers = os.pipe()
         errors = os.open(directory / "errors", os.O_WRONLY | os.O_CREAT, 0o600)
@@ -232,11 +242,14 @@ class Keeper:
             self._kill(id)
             mux.close()
             raise
-        return Chromium(id, directory, pid, mux, ended, lambda: self._kill(id))
+        return Chromium(id, directory, pid, mux, ended, lambda: self._kill(id), lambda: self._tell(keep=id))
 
     def _kill(self, id: str) -> None:
+        self._tell(kill=id)
+
+    def _tell(self, **asked: str) -> None:
         with contextlib.suppress(OSError):  # its keeper has gone, and it with that
-            self._socket.send(json.dumps({"kill": id}).encode())
+            self._socket.send(json.dumps(asked).encode())
 
     def _lose(self) -> None:
         """The keeper has gone, and its browsers with it. Another one is made with the next start."""
@@ -280,9 +293,11 @@ class Keeper:
 
 def _furnish(directory: Path, preferences: Mapping[str, Any], owner: int | None) -> None:
     for name in ("profile", "profile/Default", "downloads", "uploads", "tmp"):
-        (directory / name).mkdir(mode=0o700)
+        (directory / name).mkdir(mode=0o700, exist_ok=True)
+    path = directory / "profile/Default/Preferences"
+    path.unlink(missing_ok=True)
     if preferences:
-        (directory / "profile/Default/Preferences").write_text(json.dumps(preferences))
+        path.write_text(json.dumps(preferences))
     if owner is not None:
         for path in (directory, *directory.rglob("*")):
             os.chown(path, owner, owner)

@@ -10,6 +10,7 @@ The worker asks (JSON, with file descriptors beside it), the keeper answers and 
 
     {"start": id, "argv", "env", "uid", "gid", "directory", "limits"}  + stdin/stdout of the pipe, stderr
                                         -> {"started": id, "pid"}  or  {"refused": id, "error"}
+    {"keep": id}                        its directory stays when it ends, for the worker to remove
     {"kill": id}                        its processes, all of them; the directory too
                                         -> {"ended": id, "status"}   also when it ends by itself
 """
@@ -42,6 +43,7 @@ Asked = dict[str, Any]
 class Keeper:
     def __init__(self, worker: socket.socket, home: str) -> None:
         self.worker, self.home = worker, home
+        self.kept: set[str] = set()
         self.running: dict[int, tuple[str, str, int]] = {}  # pid -> (id, directory, uid)
 
     def serve(self) -> None:
@@ -75,6 +77,8 @@ class Keeper:
         try:
             if "start" in asked:
                 self.start(asked, fds)
+            elif "keep" in asked:
+                self.kept.add(asked["keep"])
             else:
                 for pid, (id, _, _) in list(self.running.items()):
                     if id == asked["kill"]:
@@ -134,7 +138,9 @@ class Keeper:
                     os.kill(other, signal.SIGKILL)
             time.sleep(0.01)
         errors = _last_words(directory)
-        shutil.rmtree(directory, ignore_errors=True)
+        if id not in self.kept:
+            shutil.rmtree(directory, ignore_errors=True)
+        self.kept.discard(id)
         self.tell({"ended": id, "status": status, "errors": errors})
 
     def left_of(self, pid: int, directory: str, uid: int) -> list[int]:

@@ -8,10 +8,13 @@ again.
 
 import asyncio
 import contextlib
+import shutil
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -25,7 +28,7 @@ from passel.core.endings import Done, Ending, Fail
 from passel.core.events import Draft
 from passel.core.ids import OrgId, SessionId
 from passel.core.text import clean
-from passel.workloads.browser import setup
+from passel.workloads.browser import setup, state
 from passel.workloads.browser.camera import Camera
 from passel.workloads.browser.chromium import CannotStart, Chromium, Keeper
 from passel.workloads.browser.mux import Client, CommandFailed, Gone, Message
@@ -108,7 +111,9 @@ has to say it adds to `Live.notes`."""
 @dataclass(frozen=True, slots=True)
 class BrowserWorkload:
     """`parts` go along with each session; `salvage` looks for what a session whose worker was killed has left here, and returns what its
-    ledger is told. `secrets` are those of a task in clear, none where it has none. `address` is where this worker is reached, `live` are the sessions that run here, which its listener serves."""
+    ledger is told. `secrets` are those of a task in clear, none where it has none. `load` puts the saved state of a browser into its
+    directory before it starts, and returns its cookies. `address` is where this worker is reached, `live` are the sessions that run here,
+    which its listener serves."""
 
     keeper: Keeper
     rules: Rules
@@ -117,6 +122,7 @@ class BrowserWorkload:
     secrets: Callable[[Task], Mapping[str, Any]]
     parts: Sequence[Part] = ()
     salvage: Callable[[Task, Configuration], Awaitable[Sequence[Draft]]] | None = None
+    load: Callable[[Task, Configuration, Path], Awaitable[list[Any]]] | None = None
     frame: Frame = field(default_factory=Frame)
     live: dict[SessionId, Live] = field(default_factory=dict[SessionId, Live])
 
@@ -152,11 +158,12 @@ class BrowserWorkload:
         """A browser that may be connected to, and what the ledger is told with that. Raises what keeps it from being so."""
         over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         async with self.starting:
-            chromium = await self._start(context, configuration, proxy.url, lambda: None if over.done() else over.set_result(events.CRASH))
+            lost = partial(_break, over)
+            chromium, cookies = await self._start(context, configuration, proxy.url, lost)
             try:
                 await context.write(Step(drafts=(events.configuring(),)))
                 async with asyncio.timeout(_START_SECONDS):
-                    return await self._configure(context, chromium, configuration, over)
+                    return await self._configure(context, chromium, configuration, cookies, over)
             except BaseException:
                 await chromium.end()
                 raise
@@ -187,11 +194,14 @@ class BrowserWorkload:
             live.timers.close()
             live.camera.close()
             await live.chromium.end()
+            await asyncio.to_thread(shutil.rmtree, live.chromium.directory, ignore_errors=True)  # where it was kept until now
             with contextlib.suppress(Gone):
                 await live.tabs.close()
         return _ended(reason, _why(live, reason), time.monotonic() - began, proxy.bytes, live.notes.take())
 
-    async def _start(self, context: Context, configuration: Configuration, proxy: str, lost: Callable[[], None]) -> Chromium:
+    async def _start(
+        self, context: Context, configuration: Configuration, proxy: str, lost: Callable[[], None]
+    ) -> tuple[Chromium, list[Any]]:
         flags = [
             f"--window-size={configuration.width + self.frame.width},{configuration.height + self.frame.height}",
             f"--proxy-server={proxy}",
@@ -199,10 +209,18 @@ class BrowserWorkload:
         ]
         if configuration.disable_web_security:
             flags += ["--disable-web-security", "--disable-site-isolation-trials"]
-        return await self.keeper.start(context.task.session_id, flags, _preferences(configuration), _LIMITS, lost)
+        cookies: list[Any] = []
+
+        async def prepare(directory: Path) -> dict[str, Any]:
+            if self.load is None:
+                return _preferences(configuration, {})
+            cookies.extend(await self.load(context.task, configuration, directory))
+            return _preferences(configuration, await asyncio.to_thread(state.settings_of, directory))
+
+        return await self.keeper.start(context.task.session_id, flags, prepare, _LIMITS, lost), cookies
 
     async def _configure(
-        self, context: Context, chromium: Chromium, configuration: Configuration, over: "asyncio.Future[str]"
+        self, context: Context, chromium: Chromium, configuration: Configuration, cookies: list[Any], over: "asyncio.Future[str]"
     ) -> tuple[Live, tuple[Draft, ...]]:
         """What is set up before anybody connects. Returns what the ledger is told with being ready."""
         version = await chromium.mux.call("Browser.getVersion")
@@ -223,6 +241,7 @@ class BrowserWorkload:
         await tabs.open()
         downloads = {"behavior": "allow", "downloadPath": live.place.downloads, "eventsEnabled": True}
         await tabs.driver.call("Browser.setDownloadBehavior", downloads)
+        await state.restore(tabs.driver, cookies)
         tab = tabs.all()[0]
         await self._set_size(tabs, tab, configuration)
         if configuration.mask is not None:
@@ -265,6 +284,11 @@ async def _go(tabs: Tabs, tab: Tab, url: str) -> str | None:
     return went.get("errorText")
 
 
+def _break(over: "asyncio.Future[str]") -> None:
+    if not over.done():
+        over.set_result(events.CRASH)
+
+
 def _why(live: Live, reason: str) -> str | None:
     """What is said of a failure beside its reason."""
     if reason != events.CRASH:
@@ -282,9 +306,10 @@ def _seconds(context: Context) -> float:
     return (context.ledger[-1].created_at - ready).total_seconds()
 
 
-def _preferences(configuration: Configuration) -> dict[str, Any]:
-    """Of the profile, before its first start."""
-    return {} if configuration.pdf_viewer else {"plugins": {"always_open_pdf_externally": True}}
+def _preferences(configuration: Configuration, saved: dict[str, Any]) -> dict[str, Any]:
+    """Of the profile, before it starts."""
+    plugins = {} if configuration.pdf_viewer else {"plugins": {"always_open_pdf_externally": True}}
+    return {name: value for name, value in saved.items() if name != "plugins"} | plugins
 
 
 def _ended(reason: str, error: str | None, seconds: float, bytes: int, notes: tuple[Draft, ...] = ()) -> Step:
