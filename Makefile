@@ -88,6 +88,7 @@ bench: $(VENV)/ready ## Every benchmark, each with its baseline
 	$(BIN)/python -m benchmarks.statements
 	$(BIN)/python -m benchmarks.blocking
 	$(BIN)/python -m benchmarks.webhooks
+	$(BIN)/python -m benchmarks.arena
 	$(BIN)/python -m benchmarks.streams
 	$(BIN)/python -m benchmarks.tools
 	$(BIN)/python -m benchmarks.formal

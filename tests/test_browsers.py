@@ -88,7 +88,14 @@ def processes(argument: str) -> list[psutil.Process]:
 
 def mains() -> list[psutil.Process]:
     """The first process of each browser."""
-    return [process for process in processes("--remote-debugging-pipe") if not any(one.startswith("--type=") for one in process.cmdline())]
+
+    def first(process: psutil.Process) -> bool:
+        try:
+            return process.status() != psutil.STATUS_ZOMBIE and not any(one.startswith("--type=") for one in process.cmdline())
+        except psutil.Error:
+            return False
+
+    return [process for process in processes("--remote-debugging-pipe") if first(process)]
 
 
 def ended(client: Anchorbrowser, session_id: str) -> Any:
@@ -346,7 +353,7 @@ def test_a_batch_is_cancelled_on_its_way(serving: Installation, client: Anchorbr
         ({"browser": {"viewport": {"width": 5}}}, "browser.viewport.width"),
         ({"browser": {"captcha_solver": {"active": True}}}, "CAPTCHA solver requires proxy to be active."),
         ({"browser": {"extra_stealth": {"active": True}}}, "browser.extra_stealth is not supported"),
-        ({"session": {"proxy": {"type": "anchor_proxy", "active": True}}}, "session.proxy is not supported"),
+        ({"session": {"proxy": {"type": "anchor_proxy", "active": True}}}, "session.proxy: anchor_proxy is not supported"),
         ({"identities": [{"id": "x"}]}, "identities is not supported"),
     ],
 )

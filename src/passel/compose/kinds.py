@@ -215,6 +215,7 @@ async def _browsers(settings: Settings, deps: Deps) -> AsyncGenerator[Workload]:
     from passel.workloads.browser.files import downloads
     from passel.workloads.browser.limits import MIB, Limits
     from passel.workloads.browser.listener import Listener, listening
+    from passel.workloads.browser.pool import Browsers
     from passel.workloads.browser.profiles import States
     from passel.workloads.browser.proxy import Rules
     from passel.workloads.browser.session import BrowserWorkload
@@ -232,10 +233,12 @@ async def _browsers(settings: Settings, deps: Deps) -> AsyncGenerator[Workload]:
         listener = Listener(live, deps.vault.sign(PROOF_TEXT))
         async with listening(listener, home / "listen") as address:
             starting = asyncio.Semaphore(settings.browser_starts or os.cpu_count() or 1)
+            pool = Browsers(keeper, rules, starting, settings.browser_pool)
             limits = Limits(settings.browser_memory_mib * MIB, settings.browser_disk_mib * MIB)
             states = States(ProfileShelf(deps), settings.max_browser_profile_mib * MIB)
             parts = (states.part, limits.part(), recordings.part, downloads(FileShelf(deps), deps.limits.browser_file_bytes))
-            yield BrowserWorkload(keeper, rules, address, starting, secrets, parts, recordings.salvage, states.load, live=live)
+            async with pool.open() as browsers:
+                yield BrowserWorkload(browsers, address, secrets, parts, recordings.salvage, states.load, live=live)
 
 
 @asynccontextmanager

@@ -159,6 +159,12 @@ class Settings(BaseSettings):
     browser_disk_mib: int = Field(
         4096, ge=0, description="Disk that the files of one browser may take before it is ended; 0 is without end."
     )
+    browser_pool: int = Field(
+        0,
+        ge=0,
+        le=100,
+        description="Browsers that each worker keeps started for whoever comes next; each takes the memory of an idle session.",
+    )
     browser_patience: float = Field(
         600, ge=0, description="Seconds after which a browser session fails that no worker had room for; 0 waits for ever."
     )

@@ -144,9 +144,9 @@ class _Assembly:
         return duties
 
     def _patience(self) -> list[Duty]:
-        """For kinds that are not waited for without end."""
+        """For kinds that are not waited for without end, also where this worker does not serve them: perhaps nobody does."""
         db, clock, capacity, announcing = self._deps.db, self._deps.clock, self._deps.capacity, self._deps.announcing
-        patience = {name: kind.patience(self._settings) for name, kind in self._kinds.items() if kind.patience is not None}
+        patience = {name: kind.patience(self._settings) for name, kind in KINDS.items() if kind.patience is not None}
         return [Impatience(db, clock, capacity, announcing, name, timedelta(seconds=most)) for name, most in patience.items() if most]
 
     def _sweeps(self) -> list[Sweep]:

@@ -1,5 +1,4 @@
-"""What one browser may take of its machine. Memory and disk are looked at now and then, since nothing else can bound them everywhere;
-processes and files have limits of the kernel's.
+"""What one browser may take of its machine. Memory and disk are looked at now and then, since nothing else can bound them everywhere.
 
 Memory is what a browser's processes have to themselves: shared pages of the program are not counted, which would be counted nine times.
 """
@@ -16,6 +15,7 @@ from passel.workloads.browser.session import Live
 
 MIB = 1024 * 1024
 _LOOK_SECONDS, _DISK_SECONDS = 1.0, 10.0
+_LOOKS_A_FAMILY = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,37 +39,60 @@ class Limits:
         return part
 
     async def _watch(self, live: Live) -> None:
-        looks = 0
-        every = round(_DISK_SECONDS / _LOOK_SECONDS)
+        """A browser that is far from its limit is looked at less often."""
+        memory, disk_due = Memory(live.chromium.pid), 0.0
+        loop = asyncio.get_running_loop()
+        pause = _LOOK_SECONDS
         while True:
-            await asyncio.sleep(_LOOK_SECONDS)
-            looks += 1
-            if self.memory and memory_of(live.chromium.pid) > self.memory:
-                live.fail(f"it took more memory than the {self.memory // MIB} MiB that a browser may have")
-            if self.disk and looks % every == 0 and await asyncio.to_thread(disk_of, live.chromium.directory) > self.disk:
-                live.fail(f"it took more disk than the {self.disk // MIB} MiB that a browser may have")
+            await asyncio.sleep(pause)
+            if self.memory:
+                taken = memory.taken()
+                pause = _LOOK_SECONDS if taken > self.memory / 2 else 2 * _LOOK_SECONDS
+                if taken > self.memory:
+                    live.fail(f"it took more memory than the {self.memory // MIB} MiB that a browser may have")
+            if self.disk and loop.time() > disk_due:
+                disk_due = loop.time() + _DISK_SECONDS
+                if await asyncio.to_thread(disk_of, live.chromium.directory) > self.disk:
+                    live.fail(f"it took more disk than the {self.disk // MIB} MiB that a browser may have")
 
 
-def memory_of(pid: int) -> int:
-    """Bytes that a process and those that it began have to themselves. One that has ended has none."""
-    return sum(_own_memory(one) for one in _family(pid))
+class Memory:
+    """Of a process and those that it began, which are looked for now and then: to look for them takes longer than to ask them."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._family: list[int] = []
+        self._looks = 0
+
+    def taken(self) -> int:
+        """Bytes that they have to themselves. Memory that they share with each other is counted once."""
+        if self._looks % _LOOKS_A_FAMILY == 0:
+            self._family = list(_family(self._pid))
+        self._looks += 1
+        own, shared = 0, 0
+        for pid in self._family:
+            anonymous, with_others = _memory(pid)
+            own, shared = own + anonymous, max(shared, with_others)
+        return own + shared
 
 
 def _family(pid: int) -> Iterator[int]:
     yield pid
     with contextlib.suppress(OSError):
-        for task in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 - once a second for each browser
+        for task in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 - of many browsers, and often
             with contextlib.suppress(OSError):
                 for child in Path(f"/proc/{pid}/task/{task}/children").read_text().split():
                     yield from _family(int(child))
 
 
-def _own_memory(pid: int) -> int:
+def _memory(pid: int) -> tuple[int, int]:
+    """Bytes of its own, and shared. Of a process that has ended none."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
-        return 0
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(("RssAnon:", "RssShmem:")))
+        return 0, 0
+    found = {line.partition(":")[0]: int(line.split()[1]) * 1024 for line in lines if line.startswith(("RssAnon:", "RssShmem:"))}
+    return found.get("RssAnon", 0), found.get("RssShmem", 0)
 
 
 def disk_of(directory: Path) -> int:

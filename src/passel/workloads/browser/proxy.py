@@ -62,20 +62,31 @@ class EgressProxy:
     `upstream` is what it goes out through, None for the network itself."""
 
     def __init__(self, rules: Rules, upstream: Upstream | None = None) -> None:
-        self._rules, self._upstream = rules, upstream
-        self._tls = None if upstream is None else ahead.transport(upstream)
+        self._rules = rules
+        self.lead(upstream)
         self._tasks: set[asyncio.Task[Any]] = set()
         self.url = ""
         self.bytes = 0
 
+    def lead(self, upstream: Upstream | None) -> None:
+        """Where connections go out through from now on."""
+        self._upstream = upstream
+        self._tls = None if upstream is None else ahead.transport(upstream)
+
     async def __aenter__(self) -> "EgressProxy":
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def open(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=_HEAD_BYTES)
         self._port = self._server.sockets[0].getsockname()[1]
         self._rules.proxies.add(self._port)
         self.url = f"http://127.0.0.1:{self._port}"
-        return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def close(self) -> None:
         self._server.close()
         self._rules.proxies.discard(self._port)
         for task in list(self._tasks):

@@ -30,10 +30,10 @@ from passel.core.ids import OrgId, SessionId
 from passel.core.text import clean
 from passel.workloads.browser import setup, state
 from passel.workloads.browser.camera import Camera
-from passel.workloads.browser.chromium import CannotStart, Chromium, Keeper
+from passel.workloads.browser.chromium import CannotStart, Chromium
 from passel.workloads.browser.mux import Client, CommandFailed, Gone, Message
 from passel.workloads.browser.notes import Notes
-from passel.workloads.browser.proxy import EgressProxy, Rules
+from passel.workloads.browser.pool import Browsers, Started
 from passel.workloads.browser.tabs import Tab, Tabs
 from passel.workloads.browser.timers import Timers
 
@@ -42,15 +42,6 @@ log = structlog.get_logger()
 _START_SECONDS, _PAGE_SECONDS = 30.0, 15.0
 _TRIES = 2
 _SAID = {events.CRASH: "the browser's process ended", events.SHUTDOWN: "the worker that ran this browser was stopped"}
-_LIMITS = {"RLIMIT_CORE": 0, "RLIMIT_NOFILE": 8192, "RLIMIT_FSIZE": 8 * 2**30}
-
-
-@dataclass(slots=True)
-class Frame:
-    """What a window has around its page, in pixels. Learned from the first browser, so that windows of later ones are right at once."""
-
-    width: int = 0
-    height: int = 87
 
 
 @dataclass(slots=True)
@@ -115,15 +106,12 @@ class BrowserWorkload:
     directory before it starts, and returns its cookies. `address` is where this worker is reached, `live` are the sessions that run here,
     which its listener serves."""
 
-    keeper: Keeper
-    rules: Rules
+    browsers: Browsers
     address: str
-    starting: asyncio.Semaphore
     secrets: Callable[[Task], Mapping[str, Any]]
     parts: Sequence[Part] = ()
     salvage: Callable[[Task, Configuration], Awaitable[Sequence[Draft]]] | None = None
     load: Callable[[Task, Configuration, Path], Awaitable[list[Any]]] | None = None
-    frame: Frame = field(default_factory=Frame)
     live: dict[SessionId, Live] = field(default_factory=dict[SessionId, Live])
 
     def stop(self) -> None:
@@ -136,39 +124,51 @@ class BrowserWorkload:
         if events.was_ready(context.ledger):
             return await self._lost(context, configuration)
         upstream = configuration.proxy and Upstream.parse(configuration.proxy, self.secrets(context.task).get("proxy"))
-        async with EgressProxy(self.rules, upstream or None) as proxy:
-            error = ""
-            for _ in range(_TRIES):
-                try:
-                    live, told = await self._ready(context, configuration, proxy)
-                except (CannotStart, CommandFailed, TimeoutError, OSError) as failure:
-                    error = clean(str(failure) or "it took too long")
-                except Gone:
-                    error = "the browser ended while it started"
-                else:
-                    return await self._live(context, live, told, proxy)
-            return _ended(events.START_FAILED, error, 0, 0)
+        error = ""
+        for _ in range(_TRIES):
+            try:
+                live, told, started = await self._ready(context, configuration, upstream or None)
+            except (CannotStart, CommandFailed, TimeoutError, OSError) as failure:
+                error = clean(str(failure) or "it took too long")
+            except Gone:
+                error = "the browser ended while it started"
+            else:
+                return await self._live(context, live, told, started)
+        return _ended(events.START_FAILED, error, 0, 0)
 
     async def _lost(self, context: Context, configuration: Configuration) -> Step:
         """It was ready, and its worker has gone."""
         left = tuple(await self.salvage(context.task, configuration)) if self.salvage is not None else ()
         return _ended(events.WORKER_LOST, "the worker that ran this browser is gone", _seconds(context), 0, left)
 
-    async def _ready(self, context: Context, configuration: Configuration, proxy: EgressProxy) -> tuple[Live, tuple[Draft, ...]]:
+    async def _ready(
+        self, context: Context, configuration: Configuration, upstream: Upstream | None
+    ) -> tuple[Live, tuple[Draft, ...], Started]:
         """A browser that may be connected to, and what the ledger is told with that. Raises what keeps it from being so."""
         over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        async with self.starting:
-            lost = partial(_break, over)
-            chromium, cookies = await self._start(context, configuration, proxy.url, lost)
-            try:
-                await context.write(Step(drafts=(events.configuring(),)))
-                async with asyncio.timeout(_START_SECONDS):
-                    return await self._configure(context, chromium, configuration, cookies, over)
-            except BaseException:
-                await chromium.end()
-                raise
+        cookies: list[Any] = []
 
-    async def _live(self, context: Context, live: Live, told: tuple[Draft, ...], proxy: EgressProxy) -> Step:
+        async def prepare(directory: Path) -> dict[str, Any]:
+            """What it begins with, where that was saved."""
+            if self.load is None:
+                return {}
+            cookies.extend(await self.load(context.task, configuration, directory))
+            return await asyncio.to_thread(state.settings_of, directory)
+
+        started = await self.browsers.get(context.task.session_id, configuration, upstream, prepare)
+        started.lost.listen(partial(_break, over))
+        telling = asyncio.create_task(context.write(Step(drafts=(events.configuring(),))))  # steps are kept in their order
+        try:
+            async with asyncio.timeout(_START_SECONDS):
+                live, told = await self._configure(context, started.chromium, configuration, cookies, over)
+                await telling
+        except BaseException:
+            telling.cancel()
+            await started.end()
+            raise
+        return live, told, started
+
+    async def _live(self, context: Context, live: Live, told: tuple[Draft, ...], started: Started) -> Step:
         """From being ready to the end."""
         began = time.monotonic()
         writing = asyncio.create_task(live.notes.keep_writing())
@@ -193,31 +193,11 @@ class BrowserWorkload:
             writing.cancel()
             live.timers.close()
             live.camera.close()
-            await live.chromium.end()
+            await started.end()
             await asyncio.to_thread(shutil.rmtree, live.chromium.directory, ignore_errors=True)  # where it was kept until now
             with contextlib.suppress(Gone):
                 await live.tabs.close()
-        return _ended(reason, _why(live, reason), time.monotonic() - began, proxy.bytes, live.notes.take())
-
-    async def _start(
-        self, context: Context, configuration: Configuration, proxy: str, lost: Callable[[], None]
-    ) -> tuple[Chromium, list[Any]]:
-        flags = [
-            f"--window-size={configuration.width + self.frame.width},{configuration.height + self.frame.height}",
-            f"--proxy-server={proxy}",
-            "--proxy-bypass-list=<-loopback>",
-        ]
-        if configuration.disable_web_security:
-            flags += ["--disable-web-security", "--disable-site-isolation-trials"]
-        cookies: list[Any] = []
-
-        async def prepare(directory: Path) -> dict[str, Any]:
-            if self.load is None:
-                return _preferences(configuration, {})
-            cookies.extend(await self.load(context.task, configuration, directory))
-            return _preferences(configuration, await asyncio.to_thread(state.settings_of, directory))
-
-        return await self.keeper.start(context.task.session_id, flags, prepare, _LIMITS, lost), cookies
+        return _ended(reason, _why(live, reason), time.monotonic() - began, started.proxy.bytes, live.notes.take())
 
     async def _configure(
         self, context: Context, chromium: Chromium, configuration: Configuration, cookies: list[Any], over: "asyncio.Future[str]"
@@ -256,10 +236,11 @@ class BrowserWorkload:
         inner = await tabs.call(tab, "Runtime.evaluate", {"expression": "[innerWidth, innerHeight]", "returnByValue": True})
         width, height = inner["result"]["value"]
         if (width, height) != (configuration.width, configuration.height):
+            frame = self.browsers.frame
             window = await tabs.driver.call("Browser.getWindowForTarget", {"targetId": tab.id})
             outer = window["bounds"]
-            self.frame.width, self.frame.height = outer["width"] - width, outer["height"] - height
-            bounds = {"width": configuration.width + self.frame.width, "height": configuration.height + self.frame.height}
+            frame.width, frame.height = outer["width"] - width, outer["height"] - height
+            bounds = {"width": configuration.width + frame.width, "height": configuration.height + frame.height}
             await tabs.driver.call("Browser.setWindowBounds", {"windowId": window["windowId"], "bounds": bounds})
 
 
@@ -304,12 +285,6 @@ def _seconds(context: Context) -> float:
     """For which a session was ready at least: until its ledger was told something last."""
     ready = next(event.created_at for event in context.ledger if event.type == events.READY)
     return (context.ledger[-1].created_at - ready).total_seconds()
-
-
-def _preferences(configuration: Configuration, saved: dict[str, Any]) -> dict[str, Any]:
-    """Of the profile, before it starts."""
-    plugins = {} if configuration.pdf_viewer else {"plugins": {"always_open_pdf_externally": True}}
-    return {name: value for name, value in saved.items() if name != "plugins"} | plugins
 
 
 def _ended(reason: str, error: str | None, seconds: float, bytes: int, notes: tuple[Draft, ...] = ()) -> Step:

@@ -1,0 +1,176 @@
+"""Browsers for sessions: started when they are asked for, or taken from those that wait, started, for whoever comes next (D28).
+
+One that waits is as new as one that is started: its own directory, account and way out, and nobody has used it. It is given to one session,
+and replaced. It is for sessions that want nothing of a browser's start; another viewport can be set later.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from passel.core.browser.configuration import Configuration
+from passel.core.browser.upstream import Upstream
+from passel.workloads.browser.chromium import CannotStart, Chromium, Keeper, Prepare
+from passel.workloads.browser.mux import CommandFailed, Gone
+from passel.workloads.browser.proxy import EgressProxy, Rules
+
+log = structlog.get_logger()
+
+_LIMITS = {"RLIMIT_CORE": 0, "RLIMIT_NOFILE": 8192, "RLIMIT_FSIZE": 8 * 2**30}
+_CALM_SECONDS, _AGAIN_SECONDS = 1.0, 5.0
+_READY_SECONDS = 30.0
+
+
+class Lost:
+    """Whether a browser has gone by itself, and who wants to hear of it."""
+
+    def __init__(self) -> None:
+        self.told = False
+        self._heard: Callable[[], None] | None = None
+
+    def tell(self) -> None:
+        self.told = True
+        if self._heard is not None:
+            self._heard()
+
+    def listen(self, heard: Callable[[], None]) -> None:
+        self._heard = heard
+        if self.told:
+            heard()
+
+
+@dataclass(slots=True, eq=False)
+class Started:
+    """A browser that runs, with its way out."""
+
+    chromium: Chromium
+    proxy: EgressProxy
+    lost: Lost
+
+    async def end(self) -> None:
+        """By force, where it still runs."""
+        await self.chromium.end()
+        await self.proxy.close()
+
+
+@dataclass(slots=True)
+class Frame:
+    """What a window has around its page, in pixels. Learned from the first browser, so that windows of later ones are right at once."""
+
+    width: int = 0
+    height: int = 87
+
+
+class Browsers:
+    """Of a worker, which starts so many at once as `starting` lets in. `waiting` are kept ready."""
+
+    def __init__(self, keeper: Keeper, rules: Rules, starting: asyncio.Semaphore, waiting: int = 0) -> None:
+        self._keeper, self._rules, self._starting, self._size = keeper, rules, starting, waiting
+        self.frame = Frame()
+        self._waiting: deque[Started] = deque()
+        self._taken = asyncio.Event()
+        self._number = 0
+        self._filling: asyncio.Task[None] | None = None
+
+    @asynccontextmanager
+    async def open(self) -> AsyncGenerator["Browsers"]:
+        if self._size:
+            self._filling = asyncio.create_task(self._fill())
+        try:
+            yield self
+        finally:
+            if self._filling is not None:
+                self._filling.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await self._filling
+            for started in self._waiting:
+                await started.end()
+
+    async def get(self, id: str, configuration: Configuration, upstream: Upstream | None, prepare: Prepare) -> Started:
+        """`upstream` is what it goes out through, `prepare` is for one whose state was saved. Raises `CannotStart`, `OSError`, `TimeoutError`, and `CommandFailed` and `Gone` of one that breaks at once."""
+        if not _wants_a_start(configuration):
+            while self._waiting:
+                started = self._waiting.popleft()
+                self._taken.set()
+                if not started.lost.told:
+                    started.proxy.lead(upstream)
+                    return started
+                await started.end()
+        async with self._starting:
+            return await self._answering(id, configuration, upstream, prepare)
+
+    async def _start(self, id: str, configuration: Configuration, upstream: Upstream | None, prepare: Prepare) -> Started:
+        proxy, lost = EgressProxy(self._rules, upstream), Lost()
+        await proxy.open()
+        flags = [
+            f"--window-size={configuration.width + self.frame.width},{configuration.height + self.frame.height}",
+            f"--proxy-server={proxy.url}",
+            "--proxy-bypass-list=<-loopback>",
+        ]
+        if configuration.disable_web_security:
+            flags += ["--disable-web-security", "--disable-site-isolation-trials"]
+
+        async def furnish(directory: Path) -> dict[str, Any]:
+            return _preferences(configuration, await prepare(directory))
+
+        try:
+            chromium = await self._keeper.start(id, flags, furnish, _LIMITS, lost.tell)
+        except BaseException:
+            await proxy.close()
+            raise
+        return Started(chromium, proxy, lost)
+
+    async def _fill(self) -> None:
+        """While sessions come, they come first: those that are taken are replaced when it is calm."""
+        while True:
+            while len(self._waiting) >= self._size:
+                await self._taken.wait()
+            await self._calm()
+            self._number += 1
+            try:
+                async with self._starting:
+                    self._waiting.append(await self._answering(f"waiting-{self._number}", Configuration(), None, _nothing))
+            except (CannotStart, CommandFailed, Gone, OSError, TimeoutError) as error:
+                log.warning("a browser could not be started ahead", error=str(error))
+                await asyncio.sleep(_AGAIN_SECONDS)
+
+    async def _calm(self) -> None:
+        """Until none has been taken for a while, or none is left."""
+        while self._taken.is_set() and self._waiting:
+            self._taken.clear()
+            await asyncio.sleep(_CALM_SECONDS)
+        self._taken.clear()
+
+    async def _answering(self, id: str, configuration: Configuration, upstream: Upstream | None, prepare: Prepare) -> Started:
+        """One that has answered and opened its page: until then it keeps a core busy."""
+        started = await self._start(id, configuration, upstream, prepare)
+        try:
+            async with asyncio.timeout(_READY_SECONDS):
+                while not (await started.chromium.mux.call("Target.getTargets"))["targetInfos"]:  # noqa: ASYNC110 - nobody is told
+                    await asyncio.sleep(0.01)
+        except BaseException:
+            await started.end()
+            raise
+        return started
+
+
+def _wants_a_start(configuration: Configuration) -> bool:
+    """Whether something of it can only be had when a browser is started."""
+    return configuration.disable_web_security or not configuration.pdf_viewer or configuration.profile is not None
+
+
+async def _nothing(directory: Path) -> dict[str, Any]:
+    return {}
+
+
+def _preferences(configuration: Configuration, saved: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the profile, before it starts."""
+    plugins = {} if configuration.pdf_viewer else {"plugins": {"always_open_pdf_externally": True}}
+    return {name: value for name, value in saved.items() if name != "plugins"} | plugins

@@ -1,0 +1,87 @@
+"""Browsers that wait, started, for whoever comes next."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import psutil
+import pytest
+from websockets.sync.client import connect as websocket
+
+from passel.workloads.browser.chromium import find
+from tests.support.installation import KEY, Installation, installed, wait_until
+from tests.test_browsers import mains
+
+pytestmark = pytest.mark.skipif(find() is None, reason="no Chromium: `make test` installs Debian's where it may")
+
+
+@pytest.fixture(scope="module")
+def serving() -> Iterator[Installation]:
+    with installed(1, {"PASSEL_BROWSER_POOL": "2"}) as installation:
+        yield installation
+
+
+@pytest.fixture(scope="module")
+def http(serving: Installation) -> Iterator[httpx2.Client]:
+    with httpx2.Client(base_url=serving.url, headers={"anchor-api-key": KEY}, timeout=60) as one:
+        yield one
+
+
+def own(serving: Installation) -> list[psutil.Process]:
+    """The first processes of this installation's browsers."""
+    below = {child.pid for worker in serving.children("worker") for child in worker.children(recursive=True)}
+    return [process for process in mains() if process.pid in below]
+
+
+def begin(http: httpx2.Client, **browser: Any) -> Any:
+    asked = {"session": {"recording": {"active": False}}, "browser": {"headless": {"active": True}, **browser}}
+    made = http.post("/v1/sessions", json=asked)
+    assert made.status_code == 200, made.text
+    return made.json()["data"]
+
+
+def evaluates(made: Any, expression: str) -> Any:
+    with websocket(made["cdp_url"], max_size=None) as raw:
+        raw.send('{"id":1,"method":"Target.getTargets"}')
+        [page] = [one for one in json.loads(raw.recv(timeout=20))["result"]["targetInfos"] if one["type"] == "page"]
+    with websocket(made["cdp_url"].replace("/?", f"/devtools/page/{page['targetId']}?"), max_size=None) as raw:
+        raw.send(json.dumps({"id": 1, "method": "Runtime.evaluate", "params": {"expression": expression, "returnByValue": True}}))
+        return json.loads(raw.recv(timeout=20))["result"]["result"]["value"]
+
+
+def test_sessions_take_browsers_that_wait(serving: Installation, http: httpx2.Client) -> None:
+    waiting = {process.pid for process in wait_until(lambda: own(serving) if len(own(serving)) == 2 else None, 30)}
+    made = [begin(http, viewport={"width": 800, "height": 600}), begin(http)]
+    assert waiting <= {process.pid for process in own(serving)}
+    assert [evaluates(one, "[innerWidth, innerHeight]") for one in made] == [[800, 600], [1440, 900]]
+    wait_until(lambda: len(own(serving)) == 4, 30)
+    before = {process.pid for process in own(serving)}
+    special = begin(http, disable_web_security={"active": True})
+    [started] = [process for process in own(serving) if process.pid not in before]
+    assert "--disable-web-security" in started.cmdline(), "what wants something of its start has one of its own"
+    for one in (*made, special):
+        http.delete(f"/v1/sessions/{one['id']}")
+    wait_until(lambda: len(own(serving)) == 2, 30)
+    assert not {started.pid} & {process.pid for process in own(serving)}
+
+
+def test_a_browser_that_broke_while_it_waited_is_given_to_nobody(serving: Installation, http: httpx2.Client) -> None:
+    broken = wait_until(lambda: own(serving) if len(own(serving)) == 2 else None, 30)
+    for process in broken:
+        process.kill()
+    made = begin(http)
+    assert evaluates(made, "1 + 1") == 2
+    wait_until(lambda: len(own(serving)) == 3, 30)
+    http.delete(f"/v1/sessions/{made['id']}")
+
+
+def test_nothing_is_left_of_those_that_waited(serving: Installation, http: httpx2.Client) -> None:
+    waiting = wait_until(lambda: own(serving) if len(own(serving)) == 2 else None, 30)
+    homes = {
+        Path(one.split("=", 1)[1]).parent.parent for process in waiting for one in process.cmdline() if one.startswith("--user-data-dir")
+    }
+    for worker in serving.children("worker"):
+        worker.kill()
+    wait_until(lambda: not any(process.is_running() for process in waiting) and not any(home.exists() for home in homes), 30)
