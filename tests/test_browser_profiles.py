@@ -138,6 +138,59 @@ def test_a_later_session_goes_on_where_one_has_ended(client: Any, serving: Insta
         assert http.get("/v1/profiles/shopper").status_code == 404, "what was deleted meanwhile is not saved"
 
 
+LARGE = """() => new Promise((done, fail) => {
+    localStorage.mood = 'cross'
+    const parts = [...Array(640)].map(() => crypto.getRandomValues(new Uint8Array(65536)))
+    const asked = indexedDB.open('shop', 1)
+    asked.onsuccess = () => {
+        const change = asked.result.transaction('cart', 'readwrite')
+        parts.forEach((part, n) => change.objectStore('cart').put(part, n))
+        change.oncomplete = () => done()
+        change.onerror = fail
+    }
+})"""
+
+
+@pytest.mark.slow
+def test_what_was_saved_stays_when_saving_breaks_off(client: Any, serving: Installation, site: str) -> None:
+    first = begin(client, name="careful", persist=True)
+    on(first, site, REMEMBER)
+    end(client, first.id)
+
+    killed = begin(client, name="careful", persist=True)
+    on(killed, site, LARGE)
+    [worker] = serving.children("worker")
+    [keeper] = [child for child in worker.children() if any("keeper.py" in part for part in child.cmdline())]
+    home = Path(keeper.cmdline()[-1])
+    client.sessions.delete_session(killed.id)
+    wait_until(lambda: client.profiles.get_profile("careful").data.status == "saving", 30, 0.01)
+    worker.kill()
+    wait_until(lambda: not home.exists(), 30)
+    wait_until(lambda: client.sessions.get_session(killed.id).data.status == "failed", 60)
+    assert client.profiles.get_profile("careful").data.status == "ready"
+
+    broken = begin(client, name="careful", persist=True)
+    assert on(broken, site, RECALL) == REMEMBERED
+    on(broken, site, "() => { localStorage.mood = 'cross' }")
+    [worker] = serving.children("worker")
+    [browser] = [
+        one
+        for one in worker.children(recursive=True)
+        if any("--user-data-dir" in part for part in one.cmdline()) and is_main(one.cmdline())
+    ]
+    home = Path(next(part for part in browser.cmdline() if part.startswith("--user-data-dir")).split("=", 1)[1]).parent
+    browser.kill()
+    wait_until(lambda: client.sessions.get_session(broken.id).data.status == "failed", 60)
+    wait_until(lambda: not home.exists(), 30)
+    reader = begin(client, name="careful")
+    assert on(reader, site, RECALL) == REMEMBERED
+    end(client, reader.id)
+
+
+def is_main(command: list[str]) -> bool:
+    return not any(part.startswith("--type=") for part in command)
+
+
 def archive(directory: Path, *members: tarfile.TarInfo) -> None:
     with tarfile.open(directory / state.ARCHIVE, "w:gz") as made:
         for member in members:
@@ -189,5 +242,13 @@ def test_what_a_browser_has_laid_out_as_a_trap_is_not_packed(tmp_path: Path) -> 
     with tarfile.open(packed) as made:
         assert made.getnames() == [state.COOKIES, "profile/Default/Fine"]
     assert (tmp_path / "secret").read_bytes() == b"secret"
+    (tmp_path / "profile" / "/".join("d" * 40)).mkdir(parents=True)
+    (tmp_path / "profile" / "/".join("d" * 40) / "deep").write_bytes(b"deep")
+    state.pack(tmp_path, [{"name": "a"}], 2**20)
+    (tmp_path / "later").mkdir()
+    (tmp_path / state.ARCHIVE).rename(tmp_path / "later" / state.ARCHIVE)
+    assert state.unpack(tmp_path / "later", 2**20) == [{"name": "a"}], "what is packed can be unpacked"
+    with pytest.raises(Unfit, match="cookies"):
+        state.pack(tmp_path, ["x" * 17 * 2**20], 2**20)
     with pytest.raises(Unfit, match="may have 3 bytes"):
         state.pack(tmp_path, [], 3)

@@ -43,6 +43,8 @@ def pack(directory: Path, cookies: list[Any], most: int) -> Path:
     """Of a browser that has ended. `most` are the bytes of its files. Raises `Unfit` and `OSError`."""
     target = directory / ARCHIVE
     raw = json.dumps(cookies).encode()
+    if len(raw) > _MOST_COOKIES:
+        raise Unfit(f"the cookies of a browser may have {_MOST_COOKIES} bytes")
     with contextlib.suppress(FileNotFoundError):
         target.unlink()
     fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
@@ -52,6 +54,9 @@ def pack(directory: Path, cookies: list[Any], most: int) -> Path:
         for place, directories, names, inside in os.fwalk(directory / _PROFILE, follow_symlinks=False):
             directories[:] = sorted(name for name in directories if name not in _LEFT_OUT)
             where = PurePosixPath(_PROFILE) / Path(place).relative_to(directory / _PROFILE)
+            if len(where.parts) >= _DEEPEST:
+                directories.clear()
+                continue
             for name in sorted(names):
                 if name in _LEFT_OUT or not name.isprintable():
                     continue
