@@ -122,6 +122,8 @@ def test_a_later_session_goes_on_where_one_has_ended(client: Any, serving: Insta
         end(client, fresh.id)
         plain = http.get("/v1/profiles/plain").json()["data"]
         assert (plain["status"], plain["description"], plain["session_id"]) == ("ready", "empty", fresh.id)
+        named = http.get("/v1/sessions", params={"profile_name": "SHOP"}).json()["data"]["sessions"]
+        assert {one["session_id"] for one in named} == {first.id, reader.id}
         many = {"count": 2, "configuration": {"browser": {"profile": {"name": "shopper", "persist": True}}}}
         refused = http.post("/v1/batch-sessions", json=many)
         assert refused.status_code == 400 and "persist" in refused.json()["error"]["message"]

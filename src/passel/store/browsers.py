@@ -114,7 +114,8 @@ class BrowserRow:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which sessions; each filter that is not None must match. `fragments` are parts of tags."""
+    """Which sessions; each filter that is not None must match. `fragments` are parts of tags, `profile` is one of
+    the name of a profile."""
 
     status: str | None = None
     tags: Sequence[str] | None = None
@@ -123,6 +124,7 @@ class Wanted:
     until: datetime | None = None
     batch_id: str | None = None
     domains: Sequence[str] | None = None
+    profile: str | None = None
 
 
 async def list_sessions(
@@ -132,7 +134,7 @@ async def list_sessions(
     rows = await c.fetch(
         "list_browser_sessions",
         org_id, wanted.status, wanted.tags, wanted.fragments, wanted.since, wanted.until, wanted.batch_id, newest_first, limit, offset,
-        by_key, wanted.domains,
+        by_key, wanted.domains, wanted.profile,
     )  # fmt: skip
     found = [BrowserRow(**{name: row[name] for name in BrowserRow.__slots__}) for row in rows if row["id"] is not None]
     return found, rows[0]["total"]

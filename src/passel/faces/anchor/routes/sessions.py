@@ -32,10 +32,11 @@ async def _filters(
     created_to: datetime | None = None,
     batch_id: str | None = None,
     search: str | None = None,
+    profile_name: str | None = None,
 ) -> Wanted:
     """Lists are joined by commas."""
     batch = None if batch_id is None else own_batch_id(batch_id)
-    return Wanted(None, _list(tags), _list(search), moment(created_from), moment(created_to), batch, _list(domains))
+    return Wanted(None, _list(tags), _list(search), moment(created_from), moment(created_to), batch, _list(domains), profile_name)
 
 
 def _list(given: str | None) -> list[str] | None:
