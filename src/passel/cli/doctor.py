@@ -32,6 +32,7 @@ from passel.models.local import PACKAGED
 from passel.store.postgres import EmbeddedPostgres, PostgresError
 from passel.store.postgres_account import nearest_existing
 from passel.workloads.browser.chromium import find as find_chromium
+from passel.workloads.browser.trial import shut_namespaces, try_start
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,8 +208,14 @@ def _local_models(settings: Settings) -> Finding:
 
 def _browsers(settings: Settings) -> Finding:
     lack = KINDS["browser"].missing(settings)
-    if lack is None:
-        return Finding("ok", f"browser sessions run in {find_chromium(settings.chromium)}")
+    executable = find_chromium(settings.chromium)
+    if lack is None and executable is not None:
+        if (why := try_start(executable, settings.browser_dir)) is None:
+            return Finding("ok", f"browser sessions run in {executable}, in its own sandbox")
+        opens = shut_namespaces()
+        mend = f"its sandbox needs user namespaces, which are shut here: {opens}" if opens else "see docs/guides/browser-isolation.md"
+        return Finding("note", f"no browser sessions: {executable} does not start: {why}", mend)
+    assert lack is not None
     return Finding("note", "no browser sessions: " + lack.partition(": ")[0], lack.partition(": ")[2])
 
 

@@ -42,7 +42,7 @@ _FLAGS = (
     "--disable-dev-shm-usage",
     "--disable-features=Translate,MediaRouter,OptimizationHints,AcceptCHFrame,DialMediaRouteProvider",
     "--disable-ipc-flooding-protection",
-    "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
+    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",  # no name is looked up but by the way out
     "--lang=en-US",
     "--remote-debugging-pipe",
 )

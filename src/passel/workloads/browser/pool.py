@@ -173,4 +173,5 @@ async def _nothing(directory: Path) -> dict[str, Any]:
 def _preferences(configuration: Configuration, saved: Mapping[str, Any]) -> dict[str, Any]:
     """Of the profile, before it starts."""
     plugins = {} if configuration.pdf_viewer else {"plugins": {"always_open_pdf_externally": True}}
-    return {name: value for name, value in saved.items() if name != "plugins"} | plugins
+    own = {"webrtc": {"ip_handling_policy": "disable_non_proxied_udp"}, **plugins}  # Chromium heeds no flag for that
+    return {name: value for name, value in saved.items() if name != "plugins"} | own
