@@ -26,7 +26,7 @@ import typer
 
 from passel.cli.output import print_json, stdout
 from passel.cli.server import DataDir, load_settings
-from passel.compose.kinds import KINDS
+from passel.compose.kinds import KINDS, lacks_films
 from passel.compose.settings import Settings
 from passel.models.local import PACKAGED
 from passel.store.postgres import EmbeddedPostgres, PostgresError
@@ -211,7 +211,9 @@ def _browsers(settings: Settings) -> Finding:
     executable = find_chromium(settings.chromium)
     if lack is None and executable is not None:
         if (why := try_start(executable, settings.browser_dir)) is None:
-            return Finding("ok", f"browser sessions run in {executable}, in its own sandbox")
+            films = lacks_films()
+            recorded = "" if films is None else f"; they are not recorded: {films}"
+            return Finding("ok" if films is None else "note", f"browser sessions run in {executable}, in its own sandbox{recorded}")
         opens = shut_namespaces()
         mend = f"its sandbox needs user namespaces, which are shut here: {opens}" if opens else "see docs/guides/browser-isolation.md"
         return Finding("note", f"no browser sessions: {executable} does not start: {why}", mend)

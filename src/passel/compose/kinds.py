@@ -246,7 +246,7 @@ async def _recordings(settings: Settings, deps: Deps) -> "AsyncGenerator[Recordi
     from passel.services.browser.shelf import FileShelf
     from passel.workloads.browser.recording import Recordings
 
-    recordings = Recordings(settings.data_dir / "recordings", FileShelf(deps), settings.recording_rate, _lacks_films())
+    recordings = Recordings(settings.data_dir / "recordings", FileShelf(deps), settings.recording_rate, lacks_films())
     await asyncio.to_thread(recordings.sweep)
     try:
         yield recordings
@@ -254,14 +254,15 @@ async def _recordings(settings: Settings, deps: Deps) -> "AsyncGenerator[Recordi
         await asyncio.to_thread(recordings.close)
 
 
-def _lacks_films() -> str | None:
+def lacks_films() -> str | None:
+    """What keeps browser sessions from being recorded here, if anything does."""
     return None if importlib.util.find_spec("av") else "PyAV is not installed: pip install 'passel[browser]'"
 
 
 def _browser_places(settings: Settings) -> int:
-    """By the memory that is free now, shared among the workers that start here."""
+    """By the memory that is free now, shared among the workers that start here, without what waits in a pool."""
     free = (psutil.virtual_memory().available - 2**30) // max(1, settings.workers)
-    return max(1, settings.browsers or free // _BYTES_OF_A_BROWSER)
+    return max(1, settings.browsers or free // _BYTES_OF_A_BROWSER - settings.browser_pool)
 
 
 def _lacks_browser(settings: Settings) -> str | None:

@@ -32,8 +32,35 @@ class Frame(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class _Viewer:
+    """Gets at most `rate` pictures a second, and always the last one before it is still."""
+
     sink: Callable[[Frame], None]
     rate: float
+    _due: float = 0.0
+    _waiting: Frame | None = None
+    _later: asyncio.TimerHandle | None = None
+
+    def offer(self, frame: Frame) -> None:
+        now = time.monotonic()
+        if now >= self._due:
+            self._give(frame, now)
+            return
+        self._waiting = frame
+        if self._later is None:
+            self._later = asyncio.get_running_loop().call_later(self._due - now, self._give_waiting)
+
+    def leave(self) -> None:
+        if self._later is not None:
+            self._later.cancel()
+
+    def _give_waiting(self) -> None:
+        self._later = None
+        if self._waiting is not None:
+            self._give(self._waiting, time.monotonic())
+
+    def _give(self, frame: Frame, now: float) -> None:
+        self._due, self._waiting = now + 1 / self.rate, None
+        self.sink(frame)
 
 
 class Camera:
@@ -55,10 +82,11 @@ class Camera:
         viewer = _Viewer(sink, rate)
         self._viewers.append(viewer)
         if self._last is not None:
-            sink(self._last)
+            viewer.offer(self._last)
         self._turn()
 
         def leave() -> None:
+            viewer.leave()
             if viewer in self._viewers:
                 self._viewers.remove(viewer)
                 self._turn()
@@ -137,7 +165,7 @@ class Camera:
     def _show(self, frame: Frame) -> None:
         self._last = frame
         for viewer in list(self._viewers):
-            viewer.sink(frame)
+            viewer.offer(frame)
 
     def _acknowledge(self, tab: Tab, number: int, handle: asyncio.TimerHandle) -> None:
         self._acks.discard(handle)

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,7 @@ class Browsers:
         self._taken = asyncio.Event()
         self._number = 0
         self._filling: asyncio.Task[None] | None = None
+        self._ending: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator["Browsers"]:
@@ -90,8 +92,7 @@ class Browsers:
                 self._filling.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await self._filling
-            for started in self._waiting:
-                await started.end()
+            await asyncio.gather(*(started.end() for started in self._waiting), *self._ending)
 
     async def get(self, id: str, configuration: Configuration, upstream: Upstream | None, prepare: Prepare) -> Started:
         """`upstream` is what it goes out through, `prepare` is for one whose state was saved. Raises `CannotStart`, `OSError`, `TimeoutError`, and `CommandFailed` and `Gone` of one that breaks at once."""
@@ -136,10 +137,20 @@ class Browsers:
             self._number += 1
             try:
                 async with self._starting:
-                    self._waiting.append(await self._answering(f"waiting-{self._number}", Configuration(), None, _nothing))
+                    started = await self._answering(f"waiting-{self._number}", Configuration(), None, _nothing)
+                self._waiting.append(started)
+                started.lost.listen(partial(self._broken, started))
             except (CannotStart, CommandFailed, Gone, OSError, TimeoutError) as error:
                 log.warning("a browser could not be started ahead", error=str(error))
                 await asyncio.sleep(_AGAIN_SECONDS)
+
+    def _broken(self, started: Started) -> None:
+        """One that broke while it waited is replaced."""
+        if started in self._waiting:
+            self._waiting.remove(started)
+            self._ending.add(task := asyncio.create_task(started.end()))
+            task.add_done_callback(self._ending.discard)
+            self._taken.set()
 
     async def _calm(self) -> None:
         """Until none has been taken for a while, or none is left."""

@@ -56,6 +56,7 @@ class Recorder:
     rate: float
     encode: Callable[[Path, tuple[int, int]], "asyncio.Future[None]"]
     problem: str | None = None
+    missed: bool = False
     _began: float = field(default_factory=time.monotonic)
     _paused_at: float | None = None
     _paused: float = 0.0
@@ -127,7 +128,10 @@ class Recorder:
             self._write(b"")
 
     def _write(self, jpeg: bytes) -> None:
-        if self.problem is not None or self._waiting > _MOST_WAITING:
+        if self._waiting > _MOST_WAITING:
+            self.missed = True
+            return
+        if self.problem is not None:
             return
         try:
             if self._spool is None:
@@ -216,16 +220,19 @@ class Recordings:
     async def _finish(self, recorder: Recorder) -> None:
         await recorder.pieces()
         live = recorder.live
+        if recorder.missed and recorder.problem is None:
+            recorder.problem = "pictures were left out: they came faster than films could be made of them"
         for draft in await self._keep(live.org_id, live.id, recorder.directory, recorder.problem):
             live.notes.add(draft)
 
     async def salvage(self, task: Task, configuration: Configuration) -> list[Draft]:
         """What is left of a session whose worker was killed, if that was on this machine. Returns what the ledger is told."""
         found, own = self._home / task.session_id, self._home / f"{task.session_id}.salvaged"
-        try:
-            found.rename(own)  # whoever is first has it
-        except OSError:
-            return []
+        with contextlib.suppress(OSError):  # who began this before, and was killed too, has left it under the other name
+            found.rename(own)
+        if not own.is_dir():
+            lost = configuration.recording and self._missing is None
+            return [events.recording_failed("what was recorded is not on this machine, or gone")] if lost else []
         problem = None
         for spool in sorted(own.glob("*.spool")):
             try:

@@ -6,6 +6,8 @@ process that was killed has left of the last record is not read.
 """
 
 import contextlib
+import errno
+import os
 import struct
 from collections.abc import Generator, Iterator, Sequence
 from fractions import Fraction
@@ -36,7 +38,8 @@ class Picture(NamedTuple):
 def write(spool: BinaryIO, picture: Picture) -> int:
     """Returns how many bytes that is. Raises `OSError`."""
     data = _HEAD.pack(picture.at, picture.width, picture.height, len(picture.jpeg)) + picture.jpeg
-    spool.write(data)
+    if spool.write(data) != len(data):  # what does not fit is cut off without a word
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     return len(data)
 
 
