@@ -1,0 +1,150 @@
+"""What a browser session costs beside a bare Chromium that is started the same way: until it can be connected to, by the batch, in memory,
+and for each command of CDP.
+
+    python -m benchmarks.browsers [--rounds 15] [--batch 50]
+
+The baseline starts the same executable with the same flags on a pipe, by the same keeper, and waits until it has a page. Memory is the
+PSS of a browser's processes, once it has been idle for a moment. Commands are `Browser.getVersion`, one after another, on ten sessions at once.
+"""
+
+import argparse
+import asyncio
+import os
+import statistics
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import httpx2
+
+from benchmarks.report import print_report
+from passel.core.browser.configuration import Configuration
+from passel.workloads.browser import chromium
+from passel.workloads.browser.limits import _family  # pyright: ignore[reportPrivateUsage]
+from passel.workloads.browser.pool import Browsers, Started
+from passel.workloads.browser.proxy import Rules
+from tests.support.installation import KEY, Installation, installed
+
+_CONFIGURATION = {"browser": {"headless": {"active": True}}, "session": {"recording": {"active": False}}}
+_COMMANDS, _AT_ONCE = 300, 10
+_CALM_SECONDS = 2.0
+
+
+async def _nothing(directory: Path) -> dict[str, Any]:
+    return {}
+
+
+def _pss(pid: int) -> int:
+    """KiB of a browser's processes."""
+    found = 0
+    for one in _family(pid):
+        try:
+            lines = Path(f"/proc/{one}/smaps_rollup").read_text().splitlines()
+        except OSError:
+            continue
+        found += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return found
+
+
+async def _bare(rounds: int, batch: int) -> dict[str, float]:
+    executable = chromium.find()
+    assert executable is not None
+    async with chromium.keeping(executable, chromium.home(None)) as keeper:
+        browsers = Browsers(keeper, Rules(), asyncio.Semaphore(os.cpu_count() or 1))
+
+        async def start(n: int) -> Started:
+            return await browsers.get(f"bare-{n}", Configuration(), None, _nothing)
+
+        took: list[float] = []
+        for n in range(rounds):
+            begun = time.perf_counter()
+            started = await start(n)
+            took.append(time.perf_counter() - begun)
+            await started.end()
+        begun = time.perf_counter()
+        many = await asyncio.gather(*(start(1000 + n) for n in range(batch)))
+        together = time.perf_counter() - begun
+        await asyncio.sleep(_CALM_SECONDS)
+        memory = statistics.median(_pss(one.chromium.pid) for one in many)
+        chosen = many[:_AT_ONCE]
+
+        async def ask(started: Started) -> list[float]:
+            times: list[float] = []
+            for _ in range(_COMMANDS):
+                begun = time.perf_counter()
+                await started.chromium.mux.call("Browser.getVersion")
+                times.append(time.perf_counter() - begun)
+            return times
+
+        trips = [one for times in await asyncio.gather(*(ask(one) for one in chosen)) for one in times]
+        await asyncio.gather(*(one.end() for one in many))
+    return {"create": statistics.median(took) * 1000, "batch": together, "pss": memory / 1024, "trip": statistics.median(trips) * 1000}
+
+
+async def _trips(urls: list[str]) -> float:
+    async def ask(session: aiohttp.ClientSession, url: str) -> list[float]:
+        times: list[float] = []
+        async with session.ws_connect(url, max_msg_size=0) as socket:
+            for n in range(_COMMANDS):
+                begun = time.perf_counter()
+                await socket.send_str(f'{{"id":{n},"method":"Browser.getVersion"}}')
+                await socket.receive()
+                times.append(time.perf_counter() - begun)
+        return times
+
+    async with AsyncExitStack() as stack:
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        return statistics.median([one for times in await asyncio.gather(*(ask(session, url) for url in urls)) for one in times]) * 1000
+
+
+def _mains(passel: Installation) -> list[int]:
+    below = [child for worker in passel.children("worker") for child in worker.children(recursive=True)]
+    lines = [(child.pid, child.cmdline()) for child in below]
+    return [pid for pid, line in lines if "--remote-debugging-pipe" in line and not any(one.startswith("--type=") for one in line)]
+
+
+def _ours(passel: Installation, rounds: int, batch: int) -> dict[str, float]:
+    with httpx2.Client(base_url=passel.url, headers={"anchor-api-key": KEY}, timeout=120) as http:
+        took: list[float] = []
+        for _ in range(rounds):
+            begun = time.perf_counter()
+            made = http.post("/v1/sessions", json=_CONFIGURATION).raise_for_status().json()["data"]
+            took.append(time.perf_counter() - begun)
+            http.delete(f"/v1/sessions/{made['id']}")
+            time.sleep(0.3)
+        begun = time.perf_counter()
+        asked = {"count": batch, "configuration": _CONFIGURATION}
+        batch_id = http.post("/v1/batch-sessions", json=asked).raise_for_status().json()["data"]["batch_id"]
+        while (found := http.get(f"/v1/batch-sessions/{batch_id}").json()["data"])["status"] in ("pending", "processing"):
+            time.sleep(0.05)
+        together = time.perf_counter() - begun
+        assert found["completed_requests"] == batch, found
+        time.sleep(_CALM_SECONDS)
+        memory = statistics.median(_pss(pid) for pid in _mains(passel))
+        trip = asyncio.run(_trips([one["cdp_url"] for one in found["sessions"][:_AT_ONCE]]))
+        http.delete(f"/v1/batch-sessions/{batch_id}")
+    return {"create": statistics.median(took) * 1000, "batch": together, "pss": memory / 1024, "trip": trip}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--batch", type=int, default=50)
+    args = parser.parse_args()
+    bare = asyncio.run(_bare(args.rounds, args.batch))
+    with installed(1, {"PASSEL_BROWSERS": str(args.batch)}) as passel:
+        ours = _ours(passel, args.rounds, args.batch)
+    names = {
+        "create": "one, until it can be connected to (ms, median)",
+        "batch": f"{args.batch} together, until all can be (s)",
+        "pss": "memory of one, idle (MiB PSS, median)",
+        "trip": f"a command, {_AT_ONCE} at once (ms, median)",
+    }
+    rows = [(said, f"{bare[name]:.2f}", f"{ours[name]:.2f}", f"{ours[name] / bare[name]:.2f}") for name, said in names.items()]
+    print_report("browsers", rows, ["what", "bare", "Passel", "ratio"], {"bare": bare, "passel": ours, **vars(args)})
+
+
+if __name__ == "__main__":
+    main()
