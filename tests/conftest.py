@@ -23,6 +23,9 @@ _LONGEST = (
     "streams",
     "cli_watch",
     "browsers",
+    "browser_recordings",
+    "browser_profiles",
+    "browser_isolation",
 )
 """Files that take longest. They come first, so that the processes which share the tests end at about the same time."""
 

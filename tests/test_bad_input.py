@@ -323,7 +323,7 @@ def test_the_openapi_document_describes_what_happens() -> None:
             assert isinstance(result, Ok), result
             operation = result.ok()
 
-            @settings(max_examples=5, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+            @settings(max_examples=3, deadline=None, database=None, suppress_health_check=list(HealthCheck))
             @given(case=operation.as_strategy())
             def probe(case: Any) -> None:
                 case.call_and_validate(checks=checks, headers={"Authorization": f"Bearer {KEY}"})

@@ -306,6 +306,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root makes a namespace in which all accounts are and no other namespace may be")
+@pytest.mark.slow
 def test_doctor_says_where_there_can_be_no_sandbox(tmp_path: Path) -> None:
     """As in a container whose user namespaces are off, and in which setuid programs gain nothing: the kernel refuses both to what is below."""
     doctor = [str(Path(sys.executable).with_name("passel")), "doctor", "--json", "--data-dir", str(tmp_path / "none")]

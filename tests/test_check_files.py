@@ -262,7 +262,7 @@ def peak_while(process: psutil.Process, act: Callable[[], Any]) -> tuple[int, An
     return most - before, result
 
 
-@pytest.mark.parametrize("format", ["csv", pytest.param("json", marks=pytest.mark.slow), "jsonl"])
+@pytest.mark.parametrize("format", [pytest.param("csv", marks=pytest.mark.slow), pytest.param("json", marks=pytest.mark.slow), "jsonl"])
 def test_a_large_file_takes_little_memory(small: Installation, format: str) -> None:
     """Of 25 MB and 200,000 claims, in the process of the API; what it is read with is there once."""
     claims = [f"{n} + 1 = {n + 1}, {'x' * 90}" for n in range(200_000)]

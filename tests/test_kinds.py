@@ -229,7 +229,7 @@ def test_what_a_kind_may_do() -> None:
 @pytest.mark.parametrize("when", ["first", pytest.param("last", marks=pytest.mark.slow)])
 def test_a_poison_message_fails_and_the_innocents_keep_their_tries(when: str) -> None:
     """The worker dies each time it touches it, 500 others in flight."""
-    with a_site(PASSEL_MAX_ATTEMPTS="2") as site:
+    with a_site(PASSEL_MAX_ATTEMPTS="2", PASSEL_TAKEOVER_AFTER="3") as site:
         items = [{"text": f"innocent {n}", "seconds": 0.5} for n in range(500)]
         items.insert(250, {"text": "poison", "die": when, "seconds": 0.3})
         batch_id = submit_echoes(site, items)

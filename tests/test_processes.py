@@ -169,7 +169,7 @@ def test_a_database_at_its_connection_limit_delays_and_loses_nothing() -> None:
 
 def test_a_worker_can_be_stopped_while_its_database_is_away() -> None:
     with scratch_dir() as directory, played_model() as model:
-        passel = Installation(directory, 0).start()
+        passel = Installation(directory, 0, {"PASSEL_DRAIN_SECONDS": "2"}).start()
         agent = passel.deploy(model.url, ["wait-1"])
         worker = Program([sys.executable, "-m", "passel", "worker"], passel.environment(), stderr_path=directory / "worker.err")
         worker.start()
