@@ -92,7 +92,7 @@ def test_new_windows_have_the_viewport(http: httpx2.Client, playwright: Playwrig
         with context.expect_page() as opened:
             context.new_cdp_session(context.pages[0]).send("Target.createTarget", {"url": site, "newWindow": True})
         for page in (opened.value, context.new_page(), browser.new_context(no_viewport=True).new_page()):
-            assert page.evaluate("[innerWidth, innerHeight]") == [1440, 900]
+            page.wait_for_function("innerWidth === 1440 && innerHeight === 900")  # a window is built up in steps
         browser.close()
         http.delete(f"/v1/sessions/{made['id']}")
 

@@ -25,6 +25,7 @@ from passel.workloads.browser.proxy import EgressProxy, Rules
 log = structlog.get_logger()
 
 _LIMITS = {"RLIMIT_CORE": 0, "RLIMIT_NOFILE": 8192, "RLIMIT_FSIZE": 8 * 2**30}
+_AROUND = 87  # what a window has above its page, in pixels
 _CALM_SECONDS, _AGAIN_SECONDS = 1.0, 5.0
 _READY_SECONDS = 30.0
 
@@ -61,20 +62,11 @@ class Started:
         await self.proxy.close()
 
 
-@dataclass(slots=True)
-class Frame:
-    """What a window has around its page, in pixels. Learned from the first browser, so that windows of later ones are right at once."""
-
-    width: int = 0
-    height: int = 87
-
-
 class Browsers:
     """Of a worker, which starts so many at once as `starting` lets in. `waiting` are kept ready."""
 
     def __init__(self, keeper: Keeper, rules: Rules, starting: asyncio.Semaphore, waiting: int = 0) -> None:
         self._keeper, self._rules, self._starting, self._size = keeper, rules, starting, waiting
-        self.frame = Frame()
         self._waiting: deque[Started] = deque()
         self._taken = asyncio.Event()
         self._number = 0
@@ -111,7 +103,7 @@ class Browsers:
         proxy, lost = EgressProxy(self._rules, upstream), Lost()
         await proxy.open()
         flags = [
-            f"--window-size={configuration.width + self.frame.width},{configuration.height + self.frame.height}",
+            f"--window-size={configuration.width},{configuration.height + _AROUND}",
             f"--proxy-server={proxy.url}",
             "--proxy-bypass-list=<-loopback>",
         ]

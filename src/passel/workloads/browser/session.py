@@ -232,15 +232,14 @@ class BrowserWorkload:
         return live, tuple(told)
 
     async def _set_size(self, tabs: Tabs, tab: Tab, configuration: Configuration) -> None:
-        """Of the page, which is smaller than its window."""
+        """Of the page, which is smaller than its window. The first window of a browser has more around it than later ones: Chromium says
+        there what it thinks of our flags."""
         inner = await tabs.call(tab, "Runtime.evaluate", {"expression": "[innerWidth, innerHeight]", "returnByValue": True})
         width, height = inner["result"]["value"]
         if (width, height) != (configuration.width, configuration.height):
-            frame = self.browsers.frame
             window = await tabs.driver.call("Browser.getWindowForTarget", {"targetId": tab.id})
             outer = window["bounds"]
-            frame.width, frame.height = outer["width"] - width, outer["height"] - height
-            bounds = {"width": configuration.width + frame.width, "height": configuration.height + frame.height}
+            bounds = {"width": outer["width"] + configuration.width - width, "height": outer["height"] + configuration.height - height}
             await tabs.driver.call("Browser.setWindowBounds", {"windowId": window["windowId"], "bounds": bounds})
 
 
