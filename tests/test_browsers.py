@@ -80,10 +80,19 @@ def page_url() -> Iterator[str]:
 
 
 def processes(argument: str) -> list[psutil.Process]:
-    """Those of Chromium that have an argument, or a part of one."""
+    """Those of Chromium that have an argument, or a part of one; without those of tests that run beside this one."""
     found = psutil.process_iter(["cmdline"])
     lines = [(process, process.info["cmdline"] or [""]) for process in found]
-    return [process for process, line in lines if "chrom" in line[0] and any(argument in one for one in line)]
+    return [process for process, line in lines if "chrom" in line[0] and any(argument in one for one in line) and not _of_others(process)]
+
+
+def _of_others(process: psutil.Process) -> bool:
+    """Below what runs these tests, and not below this process of theirs. What nobody is above any more may be ours."""
+    try:
+        above = {parent.pid for parent in process.parents()}
+    except psutil.Error:
+        return False
+    return os.getppid() in above and os.getpid() not in above
 
 
 def mains() -> list[psutil.Process]:
@@ -387,9 +396,10 @@ def test_bad_requests(serving: Installation, client: Anchorbrowser) -> None:
     client.sessions.delete_session(unknown.id)
 
 
-def test_chromium_runs_as_somebody_else_in_its_own_sandbox(client: Anchorbrowser) -> None:
+def test_chromium_runs_as_somebody_else_in_its_own_sandbox(serving: Installation, client: Anchorbrowser) -> None:
     made = client.sessions.create_session(browser=HEADLESS).data
-    renderers = processes("--type=renderer")
+    keepers = {keeper.pid for worker in serving.children("worker") for keeper in worker.children()}
+    renderers = [one for one in processes("--type=renderer") if keepers & {parent.pid for parent in one.parents()}]
     assert renderers
     for renderer in renderers:
         line = " ".join(renderer.info["cmdline"])
