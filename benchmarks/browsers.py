@@ -22,7 +22,7 @@ import httpx2
 from benchmarks.report import print_report
 from passel.core.browser.configuration import Configuration
 from passel.workloads.browser import chromium
-from passel.workloads.browser.limits import _family  # pyright: ignore[reportPrivateUsage]
+from passel.workloads.browser.limits import family
 from passel.workloads.browser.pool import Browsers, Started
 from passel.workloads.browser.proxy import Rules
 from tests.support.installation import KEY, Installation, installed
@@ -39,7 +39,7 @@ async def _nothing(directory: Path) -> dict[str, Any]:
 def _pss(pid: int) -> int:
     """KiB of a browser's processes."""
     found = 0
-    for one in _family(pid):
+    for one in family(pid):
         try:
             lines = Path(f"/proc/{one}/smaps_rollup").read_text().splitlines()
         except OSError:

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import httpx2
 import pytest
+from playwright.sync_api import Playwright, sync_playwright
 
 from passel.store.database import Database
 from passel.store.postgres import EmbeddedPostgres
 from passel.store.schema import migrate
-from tests.support.installation import Installation, PlayedModel, installed, played_model, scratch_dir
+from tests.support.installation import KEY, Installation, PlayedModel, installed, played_model, scratch_dir
 
 _LONGEST = (
     "killed_at_every_event",
@@ -107,3 +109,17 @@ def agent(passel: Installation, model: PlayedModel, tmp_path_factory: pytest.Tem
         "wait-30",
     ]
     return passel.deploy(model.url, rules, directory=Path(tmp_path_factory.mktemp("agent")))
+
+
+@pytest.fixture(scope="module")
+def http(serving: Installation) -> Iterator[httpx2.Client]:
+    """Of the wire format that browser sessions have, for the installation that a file of tests calls `serving`."""
+    with httpx2.Client(base_url=serving.url, headers={"anchor-api-key": KEY}, timeout=90) as client:
+        yield client
+
+
+@pytest.fixture
+def playwright() -> Iterator[Playwright]:
+    """Its loop runs as long as the test: others that are run in this thread, by the vendor's client too, have to wait."""
+    with sync_playwright() as playing:
+        yield playing

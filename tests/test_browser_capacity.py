@@ -12,7 +12,7 @@ import pytest
 from websockets.sync.client import connect as websocket
 
 from passel.workloads.browser.chromium import find
-from tests.support.installation import KEY, Installation, installed, wait_until
+from tests.support.installation import Installation, installed, wait_until
 from tests.support.worlds import INVARIANTS
 from tests.test_chaos import rows
 
@@ -34,12 +34,6 @@ def serving() -> Iterator[Installation]:
         },
     ) as installation:
         yield installation
-
-
-@pytest.fixture(scope="module")
-def http(serving: Installation) -> Iterator[httpx2.Client]:
-    with httpx2.Client(base_url=serving.url, headers={"anchor-api-key": KEY}, timeout=90) as one:
-        yield one
 
 
 def batch_of(http: httpx2.Client, count: int) -> httpx2.Response:

@@ -4,18 +4,18 @@ import json
 import os
 import shutil
 import subprocess
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
-from playwright.sync_api import Playwright, sync_playwright
+from playwright.sync_api import Playwright
 
 from passel.workloads.browser.chromium import find
-from tests.support.installation import KEY, Installation, installed, wait_until
+from tests.support.browsing import pages
+from tests.support.installation import Installation, installed, wait_until
 
 pytestmark = pytest.mark.skipif(find() is None, reason="no Chromium: `make test` installs Debian's where it may")
 
@@ -38,29 +38,14 @@ class Site(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Site)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    server.server_close()
+    with pages(Site) as url:
+        yield f"{url}/"
 
 
 @pytest.fixture(scope="module")
 def serving() -> Iterator[Installation]:
     with installed(1, {"PASSEL_ALLOW_PRIVATE_URLS": "1"}) as installation:
         yield installation
-
-
-@pytest.fixture(scope="module")
-def http(serving: Installation) -> Iterator[httpx2.Client]:
-    with httpx2.Client(base_url=serving.url, headers={"anchor-api-key": KEY}, timeout=60) as one:
-        yield one
-
-
-@pytest.fixture
-def playwright() -> Iterator[Playwright]:
-    with sync_playwright() as playing:
-        yield playing
 
 
 def begin(http: httpx2.Client, url: str) -> Any:

@@ -1,9 +1,8 @@
 """Hands without CDP: mouse, keyboard, clipboard and tools by calls, with the vendor's own client and a page that reports what it got."""
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import httpx2
@@ -12,6 +11,7 @@ from anchorbrowser import Anchorbrowser, APIStatusError, BadRequestError, Confli
 from websockets.sync.client import connect as websocket
 
 from passel.workloads.browser.chromium import find
+from tests.support.browsing import pages
 from tests.support.installation import KEY, Installation, installed, wait_until
 
 pytestmark = pytest.mark.skipif(find() is None, reason="no Chromium: `make test` installs Debian's where it may")
@@ -48,11 +48,8 @@ class Site(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Site)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    server.server_close()
+    with pages(Site) as url:
+        yield f"{url}/"
 
 
 @pytest.fixture(scope="module")
@@ -64,12 +61,6 @@ def serving() -> Iterator[Installation]:
 @pytest.fixture(scope="module")
 def client(serving: Installation) -> Any:
     return Anchorbrowser(api_key=KEY, base_url=serving.url)
-
-
-@pytest.fixture(scope="module")
-def http(serving: Installation) -> Iterator[httpx2.Client]:
-    with httpx2.Client(base_url=serving.url, headers={"anchor-api-key": KEY}, timeout=60) as one:
-        yield one
 
 
 @pytest.fixture(scope="module")

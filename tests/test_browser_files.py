@@ -4,7 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Container, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,11 @@ import httpx2
 import psutil
 import pytest
 from anchorbrowser import Anchorbrowser, BadRequestError, NotFoundError
-from playwright.sync_api import Playwright, sync_playwright
+from playwright.sync_api import Playwright
 from websockets.sync.client import connect as websocket
 
 from passel.workloads.browser.chromium import find
+from tests.support.browsing import pages
 from tests.support.installation import KEY, Installation, installed, wait_until
 from tests.test_browsers import mains
 
@@ -58,11 +59,8 @@ class Shop(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Shop)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with pages(Shop) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
@@ -74,18 +72,6 @@ def serving() -> Iterator[Installation]:
 @pytest.fixture(scope="module")
 def client(serving: Installation) -> Any:
     return Anchorbrowser(api_key=KEY, base_url=serving.url)
-
-
-@pytest.fixture(scope="module")
-def http(serving: Installation) -> Iterator[httpx2.Client]:
-    with httpx2.Client(base_url=serving.url, headers={"anchor-api-key": KEY}, timeout=60) as one:
-        yield one
-
-
-@pytest.fixture
-def playwright() -> Iterator[Playwright]:
-    with sync_playwright() as playing:
-        yield playing
 
 
 def listed(client: Any, session_id: str, count: int) -> list[Any]:

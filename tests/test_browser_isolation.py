@@ -9,7 +9,6 @@ import os
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from playwright.sync_api import Browser, Error, Page, sync_playwright
 
 from passel.workloads.browser.chromium import find
 from passel.workloads.browser.proxy import EgressProxy, Rules
+from tests.support.browsing import pages
 from tests.support.installation import KEY, Installation, installed
 
 pytestmark = pytest.mark.skipif(find() is None, reason="no Chromium: `make test` installs Debian's where it may")
@@ -102,11 +102,8 @@ class Pages(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def page_url() -> Iterator[str]:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Pages)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    server.server_close()
+    with pages(Pages) as url:
+        yield f"{url}/"
 
 
 _KEEP = """async mine => {

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from playwright.sync_api import Browser, Error, Page, Playwright, expect, sync_playwright
+from playwright.sync_api import Browser, Error, Page, Playwright, expect
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection
 from websockets.sync.client import connect as websocket
@@ -26,18 +26,6 @@ ASKS = "data:text/html,<title>Asks</title><button style='position:fixed;left:0;t
 def serving() -> Iterator[Installation]:
     with installed(1) as installation:
         yield installation
-
-
-@pytest.fixture(scope="module")
-def http(serving: Installation) -> Iterator[httpx2.Client]:
-    with httpx2.Client(base_url=serving.url, headers={"anchor-api-key": KEY}, timeout=60) as one:
-        yield one
-
-
-@pytest.fixture
-def playwright() -> Iterator[Playwright]:
-    with sync_playwright() as playing:
-        yield playing
 
 
 @pytest.fixture

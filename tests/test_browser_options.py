@@ -2,15 +2,15 @@
 
 import http.server
 import json
-import threading
 from collections.abc import Iterator
 from typing import Any
 
 import httpx2
 import pytest
-from playwright.sync_api import Error, Playwright, sync_playwright
+from playwright.sync_api import Error, Playwright
 
 from passel.workloads.browser.chromium import find
+from tests.support.browsing import pages
 from tests.support.installation import KEY, Installation, installed, wait_until
 
 pytestmark = pytest.mark.skipif(find() is None, reason="no Chromium: `make test` installs Debian's where it may")
@@ -34,11 +34,8 @@ class Pages(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def page_url() -> Iterator[str]:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Pages)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    server.server_close()
+    with pages(Pages) as url:
+        yield f"{url}/"
 
 
 @pytest.fixture(scope="module")
@@ -51,12 +48,6 @@ def serving() -> Iterator[Installation]:
 def http_client(serving: Installation) -> Iterator[httpx2.Client]:
     with httpx2.Client(base_url=serving.url, headers={"anchor-api-key": KEY}, timeout=60) as client:
         yield client
-
-
-@pytest.fixture
-def playwright() -> Iterator[Playwright]:
-    with sync_playwright() as playing:
-        yield playing
 
 
 def begin(client: httpx2.Client, browser: dict[str, Any]) -> Any:

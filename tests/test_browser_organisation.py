@@ -38,12 +38,6 @@ def stranger(serving: Installation) -> Anchorbrowser:
 
 
 @pytest.fixture
-def http(serving: Installation) -> Iterator[httpx2.Client]:
-    with httpx2.Client(base_url=serving.url, headers={"anchor-api-key": KEY}, timeout=30) as one:
-        yield one
-
-
-@pytest.fixture
 def got() -> Iterator[Receiver]:
     with receiver() as one:
         yield one

@@ -11,7 +11,7 @@ import pytest
 from websockets.sync.client import connect as websocket
 
 from passel.workloads.browser.chromium import find
-from tests.support.installation import KEY, Installation, installed, wait_until
+from tests.support.installation import Installation, installed, wait_until
 from tests.test_browsers import mains
 
 pytestmark = pytest.mark.skipif(find() is None, reason="no Chromium: `make test` installs Debian's where it may")
@@ -23,16 +23,20 @@ def serving() -> Iterator[Installation]:
         yield installation
 
 
-@pytest.fixture(scope="module")
-def http(serving: Installation) -> Iterator[httpx2.Client]:
-    with httpx2.Client(base_url=serving.url, headers={"anchor-api-key": KEY}, timeout=60) as one:
-        yield one
-
-
 def own(serving: Installation) -> list[psutil.Process]:
     """The first processes of this installation's browsers."""
     below = {child.pid for worker in serving.children("worker") for child in worker.children(recursive=True)}
     return [process for process in mains() if process.pid in below]
+
+
+def both(serving: Installation) -> list[psutil.Process]:
+    """The two that wait, once they are there."""
+
+    def two() -> list[psutil.Process] | None:
+        found = own(serving)
+        return found if len(found) == 2 else None
+
+    return wait_until(two, 30)
 
 
 def begin(http: httpx2.Client, **browser: Any) -> Any:
@@ -52,7 +56,7 @@ def evaluates(made: Any, expression: str) -> Any:
 
 
 def test_sessions_take_browsers_that_wait(serving: Installation, http: httpx2.Client) -> None:
-    waiting = {process.pid for process in wait_until(lambda: own(serving) if len(own(serving)) == 2 else None, 30)}
+    waiting = {process.pid for process in both(serving)}
     made = [begin(http, viewport={"width": 800, "height": 600}), begin(http)]
     assert waiting <= {process.pid for process in own(serving)}
     assert [evaluates(one, "[innerWidth, innerHeight]") for one in made] == [[800, 600], [1440, 900]]
@@ -68,7 +72,7 @@ def test_sessions_take_browsers_that_wait(serving: Installation, http: httpx2.Cl
 
 
 def test_a_browser_that_broke_while_it_waited_is_given_to_nobody(serving: Installation, http: httpx2.Client) -> None:
-    broken = wait_until(lambda: own(serving) if len(own(serving)) == 2 else None, 30)
+    broken = both(serving)
     for process in broken:
         process.kill()
     made = begin(http)
@@ -78,7 +82,7 @@ def test_a_browser_that_broke_while_it_waited_is_given_to_nobody(serving: Instal
 
 
 def test_nothing_is_left_of_those_that_waited(serving: Installation, http: httpx2.Client) -> None:
-    waiting = wait_until(lambda: own(serving) if len(own(serving)) == 2 else None, 30)
+    waiting = both(serving)
     homes = {
         Path(one.split("=", 1)[1]).parent.parent for process in waiting for one in process.cmdline() if one.startswith("--user-data-dir")
     }

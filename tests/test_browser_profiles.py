@@ -2,9 +2,8 @@
 
 import io
 import tarfile
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from playwright.sync_api import sync_playwright
 from passel.core.browser.profiles import Unfit
 from passel.workloads.browser import state
 from passel.workloads.browser.chromium import find
+from tests.support.browsing import pages
 from tests.support.installation import KEY, Installation, installed, wait_until
 
 pytestmark = pytest.mark.skipif(find() is None, reason="no Chromium: `make test` installs Debian's where it may")
@@ -57,11 +57,8 @@ class Shop(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Shop)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with pages(Shop) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")

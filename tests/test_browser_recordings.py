@@ -32,12 +32,6 @@ def serving() -> Iterator[Installation]:
         yield installation
 
 
-@pytest.fixture(scope="module")
-def http(serving: Installation) -> Iterator[httpx2.Client]:
-    with httpx2.Client(base_url=serving.url, headers={"anchor-api-key": KEY}, timeout=60) as one:
-        yield one
-
-
 def begin(http: httpx2.Client, **session: Any) -> str:
     viewport = {"width": 640, "height": 401}  # an odd side, which H.264 cannot have
     made = http.post("/v1/sessions", json={"session": session, "browser": {"headless": {"active": True}, "viewport": viewport}})

@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.support.installation import KEY, Installation, installed
+from tests.support.installation import Installation, installed
 
 BODIES: dict[str, Any] = {
     "/v1/batch-sessions/{batch_id}": {"status": "cancelled"},
@@ -36,12 +36,6 @@ NOBODYS = ("/v1/events/", "/v1/tools/")
 def serving() -> Iterator[Installation]:
     with installed(0, {"PASSEL_ALLOW_PRIVATE_URLS": "1"}) as installation:
         yield installation
-
-
-@pytest.fixture(scope="module")
-def http(serving: Installation) -> Iterator[httpx2.Client]:
-    with httpx2.Client(base_url=serving.url, headers={"anchor-api-key": KEY}, timeout=60) as one:
-        yield one
 
 
 def test_every_call_keeps_strangers_out(serving: Installation, http: httpx2.Client) -> None:

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,11 +16,12 @@ import httpx2
 import psutil
 import pytest
 from anchorbrowser import Anchorbrowser, AuthenticationError, BadRequestError, ConflictError, NotFoundError, PermissionDeniedError
-from playwright.sync_api import Error, Playwright, sync_playwright
+from playwright.sync_api import Error, Playwright
 from websockets.sync.client import connect as websocket
 
 from passel.workloads.browser.chromium import find
 from passel.workloads.browser.proxy import EgressProxy, Rules
+from tests.support.browsing import pages
 from tests.support.installation import KEY, Installation, installed, wait_until
 from tests.support.worlds import INVARIANTS
 from tests.test_chaos import rows
@@ -45,13 +45,6 @@ def client(serving: Installation) -> Anchorbrowser:
     return Anchorbrowser(api_key=KEY, base_url=serving.url)
 
 
-@pytest.fixture
-def playwright() -> Iterator[Playwright]:
-    """Its loop runs as long as the test: others that are run in this thread, by the vendor's client too, have to wait."""
-    with sync_playwright() as playing:
-        yield playing
-
-
 @pytest.fixture(scope="module")
 def stranger(serving: Installation) -> str:
     """A key of another organisation."""
@@ -72,11 +65,8 @@ class Pages(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def page_url() -> Iterator[str]:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Pages)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    server.server_close()
+    with pages(Pages) as url:
+        yield f"{url}/"
 
 
 def processes(argument: str) -> list[psutil.Process]:
@@ -96,11 +86,14 @@ def _of_others(process: psutil.Process) -> bool:
 
 
 def mains() -> list[psutil.Process]:
-    """The first process of each browser."""
+    """The first process of each browser. What it has just forked looks the same for a moment."""
 
     def first(process: psutil.Process) -> bool:
         try:
-            return process.status() != psutil.STATUS_ZOMBIE and not any(one.startswith("--type=") for one in process.cmdline())
+            if process.status() == psutil.STATUS_ZOMBIE or any(one.startswith("--type=") for one in process.cmdline()):
+                return False
+            above = process.parent()
+            return above is None or "--remote-debugging-pipe" not in above.cmdline()
         except psutil.Error:
             return False
 

@@ -67,7 +67,7 @@ class Memory:
     def taken(self) -> int:
         """Bytes that they have to themselves. Memory that they share with each other is counted once."""
         if self._looks % _LOOKS_A_FAMILY == 0:
-            self._family = list(_family(self._pid))
+            self._family = list(family(self._pid))
         self._looks += 1
         own, shared = 0, 0
         for pid in self._family:
@@ -76,13 +76,14 @@ class Memory:
         return own + shared
 
 
-def _family(pid: int) -> Iterator[int]:
+def family(pid: int) -> Iterator[int]:
+    """A process and those that it began, and so on."""
     yield pid
     with contextlib.suppress(OSError):
         for task in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 - of many browsers, and often
             with contextlib.suppress(OSError):
                 for child in Path(f"/proc/{pid}/task/{task}/children").read_text().split():
-                    yield from _family(int(child))
+                    yield from family(int(child))
 
 
 def _memory(pid: int) -> tuple[int, int]:

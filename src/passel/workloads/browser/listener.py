@@ -5,8 +5,7 @@
     POST /{session}/upload    ?name=: a file that pages may be given
     POST /{session}/call      {"do": name, ...}: one of our own calls
 
-It listens on a Unix socket, and where workers are on machines of their own on a port. Who calls proves that it knows the
-installation's secret.
+It listens on a Unix socket, and who calls proves that it knows the installation's secret.
 """
 
 import asyncio

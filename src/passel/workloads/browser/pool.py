@@ -87,7 +87,8 @@ class Browsers:
             await asyncio.gather(*(started.end() for started in self._waiting), *self._ending)
 
     async def get(self, id: str, configuration: Configuration, upstream: Upstream | None, prepare: Prepare) -> Started:
-        """`upstream` is what it goes out through, `prepare` is for one whose state was saved. Raises `CannotStart`, `OSError`, `TimeoutError`, and `CommandFailed` and `Gone` of one that breaks at once."""
+        """`upstream` is what it goes out through, `prepare` is for one whose state was saved. Raises `CannotStart`, `OSError`,
+        `TimeoutError`, and `CommandFailed` and `Gone` of one that breaks at once."""
         if not _wants_a_start(configuration):
             while self._waiting:
                 started = self._waiting.popleft()
