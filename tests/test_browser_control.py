@@ -1,5 +1,6 @@
 """Hands without CDP: mouse, keyboard, clipboard and tools by calls, with the vendor's own client and a page that reports what it got."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
@@ -10,8 +11,9 @@ import pytest
 from anchorbrowser import Anchorbrowser, APIStatusError, BadRequestError, ConflictError, NotFoundError
 from websockets.sync.client import connect as websocket
 
+from passel.html import HtmlReader, Unreadable
 from passel.workloads.browser.chromium import find
-from tests.support.browsing import pages
+from tests.support.browsing import pages, pdf
 from tests.support.installation import KEY, Installation, installed, wait_until
 
 pytestmark = pytest.mark.skipif(find() is None, reason="no Chromium: `make test` installs Debian's where it may")
@@ -35,13 +37,20 @@ setTimeout(() => { document.body.insertAdjacentHTML('beforeend', '<button id=lat
 </script>"""
 
 
+FILES = {"/mine.pdf": pdf("Only for me", "and a second page"), "/broken.pdf": b"%PDF-1.4 and that was it"}
+
+
 class Site(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
+        body = FILES.get(self.path, PAGE)
+        if self.path == "/mine.pdf" and "who=me" not in (self.headers["Cookie"] or ""):
+            body = pdf("Not yours")
         self.send_response(200)
-        self.send_header("Content-Type", "text/html")
-        self.send_header("Content-Length", str(len(PAGE)))
+        self.send_header("Content-Type", "application/pdf" if self.path.endswith(".pdf") else "text/html")
+        self.send_header("Set-Cookie", "who=me")
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(PAGE)
+        self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None: ...
 
@@ -201,3 +210,27 @@ def test_tools(client: Any, made: Any, http: httpx2.Client, site: str) -> None:
     assert http.post("/v1/tools/screenshot", json={}).status_code == 400
     assert http.post("/v1/tools/screenshot", params=here, json={"s3_target_address": "s3://x"}).status_code == 400
     assert http.post("/v1/tools/execute-code", json={"code": "1"}).status_code == 501
+
+
+def test_the_text_of_pdfs(made: Any, http: httpx2.Client, site: str) -> None:
+    here = {"sessionId": made.id}
+    http.post("/v1/tools/fetch-webpage", params=here, json={"url": site})  # where the session gets its cookie
+    for form in ("html", "markdown"):
+        read = http.post("/v1/tools/fetch-webpage", params=here, json={"url": f"{site}mine.pdf", "format": form})
+        assert read.status_code == 200 and read.headers["Content-Type"].startswith("text/plain")
+        assert read.text == "Only for me\n\nand a second page", read.text
+    assert http.post("/v1/tools/fetch-webpage", params=here, json={}).text.startswith("Only for me"), "what is in front is read too"
+    broken = http.post("/v1/tools/fetch-webpage", params=here, json={"url": f"{site}broken.pdf"})
+    assert broken.status_code == 400 and "cannot be had as text" in broken.json()["error"]["message"], broken.text
+
+
+def test_a_pdf_that_takes_long_is_given_up_and_the_next_one_is_read() -> None:
+    async def go() -> str:
+        async with HtmlReader(1.5, "pdf") as reader:
+            with pytest.raises(Unreadable, match=r"longer than 1\.5 seconds"):
+                await reader.text(pdf(*["slow"] * 8, turns=400_000))
+            with pytest.raises(Unreadable, match="no PDF"):
+                await reader.text(b"%PDF-")
+            return await reader.text(pdf("Quick"))
+
+    assert asyncio.run(go()) == "Quick"

@@ -28,6 +28,7 @@ from passel.compose.settings import Settings
 from passel.core.errors import PasselError, Unavailable
 from passel.faces.anchor import app as anchor
 from passel.faces.anchor import errors as anchor_errors
+from passel.faces.anchor.context import Readers
 from passel.faces.anchor.gateway import Gateway, Upgrade
 from passel.faces.anchor.routes import devtools, live
 from passel.faces.check import app as check
@@ -88,9 +89,9 @@ def build_app(deps: Deps, settings: Settings, following: Following, embedder: Em
     return app
 
 
-def _build_browsers(app: FastAPI, deps: Deps, settings: Settings, following: Following, reach: Reach, markdown: HtmlReader) -> FastAPI:
+def _build_browsers(app: FastAPI, deps: Deps, settings: Settings, following: Following, reach: Reach, readers: Readers) -> FastAPI:
     """The application of `anchor`; what it says of itself is read at `app`."""
-    browsers = anchor.build(deps, app.state.authenticator, following, reach, markdown)
+    browsers = anchor.build(deps, app.state.authenticator, following, reach, readers)
     app.state.embedding = settings.live_view_embedding
     app.include_router(live.routes)
     app.include_router(devtools.routes)
@@ -218,9 +219,10 @@ async def _serve(settings: Settings, listening: Callable[[str], None], note: Pat
         contextlib.aclosing(Embedder()) as embedder,
         reaching(deps.vault) as reach,
         HtmlReader(_SECONDS_OF_A_PAGE, "markdown") as markdown,
+        HtmlReader(_SECONDS_OF_A_PAGE, "pdf") as pdf,
     ):
         app = build_app(deps, settings, following, embedder)
-        browsers = _build_browsers(app, deps, settings, following, reach, markdown)
+        browsers = _build_browsers(app, deps, settings, following, reach, Readers(markdown, pdf))
         gateway = Gateway(deps, app.state.authenticator, reach, following if settings.implicit_browsers else None)
         config = uvicorn.Config(
             anchor.ByFace(app, browsers),

@@ -13,10 +13,10 @@ from passel import __version__
 from passel.core.errors import PasselError
 from passel.core.limits import MIB, Limits
 from passel.faces.anchor import errors, openapi
+from passel.faces.anchor.context import Readers
 from passel.faces.anchor.routes import batches, control, events, files, profiles, recordings, sessions, tools, webhooks
 from passel.faces.kit.auth import Authenticator, RequireKey
 from passel.faces.kit.limits import BodyLimit, CleanUrl, RequestId
-from passel.html import HtmlReader
 from passel.services.browser.reach import Reach
 from passel.services.deps import PLATFORM, Deps
 from passel.services.following import Following
@@ -26,12 +26,12 @@ _OWN_ROOTS = ("/v1/batch-sessions",)
 _ROOMS = (batches, control, events, files, profiles, recordings, sessions, tools, webhooks)
 
 
-def build(deps: Deps, authenticator: Authenticator, following: Following, reach: Reach, markdown: HtmlReader) -> FastAPI:
+def build(deps: Deps, authenticator: Authenticator, following: Following, reach: Reach, readers: Readers) -> FastAPI:
     app = FastAPI(title="Passel browsers", version=__version__, redirect_slashes=False, docs_url=None, redoc_url=None, openapi_url=None)
     document = app.openapi
     app.openapi = lambda: openapi.complete(document()) if app.openapi_schema is None else app.openapi_schema
     app.state.deps, app.state.following, app.state.reach = deps, following, reach
-    app.state.markdown = markdown
+    app.state.readers = readers
     for room in _ROOMS:
         app.include_router(room.routes)
     app.add_exception_handler(PasselError, errors.on_passel_error)

@@ -15,7 +15,8 @@ from passel.workloads.browser.tabs import Tab
 
 _LOAD_SECONDS = 20.0
 _WORK_SECONDS = 60.0
-_MOST_HTML = 32 * 1024 * 1024
+_MOST_HTML, _MOST_PDF = 32 * 1024 * 1024, 32 * 1024 * 1024
+_PDF, _PART = "application/pdf", 1024 * 1024
 _TALLEST = 20_000
 _HTML = """(() => {
   const kind = document.doctype ? new XMLSerializer().serializeToString(document.doctype) + '\\n' : ''
@@ -100,15 +101,38 @@ async def _loading(live: Live, tab: Tab) -> AsyncGenerator[_Loading]:
 
 
 async def html(live: Live, asked: Mapping[str, Any]) -> Any:
-    """`content_type` of the document, and its HTML as it is now."""
+    """`content_type` of the document, and its HTML as it is now; of a PDF the file."""
     async with asyncio.timeout(_WORK_SECONDS + asked.get("wait", 0) / 1000):
         tab = await _page(live, asked)
         await _go(live, tab, asked)
         found = await live.tabs.call(tab, "Runtime.evaluate", {"expression": _HTML, "returnByValue": True})
-    content_type, text = found["result"]["value"]
+        content_type, text = found["result"]["value"]
+        if content_type == _PDF:
+            return await _file(live, tab)
     if len(text) > _MOST_HTML:
         raise WrongCall(f"the page has more than {_MOST_HTML} characters")
     return {"content_type": content_type, "html": text}
+
+
+async def _file(live: Live, tab: Tab) -> bytes:
+    """What the browser shows with a viewer of its own, asked for once more the way that it came: with its cookies, and by its way out."""
+    call = live.tabs.call
+    frame = (await call(tab, "Page.getFrameTree"))["frameTree"]["frame"]
+    options = {"disableCache": False, "includeCredentials": True}
+    loaded = (await call(tab, "Network.loadNetworkResource", {"frameId": frame["id"], "url": frame["url"], "options": options}))["resource"]
+    if not loaded["success"] or "stream" not in loaded:
+        raise WrongCall(f"{frame['url']} cannot be read: {loaded.get('netErrorName') or loaded.get('httpStatusCode')}", 422)
+    parts: list[bytes] = []
+    try:
+        while True:
+            part = await call(tab, "IO.read", {"handle": loaded["stream"], "size": _PART})
+            parts.append(base64.b64decode(part["data"]) if part.get("base64Encoded") else part["data"].encode())
+            if sum(map(len, parts)) > _MOST_PDF:
+                raise WrongCall(f"the PDF has more than {_MOST_PDF} bytes")
+            if part["eof"]:
+                return b"".join(parts)
+    finally:
+        live.tabs.tell(tab, "IO.close", {"handle": loaded["stream"]})
 
 
 async def picture(live: Live, asked: Mapping[str, Any]) -> bytes:

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from passel.core.errors import Invalid, PasselError
 from passel.faces.anchor import requests
-from passel.faces.anchor.context import ReachIn
+from passel.faces.anchor.context import ReachIn, Readers
 from passel.faces.anchor.errors import error, status_of
 from passel.faces.anchor.ids import session_id as own_id
 from passel.faces.anchor.openapi import takes
@@ -68,11 +68,11 @@ class Pdf(Body):
     preferCSSPageSize: bool = False
 
 
-async def _markdown(request: Request) -> HtmlReader:
-    return request.app.state.markdown
+async def _readers(request: Request) -> Readers:
+    return request.app.state.readers
 
 
-MarkdownIn = Annotated[HtmlReader, Depends(_markdown)]
+ReadersIn = Annotated[Readers, Depends(_readers)]
 
 
 def _given(**asked: Any) -> dict[str, Any]:
@@ -86,29 +86,38 @@ async def fetch_webpage(
     caller: CallerIn,
     following: FollowingIn,
     reach: ReachIn,
-    markdown: MarkdownIn,
+    readers: ReadersIn,
     sessionId: SessionId = None,
 ) -> Response:
-    """A page as HTML or as Markdown; where no address is given, that which is in front."""
+    """A page as HTML or as Markdown; where no address is given, that which is in front. Of a PDF the text, whatever the format."""
     fields: Fetch = parse(Fetch, await requests.read_body(request))
     _require_url(fields.url, sessionId)
     asked = _given(
         url=fields.url, wait=fields.wait, new_page=fields.new_page, page_index=fields.page_index, partial=fields.return_partial_on_timeout
     )
     read = await tools.use(deps, caller, following, reach, _own(sessionId), "html", asked)
+    if isinstance(read, bytes):
+        return Response(await _text(readers.pdf, read, "url: the PDF cannot be had as text"), media_type=_TEXT)
     if fields.format == "html":
         return Response(read["html"], media_type=_TEXT)
+    page = read["html"].encode("utf-8", "replace")
+    return Response(await _text(readers.markdown, page, "format: the page cannot be had as Markdown"), media_type=_TEXT)
+
+
+async def _text(reader: HtmlReader, page: bytes, problem: str) -> str:
     try:
-        return Response(await markdown.text(read["html"].encode("utf-8", "replace")), media_type=_TEXT)
+        return await reader.text(page)
     except Unreadable as unreadable:
-        raise Invalid(f"format: the page cannot be had as Markdown: {unreadable}", field="format") from unreadable
+        raise Invalid(f"{problem}: {unreadable}", field=problem.partition(":")[0]) from unreadable
 
 
 @routes.post("/fetch/webpage", response_class=Response, openapi_extra=takes(Unlock))
-async def unlock(request: Request, deps: DepsIn, caller: CallerIn, following: FollowingIn, reach: ReachIn) -> Response:
-    """A page as HTML, by a browser of its own. 422 where it cannot be reached, 504 where it is too slow."""
+async def unlock(request: Request, deps: DepsIn, caller: CallerIn, following: FollowingIn, reach: ReachIn, readers: ReadersIn) -> Response:
+    """A page as HTML, by a browser of its own; of a PDF the text. 422 where it cannot be reached, 504 where it is too slow."""
     fields: Unlock = parse(Unlock, await requests.read_body(request))
     read = await tools.use(deps, caller, following, reach, None, "html", {"url": fields.url})
+    if isinstance(read, bytes):
+        return Response(await _text(readers.pdf, read, "url: the PDF cannot be had as text"), media_type=_TEXT)
     return Response(read["html"], media_type=_HTML)
 
 
