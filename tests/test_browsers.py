@@ -462,10 +462,17 @@ def test_a_keeper_that_dies_takes_its_browsers_and_is_replaced(client: Anchorbro
 
 
 def test_kills_of_api_and_worker(serving: Installation, client: Anchorbrowser) -> None:
-    """An API that dies leaves sessions alone; a worker's sessions end with it, and say so, and nothing of them is left."""
+    """An API that dies leaves sessions alone, and their clients connected; a worker's sessions end with it, and say so, and nothing of
+    them is left."""
     made = client.sessions.create_session(browser=HEADLESS).data
-    for api in serving.children("api"):
-        api.kill()
+    with websocket(made.cdp_url, max_size=None) as socket:
+        asked = '{"id": 1, "method": "Browser.getVersion"}'
+        socket.send(asked)
+        told = socket.recv(timeout=20)
+        for api in serving.children("api"):
+            api.kill()
+        socket.send(asked)
+        assert socket.recv(timeout=20) == told
 
     def answers() -> bool:
         with contextlib.suppress(httpx2.HTTPError):

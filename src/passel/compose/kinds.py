@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from passel.compose.ports import own_ports
+from passel.compose.ports import noted, own_ports
 from passel.compose.settings import Settings
 from passel.core.agent.announcements import ANNOUNCED
 from passel.core.agent.planner import Rules
@@ -231,7 +231,7 @@ async def _browsers(settings: Settings, deps: Deps) -> AsyncGenerator[Workload]:
     async with chromium.keeping(executable, home) as keeper, _recordings(settings, deps) as recordings:
         live: dict[Any, Any] = {}
         listener = Listener(live, deps.vault.sign(PROOF_TEXT))
-        async with listening(listener, home / "listen") as address:
+        async with listening(listener, home / "listen", settings.browser_address) as address, _shut(settings, address):
             starting = asyncio.Semaphore(settings.browser_starts or os.cpu_count() or 1)
             pool = Browsers(keeper, rules, starting, settings.browser_pool)
             limits = Limits(settings.browser_memory_mib * MIB, settings.browser_disk_mib * MIB)
@@ -239,6 +239,19 @@ async def _browsers(settings: Settings, deps: Deps) -> AsyncGenerator[Workload]:
             parts = (states.part, limits.part(), recordings.part, downloads(FileShelf(deps), deps.limits.browser_file_bytes))
             async with pool.open() as browsers:
                 yield BrowserWorkload(browsers, address, secrets, parts, recordings.salvage, states.load, live=live)
+
+
+@asynccontextmanager
+async def _shut(settings: Settings, address: str) -> AsyncGenerator[None]:
+    """The port of browsers' worker, where it has one, is none that browsers reach."""
+    from passel.core.browser.reach import TCP, host_and_port
+
+    if not address.startswith(TCP):
+        yield
+        return
+    with noted(settings) as note:
+        await asyncio.to_thread(note.write_text, str(host_and_port(address)[1]))
+        yield
 
 
 @asynccontextmanager

@@ -151,6 +151,11 @@ class Settings(BaseSettings):
         None,
         description="Where browsers keep their files while they run; a short path that others may enter. Default: in the directory for temporary files.",
     )
+    browser_address: str | None = Field(
+        None,
+        pattern=r"^(\[[0-9a-fA-F:]+\]|[^\s:/\[\]]+)(:\d{1,5})?$",
+        description="Host, or host:port, at which API processes on other machines reach this worker's browsers, in a network of their own. Default: they run on the same machine.",
+    )
     max_browser_file_mib: int = Field(
         1024, ge=1, description="Largest file that is uploaded to a browser session, and all that one keeps of downloads."
     )

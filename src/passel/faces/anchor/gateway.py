@@ -1,8 +1,8 @@
 """The gateway: WebSockets of clients that drive a browser, on the API's own port (4.4 of the `anchor` contract).
 
 A client's upgrade is looked at here, refused with a true status where it has to be, and else handed on to the worker that the browser
-runs on; from then on bytes go through as they are, both ways. The worker's listener speaks WebSocket with the client, and it knows
-what may be asked (`passel.core.browser.guard`).
+runs on, whose listener speaks WebSocket with the client and knows what may be asked (`passel.core.browser.guard`). A worker of this
+machine is given the connection itself; to one of another machine bytes go through as they are, both ways.
 
     GET /?apiKey=K&sessionId=S      GET /?token=T&sessionId=S      GET /?token=M (minted)      GET /devtools/page/{target}?...
     GET /?apiKey=K (a new session: D20)      GET /devtools/browser/{anything}?...
@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import json
 import re
+from collections.abc import Callable
 from typing import Any, cast
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
@@ -56,8 +57,9 @@ class Gateway:
         """Without `following`, a client has to name its session."""
         self._deps, self._authenticator, self._reach, self._following = deps, authenticator, reach, following
 
-    async def open(self, upgrade: "Upgrade", target: bytes, headers: list[tuple[bytes, bytes]]) -> asyncio.Transport:
-        """Connect to the worker, and hand the upgrade on. Raises `PasselError` and `OSError`."""
+    async def open(self, upgrade: "Upgrade", target: bytes, headers: list[tuple[bytes, bytes]]) -> asyncio.Transport | None:
+        """Hand the upgrade on to the worker. Returns the way there, None where the worker has the connection itself. Raises `PasselError`
+        and `OSError`."""
         url = urlsplit(target.decode("latin-1"))
         query = {name: values[-1] for name, values in parse_qs(url.query).items()}
         live = _LIVE.fullmatch(url.path)
@@ -81,13 +83,16 @@ class Gateway:
         lines = [f"GET {path} HTTP/1.1".encode(), b"Host: worker"]
         lines += [name + b": " + value for name, value in headers if name in _HANDED_ON]
         lines += [f"{name}: {value}".encode() for name, value in self._reach.headers().items()]
+        head = b"\r\n".join([*lines, b"", b""])
+        if upgrade.hand_over(lambda client, read: self._reach.hand_over(admitted.address, client, head + read)):
+            return None
         try:
             way = await self._reach.connect(admitted.address, _Way(upgrade))
         except OSError:
             if made is not None:
                 await sessions.end(self._deps, await self._caller(query, given), self._reach, made.id)
             raise
-        way.write(b"\r\n".join([*lines, b"", b""]))
+        way.write(head)
         return way
 
     async def _admit(self, query: dict[str, str], headers: dict[bytes, bytes], wanted: str) -> Admitted:
@@ -174,6 +179,8 @@ class Upgrade(asyncio.Protocol):
             log.exception("an upgrade failed")
             self._refuse(500, "internal error")
         else:
+            if way is None:
+                return
             if self._transport is None or self._transport.is_closing():
                 way.close()
                 return
@@ -191,6 +198,19 @@ class Upgrade(asyncio.Protocol):
         head = f"HTTP/1.1 {status} {_REASONS.get(status, 'Error')}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
         self._transport.write(head.encode() + b"Connection: close\r\n\r\n" + body)
         self._transport.close()
+
+    def hand_over(self, give: Callable[[int, bytes], bool]) -> bool:
+        """Give the connection away: `give` takes its file descriptor and what was read since the head, and says whether it did. One that
+        is encrypted here, or that is still being answered, stays."""
+        transport = self._transport
+        if transport is None or transport.get_extra_info("sslcontext") or transport.get_write_buffer_size():
+            return False
+        transport.pause_reading()
+        if not give(transport.get_extra_info("socket").fileno(), b"".join(self._waiting)):
+            transport.resume_reading()
+            return False
+        transport.abort()  # closes what is open here alone
+        return True
 
     @property
     def gone(self) -> bool:

@@ -1,6 +1,7 @@
 """Reaching a browser where it runs, from whatever API process."""
 
 import asyncio
+import socket
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -8,12 +9,13 @@ from typing import Any
 import aiohttp
 import orjson
 
-from passel.core.browser.reach import PROOF, PROOF_TEXT
+from passel.core.browser.reach import LARGEST_HANDOVER, PROOF, PROOF_TEXT, TCP, UNIX, handover_path, host_and_port
 from passel.core.errors import Conflict, Invalid, NotFound, PasselError, Unavailable
 from passel.core.ids import SessionId
 from passel.services.vault import Vault
 
 _SECONDS = 150.0
+_CONNECT_SECONDS = 10.0
 _LONG = aiohttp.ClientTimeout(total=None, sock_read=_SECONDS)
 
 
@@ -47,7 +49,7 @@ class Reach:
         answers, and `Unavailable` where nobody does."""
         body = orjson.dumps({"do": do, **asked})
         try:
-            async with self._way(address).post(f"http://worker/{session_id}/call", data=body, headers=self.headers()) as response:
+            async with self._way(address).post(f"{_host(address)}/{session_id}/call", data=body, headers=self.headers()) as response:
                 body = await response.read()
                 if response.status == 200:
                     return orjson.loads(body) if response.content_type == "application/json" else body
@@ -60,7 +62,7 @@ class Reach:
         """Returns the file's size. Raises as `call` does."""
         try:
             way = self._way(address).post(
-                f"http://worker/{session_id}/upload", params={"name": name}, data=parts, headers=self.headers(), timeout=_LONG
+                f"{_host(address)}/{session_id}/upload", params={"name": name}, data=parts, headers=self.headers(), timeout=_LONG
             )
             async with way as response:
                 told = orjson.loads(await response.read())
@@ -72,18 +74,42 @@ class Reach:
 
     def _way(self, address: str) -> aiohttp.ClientSession:
         if address not in self._ways:
-            connector = aiohttp.UnixConnector(address.removeprefix("unix:"))
+            connector = aiohttp.UnixConnector(address.removeprefix(UNIX)) if address.startswith(UNIX) else aiohttp.TCPConnector()
             self._ways[address] = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=_SECONDS))
         return self._ways[address]
 
     async def connect(self, address: str, protocol: asyncio.Protocol) -> asyncio.Transport:
         """A raw connection to a worker's listener. Raises `OSError`."""
-        transport, _ = await asyncio.get_running_loop().create_unix_connection(lambda: protocol, address.removeprefix("unix:"))
+        loop = asyncio.get_running_loop()
+        if address.startswith(UNIX):
+            transport, _ = await loop.create_unix_connection(lambda: protocol, address.removeprefix(UNIX))
+        else:
+            async with asyncio.timeout(_CONNECT_SECONDS):
+                transport, _ = await loop.create_connection(lambda: protocol, *host_and_port(address))
         return transport
+
+    def hand_over(self, address: str, client: int, read: bytes) -> bool:
+        """Give a client's connection to the worker: `client` is the file descriptor of its socket, `read` what the worker reads of it first.
+        False where that cannot be done, and nothing has happened."""
+        path = handover_path(address)
+        if path is None or len(read) > LARGEST_HANDOVER:
+            return False
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as way:
+            way.setblocking(False)
+            try:
+                way.connect(path)
+                socket.send_fds(way, [read], [client])
+            except OSError:
+                return False
+        return True
 
     async def close(self) -> None:
         for way in self._ways.values():
             await way.close()
+
+
+def _host(address: str) -> str:
+    return "http://worker" if address.startswith(UNIX) else f"http://{address.removeprefix(TCP)}"
 
 
 @asynccontextmanager

@@ -5,7 +5,8 @@
     POST /{session}/upload    ?name=: a file that pages may be given
     POST /{session}/call      {"do": name, ...}: one of our own calls
 
-It listens on a Unix socket, and who calls proves that it knows the installation's secret.
+It listens on a Unix socket, where connections of clients are handed over too, or on a port that other machines reach; who calls proves
+that it knows the installation's secret.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 import structlog
@@ -21,11 +23,12 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from passel.core.browser.events import CRASH
 from passel.core.browser.guard import Leave, Refuse, Send, judge
-from passel.core.browser.reach import PROOF
+from passel.core.browser.reach import PROOF, TCP, UNIX, handover_path
 from passel.core.ids import SessionId
 from passel.workloads.browser.calls import CALLS, QUIET, WrongCall
 from passel.workloads.browser.control import CALLS as CONTROL
 from passel.workloads.browser.files import receive
+from passel.workloads.browser.handover import taking_over
 from passel.workloads.browser.mux import Client, CommandFailed, Gone, Message
 from passel.workloads.browser.session import Live
 from passel.workloads.browser.tools import CALLS as TOOLS
@@ -41,15 +44,17 @@ _MOST_BEHIND = 256 * 1024 * 1024
 
 
 class _Socket:
-    """One client's connection."""
+    """One client's connection. What it is told is written at once, as frames that a server does not mask (RFC 6455, 5.2): a queue and a
+    task of its own would cost it a turn of the loop with each message."""
 
     def __init__(self, live: Live, page: str | None) -> None:
         self._live, self._page = live, page
         self._ws = web.WebSocketResponse(max_msg_size=_LARGEST_MESSAGE, compress=False, heartbeat=_PING_SECONDS)
-        self._out: asyncio.Queue[bytes | None] = asyncio.Queue()
-        self._behind = 0
-        self._reason = ""
+        self._out: asyncio.Transport | None = None
+        self._early: list[bytes] = []
+        self._reason: str | None = None
         self._own: str | None = None
+        self._closing: asyncio.Task[bool] | None = None
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
         live = self._live
@@ -61,9 +66,9 @@ class _Socket:
         except BaseException:
             await client.leave()
             raise
+        self._begin(request.transport)
         live.timers.connected()
         live.clients.add(self._end)
-        writing = asyncio.create_task(self._write())
         try:
             async for message in self._ws:
                 if message.type is not WSMsgType.TEXT:
@@ -73,8 +78,7 @@ class _Socket:
         finally:
             live.clients.discard(self._end)
             live.timers.disconnected()
-            self._out.put_nowait(None)
-            await writing
+            await (self._closing or self._ws.close())
             await client.leave()
         return self._ws
 
@@ -114,27 +118,36 @@ class _Socket:
                 del message["sessionId"]
         self._say(message)
 
+    def _begin(self, out: asyncio.Transport | None) -> None:
+        """It is a WebSocket from now on."""
+        self._out = out
+        if out is not None:
+            out.writelines(self._early)
+        self._early.clear()
+        if self._reason is not None:
+            self._end(self._reason)
+
     def _say(self, message: Message) -> None:
-        data = orjson.dumps(message)
-        self._behind += len(data)
-        if self._behind > _MOST_BEHIND:
-            self._end("it did not read what it was sent")
-        else:
-            self._out.put_nowait(data)
+        frame, out = _frame(orjson.dumps(message)), self._out
+        if out is None:
+            self._early.append(frame)
+        elif self._closing is None:
+            out.write(frame)
+            if out.get_write_buffer_size() > _MOST_BEHIND:
+                out.abort()
 
     def _end(self, reason: str) -> None:
-        self._reason = self._reason or reason
-        self._out.put_nowait(None)
+        self._reason = reason
+        if self._closing is None and self._out is not None:
+            told = f"session ended: {reason}".encode()
+            self._closing = asyncio.create_task(self._ws.close(code=WSCloseCode.GOING_AWAY, message=told))
 
-    async def _write(self) -> None:
-        try:
-            while (data := await self._out.get()) is not None:
-                self._behind -= len(data)
-                await self._ws.send_frame(data, WSMsgType.TEXT)
-        except (ConnectionError, RuntimeError):
-            return
-        said = f"session ended: {self._reason}" if self._reason else ""
-        await self._ws.close(code=WSCloseCode.GOING_AWAY if said else WSCloseCode.OK, message=said.encode())
+
+def _frame(text: bytes) -> bytes:
+    size = len(text)
+    if size < 126:
+        return bytes((0x81, size)) + text
+    return (b"\x81\x7e" + size.to_bytes(2) if size < 1 << 16 else b"\x81\x7f" + size.to_bytes(8)) + text
 
 
 class Listener:
@@ -215,13 +228,23 @@ class Listener:
 
 
 @asynccontextmanager
-async def listening(listener: Listener, path: Path) -> AsyncGenerator[str]:
-    """Returns the address."""
+async def listening(listener: Listener, path: Path, public: str | None = None) -> AsyncGenerator[str]:
+    """Returns the address: of the socket at `path`, or of the host, and port, where other machines reach this one (`public`)."""
     runner = web.AppRunner(listener.app(), handle_signals=False, shutdown_timeout=1.0)
     await runner.setup()
+    assert runner.server is not None
     try:
+        if public is not None:
+            url = urlsplit(f"//{public}")
+            site = web.TCPSite(runner, url.hostname, url.port or 0)
+            await site.start()
+            host, port = runner.addresses[0][:2]
+            yield f"{TCP}[{host}]:{port}" if ":" in host else f"{TCP}{host}:{port}"
+            return
         await web.UnixSite(runner, path).start()
         await asyncio.to_thread(path.chmod, 0o600)
-        yield f"unix:{path}"
+        address = f"{UNIX}{path}"
+        async with taking_over(handover_path(address) or "", runner.server):
+            yield address
     finally:
         await runner.cleanup()

@@ -158,7 +158,7 @@ class Browsers:
         try:
             async with asyncio.timeout(_READY_SECONDS):
                 while not (await started.chromium.mux.call("Target.getTargets"))["targetInfos"]:  # noqa: ASYNC110 - nobody is told
-                    await asyncio.sleep(0.01)
+                    await asyncio.sleep(0.003)
         except BaseException:
             await started.end()
             raise

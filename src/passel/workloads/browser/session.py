@@ -203,7 +203,6 @@ class BrowserWorkload:
         self, context: Context, chromium: Chromium, configuration: Configuration, cookies: list[Any], over: "asyncio.Future[str]"
     ) -> tuple[Live, tuple[Draft, ...]]:
         """What is set up before anybody connects. Returns what the ledger is told with being ready."""
-        version = await chromium.mux.call("Browser.getVersion")
         tabs = Tabs(chromium.mux, setup.commands(configuration), lambda: live.attended and configuration.dialogs)
         live = Live(
             id=context.task.session_id,
@@ -218,10 +217,14 @@ class BrowserWorkload:
             over=over,
         )
         tabs.listen(live.notes.changed)
-        await tabs.open()
+        await tabs.join()
         downloads = {"behavior": "allow", "downloadPath": live.place.downloads, "eventsEnabled": True}
-        await tabs.driver.call("Browser.setDownloadBehavior", downloads)
-        await state.restore(tabs.driver, cookies)
+        version, *_ = await asyncio.gather(
+            chromium.mux.call("Browser.getVersion"),
+            tabs.open(),
+            tabs.driver.call("Browser.setDownloadBehavior", downloads),
+            state.restore(tabs.driver, cookies),
+        )
         tab = tabs.all()[0]
         await self._set_size(tabs, tab, configuration)
         if configuration.mask is not None:
@@ -234,10 +237,12 @@ class BrowserWorkload:
     async def _set_size(self, tabs: Tabs, tab: Tab, configuration: Configuration) -> None:
         """Of the page, which is smaller than its window. The first window of a browser has more around it than later ones: Chromium says
         there what it thinks of our flags."""
-        inner = await tabs.call(tab, "Runtime.evaluate", {"expression": "[innerWidth, innerHeight]", "returnByValue": True})
+        inner, window = await asyncio.gather(
+            tabs.call(tab, "Runtime.evaluate", {"expression": "[innerWidth, innerHeight]", "returnByValue": True}),
+            tabs.driver.call("Browser.getWindowForTarget", {"targetId": tab.id}),
+        )
         width, height = inner["result"]["value"]
         if (width, height) != (configuration.width, configuration.height):
-            window = await tabs.driver.call("Browser.getWindowForTarget", {"targetId": tab.id})
             outer = window["bounds"]
             bounds = {"width": outer["width"] + configuration.width - width, "height": outer["height"] + configuration.height - height}
             await tabs.driver.call("Browser.setWindowBounds", {"windowId": window["windowId"], "bounds": bounds})

@@ -57,13 +57,18 @@ class Tabs:
         self._first = asyncio.Event()
         self._aside: dict[str, asyncio.Future[str]] = {}
 
-    async def open(self) -> None:
-        """Returns when the page that a browser opens by itself is there and set up. Raises `Gone` and `CommandFailed`."""
+    async def join(self) -> None:
+        """Become a client of the browser, `driver`. Raises `Gone`."""
         self.driver = await Driver.of(self._mux)
         self.driver.listen(self._told)
-        await self.driver.call("Target.setDiscoverTargets", {"discover": True, "filter": _ONLY_PAGES})
+
+    async def open(self) -> None:
+        """Returns when the page that a browser opens by itself is there and set up. Raises `Gone` and `CommandFailed`."""
         attach = {"autoAttach": True, "waitForDebuggerOnStart": True, "flatten": True, "filter": _ONLY_PAGES}
-        await self.driver.call("Target.setAutoAttach", attach)
+        await asyncio.gather(
+            self.driver.call("Target.setDiscoverTargets", {"discover": True, "filter": _ONLY_PAGES}),
+            self.driver.call("Target.setAutoAttach", attach),
+        )
         await self._first.wait()
 
     async def close(self) -> None:
