@@ -51,7 +51,7 @@ def _pss(pid: int) -> int:
 async def _bare(rounds: int, batch: int) -> dict[str, float]:
     executable = chromium.find()
     assert executable is not None
-    async with chromium.keeping(executable, chromium.home(None)) as keeper:
+    async with chromium.keeping(executable, None) as (keeper, _):
         browsers = Browsers(keeper, Rules(), asyncio.Semaphore(os.cpu_count() or 1))
 
         async def start(n: int) -> Started:

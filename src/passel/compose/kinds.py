@@ -222,16 +222,15 @@ async def _browsers(settings: Settings, deps: Deps) -> AsyncGenerator[Workload]:
 
     executable = chromium.find(settings.chromium)
     assert executable is not None, "a worker that has no browser does not serve the kind"
-    home = chromium.home(settings.browser_dir)
 
     def secrets(task: "Task") -> Mapping[str, Any]:
         return {} if task.secrets is None else deps.vault.open(task.secrets, task.session_id)
 
     rules = Rules(settings.private_urls_allowed, lambda: own_ports(settings))
-    async with chromium.keeping(executable, home) as keeper, _recordings(settings, deps) as recordings:
+    async with chromium.keeping(executable, settings.browser_dir) as (keeper, home), _recordings(settings, deps) as recordings:
         live: dict[Any, Any] = {}
         listener = Listener(live, deps.vault.sign(PROOF_TEXT))
-        async with listening(listener, home / "listen", settings.browser_address) as address, _shut(settings, address):
+        async with listening(listener, home.path / "listen", settings.browser_address) as address, _shut(settings, address):
             starting = asyncio.Semaphore(settings.browser_starts or os.cpu_count() or 1)
             pool = Browsers(keeper, rules, starting, settings.browser_pool)
             limits = Limits(settings.browser_memory_mib * MIB, settings.browser_disk_mib * MIB)

@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from passel.workloads.browser import homes
 from passel.workloads.browser import keeper as program
+from passel.workloads.browser.homes import Home
 from passel.workloads.browser.mux import CommandFailed, Gone, Multiplexer
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "chrome")
@@ -60,14 +62,6 @@ def find(wanted: str | None = None) -> str | None:
         if os.access(path, os.X_OK):
             return path
     return next((found for name in _NAMES if (found := shutil.which(name))), None)
-
-
-def home(wanted: Path | None) -> Path:
-    """A directory for the files of this worker's browsers, which others may pass through: browsers of a root's server run as
-    somebody else. Its path is short, since Chromium puts sockets below it (D33)."""
-    path = Path(tempfile.mkdtemp(prefix="pb", dir=wanted))
-    path.chmod(0o711)
-    return path
 
 
 _FIRST_UID, _UIDS = 2_100_000_000, 1000
@@ -138,8 +132,13 @@ class Chromium:
     mux: Multiplexer
     ended: "asyncio.Future[Ended]" = field(repr=False)
     kill: Callable[[], None] = field(repr=False)
-    keep: Callable[[], None] = field(repr=False)
-    """Its directory stays when it has ended, for this worker to remove. It goes all the same when the worker is gone."""
+    tell_kept: Callable[[], None] = field(repr=False)
+    kept: bool = False
+
+    def keep(self) -> None:
+        """Its directory stays when it has ended, for this worker to remove. It goes all the same when the worker is gone."""
+        self.kept = True
+        self.tell_kept()
 
     async def close(self) -> None:
         """End it as a user would, so that cookies are kept; by force where that takes too long."""
@@ -155,25 +154,28 @@ class Chromium:
             self.kill()
         await asyncio.shield(self.ended)
         self.mux.close()
+        if not self.kept:  # a keeper that was killed has not removed it
+            await asyncio.to_thread(shutil.rmtree, self.directory, ignore_errors=True)
 
 
 class Keeper:
     """The process that keeps this worker's browsers (`passel.workloads.browser.keeper`), as the worker sees it."""
 
-    def __init__(self, executable: str, home: Path, accounts: Accounts) -> None:
+    def __init__(self, executable: str, home: Home, accounts: Accounts) -> None:
         self._executable, self._home, self._accounts = executable, home, accounts
         self._waiting: dict[str, asyncio.Future[int]] = {}
         self._ended: dict[str, asyncio.Future[Ended]] = {}
         self._slots: set[int] = set()
         self._gone = True
+        self._opening = asyncio.Lock()
 
     async def open(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         os.set_inheritable(theirs.fileno(), True)
-        command = [sys.executable, "-I", "-S", program.__file__, str(theirs.fileno()), str(self._home)]
+        command = [sys.executable, "-I", "-S", program.__file__, str(theirs.fileno()), str(self._home.path)]
         self._process = subprocess.Popen(  # noqa: ASYNC220 - returns when the program has begun
             command,
-            pass_fds=(theirs.fileno(), *self._accounts.held),
+            pass_fds=(theirs.fileno(), self._home.held, *self._accounts.held),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             start_new_session=True,
@@ -194,7 +196,7 @@ class Keeper:
         slot = next(n for n in range(len(self._slots) + 1) if n not in self._slots)
         self._slots.add(slot)
         uid = self._accounts.uid(slot)
-        directory = Path(tempfile.mkdtemp(prefix="b", dir=self._home))
+        directory = Path(tempfile.mkdtemp(prefix="b", dir=self._home.path))
         try:
             preferences = await prepare(directory)
             await asyncio.to_thread(_furnish, directory, preferences, None if os.getuid() else uid)
@@ -202,8 +204,10 @@ class Keeper:
             self._slots.discard(slot)
             shutil.rmtree(directory, ignore_errors=True)
             raise
-        if self._gone:
-            await self.open()
+        async with self._opening:
+            if self._gone:
+                await asyncio.to_thread(homes.end_processes, self._home.path)
+                await self.open()
         commands, send = os.pipe()
         receive, answers = os.pipe()
         errors = os.open(directory / "errors", os.O_WRONLY | os.O_CREAT, 0o600)
@@ -304,12 +308,20 @@ def _furnish(directory: Path, preferences: Mapping[str, Any], owner: int | None)
 
 
 @asynccontextmanager
-async def keeping(executable: str, home: Path) -> AsyncGenerator[Keeper]:
+async def keeping(executable: str, place: Path | None) -> AsyncGenerator[tuple[Keeper, Home]]:
+    """Browsers of a worker, whose files are at `place` while they run. What dead workers have left there is cleared away first. Raises
+    `OSError` and `CannotStart`."""
+    await asyncio.to_thread(homes.sweep, place)
     accounts = Accounts()
+    home = homes.make(place)
     keeper = Keeper(executable, home, accounts)
-    await keeper.open()
     try:
-        yield keeper
+        await keeper.open()
+        try:
+            yield keeper, home
+        finally:
+            await keeper.close()
     finally:
-        await keeper.close()  # which takes `home` along
+        await asyncio.to_thread(homes.end_processes, home.path)  # a keeper that was killed has ended none
+        home.close()
         accounts.close()

@@ -4,7 +4,8 @@ It is single-threaded, so that it may fork; it adopts whatever a browser's proce
 and when the worker that it belongs to is gone, however it went, it ends every process that came from it and removes their
 directories. Only the standard library is used: the keeper starts in a few milliseconds, and is a program of its own:
 
-    python3 -I -S keeper.py FD HOME      FD is one end of a SOCK_SEQPACKET pair, the other is the worker's; HOME goes at the end
+    python3 -I -S keeper.py FD HOME      FD is one end of a SOCK_SEQPACKET pair, the other is the worker's; HOME goes at the end. Other
+                                         descriptors that are open are held until then, and are nobody else's
 
 The worker asks (JSON, with file descriptors beside it), the keeper answers and tells:
 
@@ -28,7 +29,7 @@ import socket
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 _LARGEST = 64 * 1024
@@ -38,6 +39,27 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 Asked = dict[str, Any]
+
+
+class Stat(NamedTuple):
+    """Of a process; `started` in ticks since the machine was started."""
+
+    state: str
+    parent: int
+    session: int
+    started: int
+
+    @staticmethod
+    def of(process: Path) -> "Stat":
+        """By its directory in /proc. Raises `OSError` when it has gone."""
+        fields = (process / "stat").read_text().rpartition(")")[2].split()
+        return Stat(fields[0], int(fields[1]), int(fields[3]), int(fields[19]))
+
+
+def account(process: Path) -> int:
+    """Its real user: whose its directory in /proc is may be another one, where it does not let itself be looked at. Raises `OSError`."""
+    lines = (process / "status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("Uid:")).split()[1])
 
 
 class Keeper:
@@ -91,10 +113,11 @@ class Keeper:
     def start(self, asked: Asked, fds: list[int]) -> None:
         id = asked["start"]
         said, say = os.pipe2(os.O_CLOEXEC)
+        keeper = os.getpid()
         pid = os.fork()
         if pid == 0:
             try:
-                _become(asked, fds, say)
+                _become(asked, fds, say, keeper)
             except BaseException as error:
                 os.write(say, str(error).encode()[:1000])
             os._exit(127)
@@ -103,6 +126,7 @@ class Keeper:
             error = file.read().decode(errors="replace")
         if error:
             os.waitpid(pid, 0)
+            Path(f"{asked['directory']}.session").unlink(missing_ok=True)
             self.tell({"refused": id, "error": error})
             return
         self.running[pid] = (id, asked["directory"], asked["uid"])
@@ -138,27 +162,39 @@ class Keeper:
                     os.kill(other, signal.SIGKILL)
             time.sleep(0.01)
         errors = _last_words(directory)
+        Path(f"{directory}.session").unlink(missing_ok=True)
         if id not in self.kept:
             shutil.rmtree(directory, ignore_errors=True)
         self.kept.discard(id)
         self.tell({"ended": id, "status": status, "errors": errors})
 
     def left_of(self, pid: int, directory: str, uid: int) -> list[int]:
-        """Processes of a browser: those of its account where it has one of its own, and else those of its session or that name its
-        directory."""
+        """Processes of a browser: of those below us the ones of its account where it has one of its own, and else those of its session or
+        that name its directory."""
         own = uid not in (os.getuid(), *(used for _, _, used in self.running.values()))
         found: list[int] = []
-        for process in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError, IndexError, ValueError):
-                stat = (process / "stat").read_text().rpartition(")")[2].split()
-                if stat[0] == "Z":
-                    continue
-                mine = (
-                    process.stat().st_uid == uid if own else int(stat[3]) == pid or directory.encode() in (process / "cmdline").read_bytes()
-                )
-                if mine and int(process.name) not in (os.getpid(), pid):
-                    found.append(int(process.name))
+        for number, stat in self.below().items():
+            process = Path(f"/proc/{number}")
+            with contextlib.suppress(OSError):
+                mine = account(process) == uid if own else stat.session == pid or directory.encode() in (process / "cmdline").read_bytes()
+                if mine and number != pid:
+                    found.append(number)
         return found
+
+    def below(self) -> dict[int, Stat]:
+        """Live processes that came from us. What they leave to nobody is left to us."""
+        found: dict[int, Stat] = {}
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                found[int(process.name)] = Stat.of(process)
+        ours: dict[int, bool] = {os.getpid(): True}
+
+        def comes_from_us(number: int) -> bool:
+            if number not in ours:
+                ours[number] = number in found and comes_from_us(found[number].parent)
+            return ours[number]
+
+        return {number: stat for number, stat in found.items() if stat.state != "Z" and number != os.getpid() and comes_from_us(number)}
 
     def tell(self, message: Asked) -> None:
         with contextlib.suppress(OSError):
@@ -175,9 +211,16 @@ def _last_words(directory: str) -> str:
     return ""
 
 
-def _become(asked: Asked, fds: list[int], say: int) -> None:
-    """In the child: nothing of the keeper's stays but what was asked for."""
+def _write_down(asked: Asked) -> None:
+    """Who is to be ended where the keeper and its worker are killed together (`passel.workloads.browser.homes`)."""
+    told = {"pid": os.getpid(), "started": Stat.of(Path("/proc/self")).started, "uid": asked["uid"]}
+    Path(f"{asked['directory']}.session").write_text(json.dumps(told))
+
+
+def _become(asked: Asked, fds: list[int], say: int, keeper: int) -> None:
+    """In the child of `keeper`: nothing of the keeper's stays but what was asked for."""
     os.setsid()
+    _write_down(asked)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE):
         signal.signal(number, signal.SIG_DFL)
     signal.set_wakeup_fd(-1)
@@ -197,6 +240,8 @@ def _become(asked: Asked, fds: list[int], say: int) -> None:
         os.setuid(asked["uid"])
     if _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) != 0:
         raise OSError(ctypes.get_errno(), "prctl")
+    if os.getppid() != keeper:
+        os._exit(127)  # it died before that, and nobody would end us
     os.chdir(asked["directory"])
     os.execve(asked["argv"][0], asked["argv"], asked["env"])
 
@@ -204,6 +249,9 @@ def _become(asked: Asked, fds: list[int], say: int) -> None:
 def main() -> None:
     if _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno() or errno.EPERM))
+    for fd in map(int, os.listdir("/proc/self/fd")):  # noqa: PTH208 - what only we hold
+        with contextlib.suppress(OSError):
+            os.set_inheritable(fd, fd <= 2)
     Keeper(socket.socket(fileno=int(sys.argv[1])), sys.argv[2]).serve()
 
 

@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from passel.workloads.browser.chromium import CannotStart, home, keeping
+from passel.workloads.browser.chromium import CannotStart, keeping
 from passel.workloads.browser.mux import CommandFailed, Gone
 
 _START_SECONDS = 30.0
@@ -24,7 +24,7 @@ def try_start(executable: str, directory: Path | None) -> str | None:
 
 async def _try_start(executable: str, directory: Path | None) -> str | None:
     try:
-        async with asyncio.timeout(_START_SECONDS), keeping(executable, home(directory)) as keeper:
+        async with asyncio.timeout(_START_SECONDS), keeping(executable, directory) as (keeper, _):
             browser = await keeper.start("trial", _NOWHERE, _nothing, {}, lambda: None)
             try:
                 await browser.mux.call("Browser.getVersion")
