@@ -68,6 +68,7 @@ async def open_deps(settings: Settings, *, name: str, connections: int) -> Deps:
         models_dir=settings.models_dir,
         webhook_overlap=settings.webhook_secret_overlap,
         public_url=settings.public_url,
+        bare_browser_ids=settings.bare_browser_ids,
         verification_models=settings.verification_models,
     )
 

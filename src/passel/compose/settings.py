@@ -180,6 +180,17 @@ class Settings(BaseSettings):
         description="Sites that may show the live view in a frame, as the frame-ancestors of a Content-Security-Policy: *, 'none', or https://example.com.",
     )
     implicit_browsers: bool = Field(True, description="A CDP client that brings an API key and names no session gets a new one.")
+    bare_browser_ids: bool = Field(
+        False,
+        description="A CDP client may connect with a session's id alone, as with the hosted service. Ids are in lists and logs, and those of a batch resemble each other.",
+    )
+    browser_rate: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="Browser sessions that an organisation may make in a minute, whichever API process it asks. 0: no limit.",
+    )
+    browser_rate_batches: bool = Field(False, description="The sessions of batches count for browser_rate too.")
     max_batch_browsers: int = Field(1000, ge=1, le=5000, description="Sessions in a batch of browsers.")
 
     webhook_secret_overlap: float = Field(0, ge=0, description="Seconds for which a rotated secret of a webhook signs beside the new one.")
@@ -335,6 +346,8 @@ class Settings(BaseSettings):
             json_items=self.max_batch_items,
             stream_items=self.max_stream_items,
             batch_browsers=self.max_batch_browsers,
+            browsers_a_minute=self.browser_rate,
+            batch_browsers_count=self.browser_rate_batches,
             browser_file_bytes=self.max_browser_file_mib * MIB,
             bundle_bytes=self.max_bundle_mib * MIB,
             file_bytes=self.max_file_mib * MIB,

@@ -13,13 +13,15 @@ class Limits:
     archive as it is packed, `unpacked_bytes` what comes out of it. Secrets and metadata are a session's, and
     `waiting_messages` stand behind its active one. A batch of verifications is kept for `result_days`, an uploaded
     file of claims of at most `upload_bytes` for `upload_hours`. An organisation may have so many `facts`, which workers hold
-    in memory."""
+    in memory. It makes so many `browsers_a_minute`, 0 is without end; those of batches count where `batch_browsers_count`."""
 
     body_bytes: int = 4 * MIB
     batch_body_bytes: int = 64 * MIB
     json_items: int = 10_000
     stream_items: int = 1_000_000
     batch_browsers: int = 1000
+    browsers_a_minute: int = 0
+    batch_browsers_count: bool = False
     browser_file_bytes: int = 1024 * MIB
     item_bytes: int = 16 * MIB
     stream_bytes: int = 8192 * MIB

@@ -37,8 +37,8 @@ class Deps:
     """`key_providers` are the providers that the server has keys of, `models_dir` is where its local models lie. With
     `strict_idempotency` a known key with another body is refused. With `hide_foreign` what is another organisation's is
     `NotFound` instead of `Forbidden`. `allow_private_urls` lets manifests name model files of the server and addresses
-    of its own network. `public_url` is how clients reach the server; None where each request tells. `webhook_overlap` in
-    seconds is how long a rotated secret signs beside the new one."""
+    of its own network. `public_url` is how clients reach the server; None where each request tells. With `bare_browser_ids` the id of a
+    browser session opens it to CDP clients, unless tokens were minted for it. `webhook_overlap` in seconds is how long a rotated secret signs beside the new one."""
 
     db: Database
     blobs: BlobStore
@@ -55,6 +55,7 @@ class Deps:
     models_dir: Path | None = None
     webhook_overlap: float = 0.0
     public_url: str | None = None
+    bare_browser_ids: bool = False
     verification_models: VerificationModels = VerificationModels()
     choices: Choices = field(init=False)
 

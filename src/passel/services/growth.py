@@ -32,11 +32,14 @@ _GROWTH_SECONDS = 30.0
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """Which failed items are tried again: those whose error holds any of `errors`, whose metadata has all of
-    `metadata`, and that `accepts` (what a kind asks of their spec). Cancelled ones only when `errors` names them."""
+    `metadata`, and that `accepts` (what a kind asks of their spec). Cancelled ones only when `errors` names them; where `broken` also
+    those that had completed and failed afterwards. `begins` is the spec of the next try, made of that of the last."""
 
     errors: Sequence[str] = ()
     metadata: dict[str, str] = field(default_factory=dict[str, str])
     accepts: Callable[[dict[str, Any]], bool] = lambda spec: True
+    broken: bool = False
+    begins: Callable[[dict[str, Any]], dict[str, Any]] = lambda spec: spec
 
     def matches(self, item: FailedTry) -> bool:
         if self.errors:
@@ -77,10 +80,10 @@ async def retry(deps: Deps, caller: Caller, planner: Planner[R], batch_id: str, 
     count = 0
     async with _growing(deps, caller, planner.kind, batch_id) as (c, batch, writer):
         await planner.lock(c)
-        async for page in _failed_pages(c, batch_id):
+        async for page in _failed_pages(c, batch_id, broken=wanted.broken):
             again = [item for item in page if chosen.get(item.index) == item.try_number]
             if again:
-                await writer.add(await asyncio.to_thread(_next_tries, deps, planner, batch, again, lanes))
+                await writer.add(await asyncio.to_thread(_next_tries, deps, planner, batch, wanted, again, lanes))
                 count += len(again)
         if count:
             await _close(deps, writer)
@@ -94,7 +97,7 @@ async def _learn(deps: Deps, planner: Planner[R], batch_id: str, wanted: Wanted)
     after = -1
     while True:
         async with deps.db.read() as c:
-            page = await tries.list_failed(c, batch_id, after, _PAGE)
+            page = await tries.list_failed(c, batch_id, after, _PAGE, broken=wanted.broken)
         if not page:
             return chosen, lanes
         after = page[-1].index
@@ -168,15 +171,15 @@ async def _close(deps: Deps, writer: BatchWriter) -> None:
         raise Conflict("this batch was cancelled or deleted meanwhile: nothing was tried again")
 
 
-async def _failed_pages(c: WriteConnection, batch_id: str) -> AsyncIterator[list[FailedTry]]:
+async def _failed_pages(c: WriteConnection, batch_id: str, *, broken: bool = False) -> AsyncIterator[list[FailedTry]]:
     after = -1
-    while page := await tries.list_failed(c, batch_id, after, _PAGE):
+    while page := await tries.list_failed(c, batch_id, after, _PAGE, broken=broken):
         yield page
         after = page[-1].index
 
 
 def _next_tries(
-    deps: Deps, planner: Planner[R], batch: Batch, again: Sequence[FailedTry], lanes: dict[str, LaneId]
+    deps: Deps, planner: Planner[R], batch: Batch, wanted: Wanted, again: Sequence[FailedTry], lanes: dict[str, LaneId]
 ) -> list[NewItem | FailedItem]:
     """The items of the next tries. Those that had a session get another one like it. Runs in a thread."""
 
@@ -186,6 +189,7 @@ def _next_tries(
         old = item.session
         secrets = None if old.secrets is None else deps.vault.open(old.secrets, old.id)
         # the try before, which cannot be deleted while its batch grows, holds these files
-        return Planned(batch.subject_id, item.spec, old.lane, item.metadata, old.request, secrets, old.file_ids)
+        prefix = old.id.partition("_")[0]
+        return Planned(batch.subject_id, wanted.begins(item.spec), old.lane, item.metadata, old.request, secrets, old.file_ids, prefix)
 
-    return [new_item(deps, item.index, plan(item), lanes, item.try_number) for item in again]
+    return [new_item(deps, item.index, plan(item), lanes, item.try_number, item.state) for item in again]

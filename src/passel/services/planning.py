@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from passel.core.ids import SessionId
+from passel.core.states import FAILED
 from passel.services.deps import Deps
 from passel.store.creation import FailedItem, NewItem
 from passel.store.database import WriteConnection
@@ -82,10 +83,12 @@ class Planner(Protocol[R]):
         ...
 
 
-def new_item(deps: Deps, index: int, planned: Planned | Refused, lanes: dict[str, Any], replaces: int = 0) -> NewItem | FailedItem:
-    """The rows' content for an item. `replaces` is the try that it follows, 0 for none."""
+def new_item(
+    deps: Deps, index: int, planned: Planned | Refused, lanes: dict[str, Any], replaces: int = 0, was: str = FAILED
+) -> NewItem | FailedItem:
+    """The rows' content for an item. `replaces` is the try that it follows, which `was` failed or completed; 0 for none."""
     if isinstance(planned, Refused):
-        return FailedItem(index, planned.error, planned.asked, replaces, planned.file_ids)
+        return FailedItem(index, planned.error, planned.asked, replaces, planned.file_ids, was)
     session_id = SessionId(deps.ids.new(planned.prefix))
     return NewItem(
         index=index,
@@ -100,4 +103,5 @@ def new_item(deps: Deps, index: int, planned: Planned | Refused, lanes: dict[str
         secrets=None if planned.secrets is None else deps.vault.seal(planned.secrets, session_id),
         replaces=replaces,
         file_ids=planned.file_ids,
+        was=was,
     )

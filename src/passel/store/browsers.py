@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from passel.core.ids import BatchId, MessageId, OrgId, SessionId
 from passel.store.batches import Batch, batch_of_row
@@ -13,8 +13,9 @@ from passel.store.database import ReadConnection, WriteConnection
 @dataclass(frozen=True, slots=True)
 class BrowserItem:
     """`state` is the item's, which is completed as soon as its browser is ready; `alive` says whether that runs, `scoped`
-    whether it is opened by minted tokens alone. `began_at` is when the
-    browser was begun to be started, `settled_at` when it was ready or had failed."""
+    whether it is opened by minted tokens alone. `began_at` is when the browser was begun to be started, `settled_at` when it was ready
+    or had failed. `restarts` are starts that failed and were followed by another one, in all of its tries; `last_error` is why the try
+    before this one failed."""
 
     index: int
     try_number: int
@@ -26,6 +27,8 @@ class BrowserItem:
     error: str | None
     began_at: datetime | None
     settled_at: datetime | None
+    restarts: int
+    last_error: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,24 @@ async def list_batches(
     return [batch_of_row(row) for row in rows if row["id"] is not None], rows[0]["total"]
 
 
+class Minute(NamedTuple):
+    """In which `made` sessions were made so far."""
+
+    began_at: datetime
+    made: int
+
+
+async def count_if_fewer(c: WriteConnection, org_id: OrgId, count: int, most: int, now: datetime) -> Minute | None:
+    """Count sessions that are about to be made. None where there would be more than `most` in this minute. `count` is at most `most`."""
+    row = await c.fetchrow("count_browsers_made", org_id, now, count, most)
+    return None if row is None else Minute(**row)
+
+
+async def find_minute(c: ReadConnection, org_id: OrgId) -> Minute | None:
+    row = await c.fetchrow("find_browser_minute", org_id)
+    return None if row is None else Minute(**row)
+
+
 @dataclass(frozen=True, slots=True)
 class BrowserRow:
     """A session as lists have it. `request` and `ended` are what its ledger says of its beginning and its end."""
@@ -115,7 +136,7 @@ class BrowserRow:
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """Which sessions; each filter that is not None must match. `fragments` are parts of tags, `profile` is one of
-    the name of a profile."""
+    the name of a profile. `proxied` are those with a proxy of their own."""
 
     status: str | None = None
     tags: Sequence[str] | None = None
@@ -125,6 +146,7 @@ class Wanted:
     batch_id: str | None = None
     domains: Sequence[str] | None = None
     profile: str | None = None
+    proxied: bool | None = None
 
 
 async def list_sessions(
@@ -134,7 +156,7 @@ async def list_sessions(
     rows = await c.fetch(
         "list_browser_sessions",
         org_id, wanted.status, wanted.tags, wanted.fragments, wanted.since, wanted.until, wanted.batch_id, newest_first, limit, offset,
-        by_key, wanted.domains, wanted.profile,
+        by_key, wanted.domains, wanted.profile, wanted.proxied,
     )  # fmt: skip
     found = [BrowserRow(**{name: row[name] for name in BrowserRow.__slots__}) for row in rows if row["id"] is not None]
     return found, rows[0]["total"]

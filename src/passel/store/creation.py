@@ -21,7 +21,8 @@ from passel.store.database import WriteConnection
 @dataclass(frozen=True, slots=True)
 class NewItem:
     """An item to create, with its session and its first message. `request` is what the message asks, in the shape of
-    the kind. `replaces` is the number of the try that this one follows; 0 for a new item. `file_ids` are held."""
+    the kind. `replaces` is the number of the try that this one follows, which `was` failed or completed; 0 for a new item. `file_ids`
+    are held."""
 
     index: int
     session_id: SessionId
@@ -35,6 +36,7 @@ class NewItem:
     secrets: bytes | None = field(repr=False)
     replaces: int = 0
     file_ids: tuple[str, ...] = ()
+    was: str = FAILED
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ class FailedItem:
     asked: dict[str, Any]
     replaces: int = 0
     file_ids: tuple[str, ...] = ()
+    was: str = FAILED
 
 
 _SESSION_COLUMNS = (
@@ -83,7 +86,7 @@ class BatchWriter:
         self._c = c
         self._org_id, self._batch_id, self._kind, self._now = org_id, batch_id, kind, now
         self._held = Counter[LaneId]()
-        self._failed = self._added = self._replaced = self._uncancelled = 0
+        self._failed = self._added = self._replaced = self._uncancelled = self._uncompleted = 0
         self._transitions: list[Transition] = []
         self._created: list[str] = []  # ids of sessions with commas between them, for there may be a million
         self._grows = False
@@ -141,7 +144,7 @@ class BatchWriter:
         first, last = self._added > 0, self._grows or self._failed > 0
         sized = await self._c.fetchrow(
             "size_batch", self._batch_id, self._held.total(), self._failed, self._added, self._replaced, self._uncancelled, self._now,
-            len(self._transitions) + first + last,
+            len(self._transitions) + first + last, self._uncompleted,
         )  # fmt: skip
         if sized is None:
             return False
@@ -187,7 +190,7 @@ class BatchWriter:
             await files.use_files(self._c, self._org_id, sorted(kept), self._batch_id)
 
     async def _replace(self, items: Sequence[NewItem | FailedItem]) -> None:
-        """The next try of items that have failed; what they were before is kept."""
+        """The next try of items that have ended; what they were before is kept."""
         rows = await self._c.fetch(
             "replace_items",
             self._batch_id,
@@ -201,6 +204,7 @@ class BatchWriter:
         assert len(rows) == len(items), "tries change under the batch's growth lock only"
         self._replaced += len(rows)
         self._uncancelled += sum(row["was_cancelled"] for row in rows)
+        self._uncompleted += sum(row["was_completed"] for row in rows)
 
     def _session(self, item: NewItem) -> tuple[Any, ...]:
         return (
@@ -231,7 +235,7 @@ def _transitions(item: NewItem | FailedItem) -> list[Transition]:
     """From what an item was, or is said to have been: what could not be made was queued, and failed."""
     number = item.replaces + 1
     session_id = item.session_id if isinstance(item, NewItem) else None
-    told = [Transition(item.index, session_id, number, FAILED, QUEUED, None)] if item.replaces else []
+    told = [Transition(item.index, session_id, number, item.was, QUEUED, None)] if item.replaces else []
     if isinstance(item, FailedItem):
         told.append(Transition(item.index, None, number, QUEUED, FAILED, item.error))
     return told

@@ -21,10 +21,11 @@ class OldSession:
 
 @dataclass(frozen=True, slots=True)
 class FailedTry:
-    """`session` is None for an item that could not be made; then `asked` is what was asked."""
+    """`session` is None for an item that could not be made; then `asked` is what was asked. `state` is what its batch counts it as."""
 
     index: int
     try_number: int
+    state: str
     error: str
     spec: dict[str, Any]
     metadata: dict[str, str]
@@ -32,9 +33,10 @@ class FailedTry:
     asked: dict[str, Any]
 
 
-async def list_failed(c: ReadConnection, batch_id: str, after: int, limit: int) -> list[FailedTry]:
-    """In input order, from the one behind the index `after`; cancelled ones too."""
-    return [_failed(row) for row in await c.fetch("list_failed", batch_id, after, limit)]
+async def list_failed(c: ReadConnection, batch_id: str, after: int, limit: int, *, broken: bool = False) -> list[FailedTry]:
+    """In input order, from the one behind the index `after`; cancelled ones too. Where `broken` also those that had completed while
+    their message went on, and which failed then."""
+    return [_failed(row) for row in await c.fetch("list_failed", batch_id, after, limit, broken)]
 
 
 def _failed(row: Row) -> FailedTry:
@@ -43,4 +45,4 @@ def _failed(row: Row) -> FailedTry:
     if row["session_id"] is not None:
         session = OldSession(row["session_id"], row["lane"], row["requested"], row["secrets"], tuple(row["file_ids"]))
     spec, metadata = (row["spec"], row["metadata"]) if session else (asked, asked.get("metadata", {}))
-    return FailedTry(row["index"], row["try"], row["error"] or "", spec, metadata, session, asked)
+    return FailedTry(row["index"], row["try"], row["state"], row["error"] or "", spec, metadata, session, asked)

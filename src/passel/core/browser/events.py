@@ -2,6 +2,7 @@
 
 message.requested       {configuration, asked, warnings}: what is in effect, what the client sent, where the two differ
 browser.configuring     {}: the process is up
+browser.start_failed    {error}: it did not start, and is started again
 browser.ready           {product}: clients may connect
 browser.initial_url     {url, error}: the page that was asked for did not load
 browser.tagged          {tags}: those that it has from now on
@@ -24,6 +25,7 @@ from typing import Any
 
 from passel.core.events import Draft, Event
 
+START_AGAIN = "browser.start_failed"
 CONFIGURING, READY, INITIAL_URL, ENDED = "browser.configuring", "browser.ready", "browser.initial_url", "browser.ended"
 NAVIGATED, RECORDED, TAGGED = "browser.navigated", "browser.recorded", "browser.tagged"
 DOWNLOADED, DOWNLOAD_FAILED, UPLOADED = "browser.downloaded", "browser.download_failed", "browser.uploaded"
@@ -50,6 +52,10 @@ def requested(configuration: dict[str, Any], asked: dict[str, Any], warnings: li
 
 def configuring() -> Draft:
     return Draft(CONFIGURING, {})
+
+
+def start_again(error: str) -> Draft:
+    return Draft(START_AGAIN, {"error": error})
 
 
 def ready(product: str) -> Draft:

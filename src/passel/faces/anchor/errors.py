@@ -11,7 +11,9 @@ from starlette.responses import Response
 
 from passel.core.errors import PasselError
 from passel.core.text import clean
+from passel.faces.anchor import rate
 from passel.faces.kit.json import json_response
+from passel.services.browser.rates import TooMany
 
 log = structlog.get_logger()
 
@@ -32,10 +34,17 @@ _STATUS = {
 _LONGEST = 2000
 
 
-def error(status: int, message: str) -> Response:
+def error(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
     message = clean(message)[:_LONGEST]
     body: dict[str, Any] = {"error": {"code": status, "message": message}}
-    return json_response(body | ({"message": message} if status == 401 else {}), status, {"Retry-After": "2"} if status == 503 else None)
+    return json_response(body | ({"message": message} if status == 401 else {}), status, headers)
+
+
+def headers_of(failed: PasselError) -> dict[str, str]:
+    """That say when to come again."""
+    if isinstance(failed, TooMany):
+        return rate.headers(failed.standing, refused=True)
+    return {"Retry-After": "2"} if failed.code == "unavailable" else {}
 
 
 def status_of(failed: PasselError) -> int:
@@ -43,7 +52,7 @@ def status_of(failed: PasselError) -> int:
 
 
 def passel_error(scope: Any, failed: PasselError) -> Response:
-    return error(status_of(failed), failed.message)
+    return error(status_of(failed), failed.message, headers_of(failed))
 
 
 async def on_passel_error(request: Request, failed: Exception) -> Response:

@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
@@ -21,7 +21,7 @@ import httptools
 import structlog
 
 from passel.core.errors import Invalid, PasselError, Unauthenticated, Unavailable
-from passel.faces.anchor.errors import status_of
+from passel.faces.anchor.errors import headers_of, status_of
 from passel.faces.anchor.ids import session_id as own_id
 from passel.faces.anchor.ids import to_uuid
 from passel.faces.anchor.requests import session_request
@@ -115,7 +115,7 @@ class Gateway:
         if b"sec-websocket-key" not in headers or headers.get(b"sec-websocket-version") != b"13":
             raise Invalid("this is no upgrade to a WebSocket of version 13")
         caller = await self._caller(query, headers)
-        made = await sessions.create(self._deps, caller, session_request({}))
+        made = (await sessions.create(self._deps, caller, session_request({}))).session
         found = await sessions.wait_ready(self._deps, caller, self._following, made.id)
         if found.address is None or upgrade.gone:
             await sessions.end(self._deps, caller, self._reach, made.id)
@@ -171,7 +171,7 @@ class Upgrade(asyncio.Protocol):
             way = await self.gateway.open(self, head.url, head.headers)
         except PasselError as failed:
             status = 410 if isinstance(failed, sessions.Ended) else status_of(failed)
-            self._refuse(status, failed.message)
+            self._refuse(status, failed.message, headers_of(failed))
         except (OSError, TimeoutError) as failed:
             log.warning("a worker does not answer", error=str(failed))
             self._refuse(503, "the worker of this browser does not answer")
@@ -191,11 +191,12 @@ class Upgrade(asyncio.Protocol):
                 way.write(data)
             self._waiting.clear()
 
-    def _refuse(self, status: int, message: str) -> None:
+    def _refuse(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
         if self._transport is None:
             return
         body = json.dumps({"error": {"code": status, "message": message}, "message": message}).encode()
         head = f"HTTP/1.1 {status} {_REASONS.get(status, 'Error')}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        head += "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
         self._transport.write(head.encode() + b"Connection: close\r\n\r\n" + body)
         self._transport.close()
 

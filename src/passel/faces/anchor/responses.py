@@ -160,11 +160,15 @@ def _item(deps: Deps, base: str, read: ReadBatch, item: BrowserItem) -> Body:
         "status": _item_status(item),
         **(reached(deps, base, item.session_id, read.configuration) if ready else nowhere),
         "error": item.error,
-        "retry_count": item.try_number - 1,
+        "retry_count": item.try_number - 1 + item.restarts,
         "started_at": timestamp(item.began_at),
         "completed_at": timestamp(item.settled_at),
-        "metadata": {"batch_id": to_uuid(read.batch.id), "item_index": item.index},
+        "metadata": {"batch_id": to_uuid(read.batch.id), "item_index": item.index, **_before(item)},
     }
+
+
+def _before(item: BrowserItem) -> Body:
+    return {} if item.last_error is None else {"last_error": item.last_error}
 
 
 def grid(deps: Deps, base: str, read: ReadBatch) -> Body:

@@ -2,6 +2,7 @@
 
 An API key opens all sessions of its organisation. A token opens one session for one scope: one that is computed, which goes with the
 session's id, or one that was minted, which stands alone and can be revoked. As soon as one was minted, the computed ones open nothing.
+With `Deps.bare_browser_ids` the session's id is such a computed token for CDP.
 """
 
 import base64
@@ -23,6 +24,7 @@ CDP, LIVE, LIVE_READ_ONLY = "cdp", "live_view", "live_view_read_only"
 SCOPES = (LIVE_READ_ONLY, LIVE, CDP)
 _BATCH = "browser-batch"
 _MOST_MINTED = 500
+_ONLY_MINTED = "This session is opened by minted tokens alone: POST .../tokens makes them"
 _SECRET_BYTES = 20
 _ID_BYTES = 16
 
@@ -97,7 +99,7 @@ async def admit(deps: Deps, given: Given, wanted: str, *, looks: bool = False) -
         raise NotFound("Session not found")
     if given.org_id is not None and found.session.org_id != given.org_id:
         raise Forbidden("This session belongs to another project")
-    scope = None if given.org_id is not None else _scope(deps, found, given)
+    scope = None if given.org_id is not None else _scope(deps, found, given, wanted)
     if scope is not None and (scope == CDP) != (wanted == CDP):
         raise Forbidden(f"This token is for {scope.replace('_', ' ')} alone")
     if found.address is None:
@@ -108,8 +110,12 @@ async def admit(deps: Deps, given: Given, wanted: str, *, looks: bool = False) -
     return Admitted(found, found.address, scope != LIVE_READ_ONLY and not configuration.view_only)
 
 
-def _scope(deps: Deps, found: BrowserSession, given: Given) -> str:
+def _scope(deps: Deps, found: BrowserSession, given: Given, wanted: str) -> str:
     token = given.token
+    if token is None and wanted == CDP and deps.bare_browser_ids:
+        if found.scoped:
+            raise Forbidden(_ONLY_MINTED)
+        return CDP
     if token is None or not token.isascii():
         raise Unauthenticated("Missing or invalid credential")
     if (scope := _minted(found).get(_hash(token))) is not None:
@@ -118,7 +124,7 @@ def _scope(deps: Deps, found: BrowserSession, given: Given) -> str:
         for scope in SCOPES:
             if deps.vault.same(computed(deps, found.id, scope), token):
                 if found.scoped:
-                    raise Forbidden("This session is opened by minted tokens alone: POST .../tokens makes them")
+                    raise Forbidden(_ONLY_MINTED)
                 return scope
     raise Unauthenticated("Missing or invalid credential")
 

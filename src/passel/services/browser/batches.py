@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from passel.core.browser import KIND
 from passel.core.browser.configuration import Configuration
@@ -13,7 +13,8 @@ from passel.core.browser.events import BATCH_CANCELLED
 from passel.core.errors import Conflict, Invalid, NotFound, PasselError, QuotaExceeded
 from passel.core.ids import BatchId, SessionId
 from passel.services import batches, growth
-from passel.services.browser import profiles
+from passel.services.browser import profiles, rates
+from passel.services.browser.rates import Standing
 from passel.services.browser.reach import Reach
 from passel.services.browser.requests import BrowserPlanner, BrowserRequest
 from passel.services.deps import Caller, Deps
@@ -55,15 +56,23 @@ def status(batch: Batch) -> str:
     return COMPLETED if counts.completed else FAILED
 
 
-async def create(deps: Deps, caller: Caller, request: BrowserRequest, count: int, metadata: dict[str, Any]) -> Batch:
+class Begun(NamedTuple):
+    """`standing` is how many more sessions may be made, where that is limited."""
+
+    batch: Batch
+    standing: Standing | None
+
+
+async def create(deps: Deps, caller: Caller, request: BrowserRequest, count: int, metadata: dict[str, Any]) -> Begun:
     """Items for which there is no room yet wait for it. Raises `QuotaExceeded` for more than can ever run at once (D8),
-    and `Invalid` for a proxy that may not be used."""
+    `Invalid` for a proxy that may not be used, and `TooMany`."""
     async with deps.db.read() as c:
         most = await store.capacity(c)
     if most and count > most:
         raise QuotaExceeded(f"batch of {count} exceeds the limit of {most} concurrent sessions")
     await request.require_open(deps)
     await profiles.require(deps, caller, request.configuration)
+    standing = await rates.take_batch(deps, caller, count)
     planner = BrowserPlanner(caller, request.secrets)
 
     async def groups() -> AsyncIterator[list[BrowserRequest]]:
@@ -73,7 +82,7 @@ async def create(deps: Deps, caller: Caller, request: BrowserRequest, count: int
     with Intake(planner) as intake:
         await intake.take_all(groups())
         spec = {"metadata": metadata, **request.request}
-        return (await batches.create(deps, caller, planner, intake, None, None, spec)).batch
+        return Begun((await batches.create(deps, caller, planner, intake, None, None, spec)).batch, standing)
 
 
 async def get(deps: Deps, caller: Caller, batch_id: str) -> Batch:
@@ -167,15 +176,18 @@ async def delete(deps: Deps, caller: Caller, batch_id: str) -> int:
     return batch.counts.size
 
 
-async def retry(deps: Deps, caller: Caller, batch_id: str) -> tuple[Batch, int]:
-    """Each failed item gets a new browser (D10). Raises `Conflict` while it goes on or when it was cancelled, and `Invalid` when nothing
-    has failed."""
+async def retry(deps: Deps, caller: Caller, batch_id: str, *, failed_only: bool, starts: int) -> tuple[Batch, int]:
+    """Each failed item gets a new browser, which is started at most `starts` times; unless `failed_only` also items whose session was
+    ready and has failed since (D10). Raises `Conflict` while it goes on or when it was cancelled, and `Invalid` when nothing has failed."""
     batch = await get(deps, caller, batch_id)
     if (now := status(batch)) in (PENDING, PROCESSING, CANCELLED):
         raise Conflict(f"Batch is {now}")
-    if batch.counts.failed == 0:
-        raise Invalid("No failed sessions to retry")
-    done = await growth.retry(deps, caller, BrowserPlanner(caller), batch.id, Wanted())
+
+    def begins(spec: dict[str, Any]) -> dict[str, Any]:
+        """Tokens that were minted for the session before open that one alone."""
+        return {"tags": spec["tags"], "key_id": spec["key_id"], "starts": starts}
+
+    done = await growth.retry(deps, caller, BrowserPlanner(caller), batch.id, Wanted(broken=not failed_only, begins=begins))
     if not done.retried:
         raise Invalid("No failed sessions to retry")
     return done.batch, done.retried

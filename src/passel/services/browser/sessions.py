@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from passel.core.browser import KIND, PREFIX
 from passel.core.browser import events as browser_events
@@ -13,7 +13,8 @@ from passel.core.events import Draft, Event
 from passel.core.ids import SessionId
 from passel.core.states import COMPLETED, ENDED, FAILED, NO_CAPACITY_ERROR, RUNNING
 from passel.services import sessions
-from passel.services.browser import profiles
+from passel.services.browser import profiles, rates
+from passel.services.browser.rates import Standing
 from passel.services.browser.reach import Reach
 from passel.services.browser.requests import LANE, BrowserRequest
 from passel.services.deps import Caller, Deps, require_own
@@ -95,9 +96,17 @@ class BrowserSession:
         return told
 
 
-async def create(deps: Deps, caller: Caller, request: BrowserRequest) -> BrowserSession:
-    """Begin a session; it is not waited for. Raises `Invalid` for a proxy that may not be used, and what `profiles.claim` raises."""
+class Begun(NamedTuple):
+    """A session that is about to start. `standing` is how many more may be made, where that is limited."""
+
+    session: BrowserSession
+    standing: Standing | None
+
+
+async def create(deps: Deps, caller: Caller, request: BrowserRequest) -> Begun:
+    """It is not waited for. Raises `Invalid` for a proxy that may not be used, `TooMany`, and what `profiles.claim` raises."""
     await request.require_open(deps)
+    standing = await rates.take(deps, caller)
     id = SessionId(deps.ids.new(PREFIX))
     sealed = None if request.secrets is None else deps.vault.seal(request.secrets, id)
     new = NewSession(caller.org_id, id, KIND, None, request.spec(caller), None, {}, LANE, sealed, deps.now())
@@ -107,7 +116,7 @@ async def create(deps: Deps, caller: Caller, request: BrowserRequest) -> Browser
         session = await store.lock_session(c, id)
         assert session is not None
         await sessions.add_request(deps, caller, c, session, request.request, None)
-    return await get(deps, caller, id)
+    return Begun(await get(deps, caller, id), standing)
 
 
 async def wait_ready(deps: Deps, caller: Caller, following: Following, id: str) -> BrowserSession:

@@ -28,7 +28,7 @@ async def use(deps: Deps, caller: Caller, following: Following, reach: Reach, id
 async def _temporary(deps: Deps, caller: Caller, following: Following, reach: Reach) -> AsyncGenerator[str]:
     """Also one whose client has gone ends, by its timer at the latest."""
     configuration = Configuration(tags=(_TAG,), idle_minutes=1.0, max_minutes=_MOST_MINUTES)
-    begun = await sessions.create(deps, caller, BrowserRequest(configuration))
+    begun = (await sessions.create(deps, caller, BrowserRequest(configuration))).session
     try:
         found = await sessions.wait_ready(deps, caller, following, begun.id)
         if found.address is None:

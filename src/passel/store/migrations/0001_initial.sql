@@ -570,3 +570,10 @@ create table browser_profile (
 );
 
 create index browser_profile_writer on browser_profile (writer_id) where writer_id is not null;
+
+-- How many browser sessions an organisation has made in the minute that began with the first of them.
+create table browser_minute (
+    org_id text primary key references organisation,
+    began_at timestamptz not null,
+    made int not null
+);

@@ -1,5 +1,6 @@
 -- Browser sessions of an organisation; filters where not null: status ($2), all of these tags ($3), a fragment of any tag for each of $4,
--- made since $5 and until $6, of the batch $7, that were at all of the sites $12, of a profile with $13 in its name. By the names of their keys where $11, then in the order of their making; the last first where $8. `total` are all that match.
+-- made since $5 and until $6, of the batch $7, that were at all of the sites $12, of a profile with $13 in its name,
+-- through a proxy of their own or not $14. By the names of their keys where $11, then in the order of their making; the last first where $8. `total` are all that match.
 with found as (
     select s.id, s.batch_id, s.spec, k.label as key_name, s.created_at, m.state, m.outcome, m.error, m.ended_at, e.data as ended,
            case when m.state in ('completed', 'failed')
@@ -28,6 +29,8 @@ with found as (
       and ($13::text is null or exists (
           select from event e
           where e.session_id = s.id and e.seq = 1 and strpos(lower(e.data -> 'configuration' ->> 'profile'), lower($13)) > 0))
+      and ($14::bool is null or $14 = exists (
+          select from event e where e.session_id = s.id and e.seq = 1 and e.data -> 'configuration' ->> 'proxy' is not null))
       and not exists (select from batch b where b.id = s.batch_id and b.state = 'deleting')
 ), matching as (
     select * from found where $2::text is null or status = $2

@@ -125,7 +125,9 @@ class BrowserWorkload:
             return await self._lost(context, configuration)
         upstream = configuration.proxy and Upstream.parse(configuration.proxy, self.secrets(context.task).get("proxy"))
         error = ""
-        for _ in range(_TRIES):
+        for start in range(context.task.spec.get("starts", _TRIES)):
+            if start:
+                await context.write(Step(drafts=(events.start_again(error),)))
             try:
                 live, told, started = await self._ready(context, configuration, upstream or None)
             except (CannotStart, CommandFailed, TimeoutError, OSError) as failure:

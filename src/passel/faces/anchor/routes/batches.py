@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from passel.faces.anchor import requests, responses
+from passel.faces.anchor import rate, requests, responses
 from passel.faces.anchor.context import ReachIn
 from passel.faces.anchor.ids import batch_id as own_id
 from passel.faces.anchor.ids import to_uuid
@@ -24,7 +24,8 @@ Status = Literal["pending", "processing", "completed", "failed", "cancelled"]
 async def create(request: Request, deps: DepsIn, caller: CallerIn) -> Response:
     """Does not wait for browsers."""
     count, asked, metadata = requests.batch_request(await requests.read_body(request), deps.limits.batch_browsers)
-    return json_response(responses.data(responses.batch_created(await batches.create(deps, caller, asked, count, metadata))))
+    begun = await batches.create(deps, caller, asked, count, metadata)
+    return json_response(responses.data(responses.batch_created(begun.batch)), headers=rate.headers(begun.standing))
 
 
 @routes.get("")
@@ -67,7 +68,8 @@ async def delete(batch_id: str, deps: DepsIn, caller: CallerIn) -> Response:
 
 @routes.post("/{batch_id}/retry", openapi_extra=takes(requests.RetryFields))
 async def retry(request: Request, batch_id: str, deps: DepsIn, caller: CallerIn) -> Response:
-    requests.parse(requests.RetryFields, await requests.read_body(request))
-    batch, count = await batches.retry(deps, caller, own_id(batch_id))
+    fields: requests.RetryFields = requests.parse(requests.RetryFields, await requests.read_body(request))
+    failed_only, starts = fields.retry_failed_only is not False, fields.max_retries or 1
+    batch, count = await batches.retry(deps, caller, own_id(batch_id), failed_only=failed_only, starts=starts)
     told = {"batch_id": to_uuid(batch.id), "status": batches.status(batch), "retried_sessions": count}
     return json_response(responses.data(told | {"message": f"{count} failed sessions are tried again"}))

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from passel.core.errors import Invalid, Unavailable
-from passel.faces.anchor import requests, responses
+from passel.faces.anchor import rate, requests, responses
 from passel.faces.anchor.context import ReachIn
 from passel.faces.anchor.errors import error
 from passel.faces.anchor.ids import batch_id as own_batch_id
@@ -33,10 +33,11 @@ async def _filters(
     batch_id: str | None = None,
     search: str | None = None,
     profile_name: str | None = None,
+    proxy: bool | None = None,
 ) -> Wanted:
     """Lists are joined by commas."""
     batch = None if batch_id is None else own_batch_id(batch_id)
-    return Wanted(None, _list(tags), _list(search), moment(created_from), moment(created_to), batch, _list(domains), profile_name)
+    return Wanted(None, _list(tags), _list(search), moment(created_from), moment(created_to), batch, _list(domains), profile_name, proxy)
 
 
 def _list(given: str | None) -> list[str] | None:
@@ -93,13 +94,14 @@ async def create(request: Request, deps: DepsIn, caller: CallerIn, following: Fo
     """Waits until the browser can be connected to."""
     asked = requests.session_request(await requests.read_body(request))
     begun = await sessions.create(deps, caller, asked)
-    found = await sessions.wait_ready(deps, caller, following, begun.id)
+    found = await sessions.wait_ready(deps, caller, following, begun.session.id)
     if found.status == sessions.PENDING:
         raise Unavailable("no browser was free in time; the session goes on, and is ready later")
+    told = rate.headers(begun.standing)
     if found.address is None:
-        return error(500, f"the browser did not start: {found.message.error}")
+        return error(500, f"the browser did not start: {found.message.error}", told)
     tokens = await access.mint(deps, caller, found.id, ()) if found.scoped else None
-    return json_response(responses.data(responses.created(deps, base_url(request, deps), found, tokens)))
+    return json_response(responses.data(responses.created(deps, base_url(request, deps), found, tokens)), headers=told)
 
 
 @routes.get("")
@@ -118,7 +120,8 @@ async def history(deps: DepsIn, caller: CallerIn, filters: FiltersIn, asked: Pag
 async def begin(request: Request, deps: DepsIn, caller: CallerIn) -> Response:
     """Returns at once; the request's id is the session's."""
     begun = await sessions.create(deps, caller, requests.session_request(await requests.read_body(request)))
-    return json_response(responses.data({"request_id": to_uuid(begun.id), "status": "pending", "session_id": None}))
+    body = {"request_id": to_uuid(begun.session.id), "status": "pending", "session_id": None}
+    return json_response(responses.data(body), headers=rate.headers(begun.standing))
 
 
 @routes.get("/async/{request_id}/status")

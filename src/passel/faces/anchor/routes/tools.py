@@ -9,7 +9,7 @@ from starlette.responses import Response
 from passel.core.errors import Invalid, PasselError
 from passel.faces.anchor import requests
 from passel.faces.anchor.context import ReachIn, Readers
-from passel.faces.anchor.errors import error, status_of
+from passel.faces.anchor.errors import error, headers_of, status_of
 from passel.faces.anchor.ids import session_id as own_id
 from passel.faces.anchor.openapi import takes
 from passel.faces.anchor.requests import Body, parse
@@ -148,7 +148,9 @@ async def page_pdf(
         asked = _given(url=fields.url, print=printed)
         pdf = await tools.use(deps, caller, following, reach, _own(sessionId), "pdf", asked)
     except PasselError as failed:
-        return json_response({"error": failed.message, "details": [one.msg for one in failed.errors]}, status_of(failed))
+        return json_response(
+            {"error": failed.message, "details": [one.msg for one in failed.errors]}, status_of(failed), headers_of(failed)
+        )
     return Response(pdf, media_type="application/pdf")
 
 
