@@ -89,6 +89,9 @@ bench: $(VENV)/ready ## Every benchmark, each with its baseline
 	$(BIN)/python -m benchmarks.blocking
 	$(BIN)/python -m benchmarks.webhooks
 	$(BIN)/python -m benchmarks.arena
+	$(BIN)/python -m benchmarks.browsers
+	$(BIN)/python -m benchmarks.browser_processes
+	$(BIN)/python -m benchmarks.screencast
 	$(BIN)/python -m benchmarks.streams
 	$(BIN)/python -m benchmarks.tools
 	$(BIN)/python -m benchmarks.formal

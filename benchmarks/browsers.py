@@ -3,8 +3,9 @@ and for each command of CDP.
 
     python -m benchmarks.browsers [--rounds 15] [--batch 50]
 
-The baseline starts the same executable with the same flags on a pipe, by the same keeper, and waits until it has a page. Memory is the
-PSS of a browser's processes, once it has been idle for a moment. Commands are `Browser.getVersion`, one after another, on ten sessions at once.
+The baseline starts the same executable with the same flags on a pipe, by the same keeper, and waits until its page answers. Memory is the
+PSS of a browser's processes, once it has been idle for a moment. Commands are `Browser.getVersion` on ten sessions at once: as clients send
+them, with a pause between one and the next, and without any, where what all ten and their client take of the processor decides.
 """
 
 import argparse
@@ -12,16 +13,17 @@ import asyncio
 import os
 import statistics
 import time
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import httpx2
+import uvloop
 
 from benchmarks.report import print_report
 from passel.core.browser.configuration import Configuration
 from passel.workloads.browser import chromium
+from passel.workloads.browser.driver import Driver
 from passel.workloads.browser.limits import family
 from passel.workloads.browser.pool import Browsers, Started
 from passel.workloads.browser.proxy import Rules
@@ -29,14 +31,15 @@ from tests.support.installation import KEY, Installation, installed
 
 _CONFIGURATION = {"browser": {"headless": {"active": True}}, "session": {"recording": {"active": False}}}
 _COMMANDS, _AT_ONCE = 300, 10
+_PAUSES = {"trip": 0.02, "pressed": 0.0}
 _CALM_SECONDS = 2.0
 
 
-async def _nothing(directory: Path) -> dict[str, Any]:
+async def nothing(directory: Path) -> dict[str, Any]:
     return {}
 
 
-def _pss(pid: int) -> int:
+def pss(pid: int) -> int:
     """KiB of a browser's processes."""
     found = 0
     for one in family(pid):
@@ -55,7 +58,11 @@ async def _bare(rounds: int, batch: int) -> dict[str, float]:
         browsers = Browsers(keeper, Rules(), asyncio.Semaphore(os.cpu_count() or 1))
 
         async def start(n: int) -> Started:
-            return await browsers.get(f"bare-{n}", Configuration(), None, _nothing)
+            started = await browsers.get(f"bare-{n}", Configuration(), None, nothing)
+            driver = await Driver.of(started.chromium.mux)
+            [page] = await driver.pages()
+            await driver.call("Runtime.evaluate", {"expression": "1"}, await driver.attach(page["targetId"]))
+            return started
 
         took: list[float] = []
         for n in range(rounds):
@@ -67,24 +74,29 @@ async def _bare(rounds: int, batch: int) -> dict[str, float]:
         many = await asyncio.gather(*(start(1000 + n) for n in range(batch)))
         together = time.perf_counter() - begun
         await asyncio.sleep(_CALM_SECONDS)
-        memory = statistics.median(_pss(one.chromium.pid) for one in many)
-        chosen = many[:_AT_ONCE]
+        memory = statistics.median(pss(one.chromium.pid) for one in many)
 
-        async def ask(started: Started) -> list[float]:
+        async def ask(started: Started, pause: float) -> list[float]:
             times: list[float] = []
             for _ in range(_COMMANDS):
                 begun = time.perf_counter()
                 await started.chromium.mux.call("Browser.getVersion")
                 times.append(time.perf_counter() - begun)
+                await asyncio.sleep(pause)
             return times
 
-        trips = [one for times in await asyncio.gather(*(ask(one) for one in chosen)) for one in times]
+        trips = {name: _median(await asyncio.gather(*(ask(one, pause) for one in many[:_AT_ONCE]))) for name, pause in _PAUSES.items()}
         await asyncio.gather(*(one.end() for one in many))
-    return {"create": statistics.median(took) * 1000, "batch": together, "pss": memory / 1024, "trip": statistics.median(trips) * 1000}
+    return {"create": statistics.median(took) * 1000, "batch": together, "pss": memory / 1024, **trips}
 
 
-async def _trips(urls: list[str]) -> float:
-    async def ask(session: aiohttp.ClientSession, url: str) -> list[float]:
+def _median(times: list[list[float]]) -> float:
+    """Milliseconds."""
+    return statistics.median([one for of_one in times for one in of_one]) * 1000
+
+
+async def _trips(urls: list[str]) -> dict[str, float]:
+    async def ask(session: aiohttp.ClientSession, url: str, pause: float) -> list[float]:
         times: list[float] = []
         async with session.ws_connect(url, max_msg_size=0) as socket:
             for n in range(_COMMANDS):
@@ -92,11 +104,11 @@ async def _trips(urls: list[str]) -> float:
                 await socket.send_str(f'{{"id":{n},"method":"Browser.getVersion"}}')
                 await socket.receive()
                 times.append(time.perf_counter() - begun)
+                await asyncio.sleep(pause)
         return times
 
-    async with AsyncExitStack() as stack:
-        session = await stack.enter_async_context(aiohttp.ClientSession())
-        return statistics.median([one for times in await asyncio.gather(*(ask(session, url) for url in urls)) for one in times]) * 1000
+    async with aiohttp.ClientSession() as session:
+        return {name: _median(await asyncio.gather(*(ask(session, url, pause) for url in urls))) for name, pause in _PAUSES.items()}
 
 
 def _mains(passel: Installation) -> list[int]:
@@ -118,14 +130,14 @@ def _ours(passel: Installation, rounds: int, batch: int) -> dict[str, float]:
         asked = {"count": batch, "configuration": _CONFIGURATION}
         batch_id = http.post("/v1/batch-sessions", json=asked).raise_for_status().json()["data"]["batch_id"]
         while (found := http.get(f"/v1/batch-sessions/{batch_id}").json()["data"])["status"] in ("pending", "processing"):
-            time.sleep(0.05)
+            time.sleep(0.1)
         together = time.perf_counter() - begun
         assert found["completed_requests"] == batch, found
         time.sleep(_CALM_SECONDS)
-        memory = statistics.median(_pss(pid) for pid in _mains(passel))
-        trip = asyncio.run(_trips([one["cdp_url"] for one in found["sessions"][:_AT_ONCE]]))
+        memory = statistics.median(pss(pid) for pid in _mains(passel))
+        trips = uvloop.run(_trips([one["cdp_url"] for one in found["sessions"][:_AT_ONCE]]))
         http.delete(f"/v1/batch-sessions/{batch_id}")
-    return {"create": statistics.median(took) * 1000, "batch": together, "pss": memory / 1024, "trip": trip}
+    return {"create": statistics.median(took) * 1000, "batch": together, "pss": memory / 1024, **trips}
 
 
 def main() -> None:
@@ -133,14 +145,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--batch", type=int, default=50)
     args = parser.parse_args()
-    bare = asyncio.run(_bare(args.rounds, args.batch))
+    bare = uvloop.run(_bare(args.rounds, args.batch))
     with installed(1, {"PASSEL_BROWSERS": str(args.batch)}) as passel:
         ours = _ours(passel, args.rounds, args.batch)
     names = {
         "create": "one, until it can be connected to (ms, median)",
         "batch": f"{args.batch} together, until all can be (s)",
         "pss": "memory of one, idle (MiB PSS, median)",
-        "trip": f"a command, {_AT_ONCE} at once (ms, median)",
+        "trip": f"a command, {_AT_ONCE} clients, {1 / _PAUSES['trip']:.0f} a second each (ms, median)",
+        "pressed": f"a command, {_AT_ONCE} clients, as fast as it goes (ms, median)",
     }
     rows = [(said, f"{bare[name]:.2f}", f"{ours[name]:.2f}", f"{ours[name] / bare[name]:.2f}") for name, said in names.items()]
     print_report("browsers", rows, ["what", "bare", "Passel", "ratio"], {"bare": bare, "passel": ours, **vars(args)})
