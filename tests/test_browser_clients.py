@@ -21,7 +21,9 @@ pytestmark = pytest.mark.skipif(find() is None, reason="no Chromium: `make test`
 
 PUPPETEER = Path(os.environ.get("PASSEL_NODE_DIR", Path(__file__).parent.parent / ".node")) / "node_modules/puppeteer-core"
 PAGE = """<!doctype html><title>A form</title><form action=/sent><input name=q><button>send</button></form>
-<button id=ask onclick="document.title = String(confirm('Sure?'))">ask</button>"""
+<button id=ask onclick="document.title = String(confirm('Sure?'))">ask</button>
+<input type=file id=file onchange="this.files[0].text().then(text => document.title = 'read ' + text)">
+<a id=take href="data:text/plain,taken" download=taken.txt>take</a>"""
 
 
 class Site(BaseHTTPRequestHandler):
@@ -60,11 +62,16 @@ def begin(http: httpx2.Client, url: str) -> Any:
 )
 def test_puppeteer_does_a_job(http: httpx2.Client, site: str) -> None:
     made = begin(http, "about:blank")
+    uploaded = http.post(f"/v1/sessions/{made['id']}/uploads", files={"file": ("note.txt", b"a note")})
+    assert uploaded.status_code == 200, uploaded.text
     program = Path(__file__).parent / "support/puppeteer.mjs"
     done = subprocess.run(["node", str(program), str(PUPPETEER), made["cdp_url"], site], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     sent = "/sent?q=gr%C3%BCn"
-    assert json.loads(done.stdout) == {"title": "A form", "sent": sent, "answered": "true", "tabs": 2, "again": sent}
+    told = {"title": "A form", "sent": sent, "answered": "true", "tabs": 2, "again": "read a note", "read": "read a note"}
+    assert json.loads(done.stdout) == told
+    [download] = wait_until(lambda: http.get(f"/v1/sessions/{made['id']}/downloads").json()["data"]["items"], 20)
+    assert download["suggested_file_name"] == "taken.txt"
     assert http.get(f"/v1/sessions/{made['id']}").json()["data"]["status"] == "running", "close() ends the connection alone"
     http.delete(f"/v1/sessions/{made['id']}")
 
