@@ -14,14 +14,17 @@ from typing import Any
 import httpx2
 import psutil
 import pytest
+from websockets.sync.client import connect as websocket
 
 from passel.faces.anchor import ids
 from passel.workloads.browser import homes
 from passel.workloads.browser.chromium import find
-from tests.support.installation import Installation, installed, scratch_dir, wait_until
-from tests.test_chaos import rows
+from tests.support.installation import KEY, Installation, Program, installed, scratch_dir, wait_until
+from tests.support.worlds import INVARIANTS
+from tests.test_chaos import is_ready, rows
 
 CONFIGURATION = {"session": {"recording": {"active": False}}, "browser": {"headless": {"active": True}}}
+SETTINGS = {"PASSEL_BROWSER_STARTS": "1", "PASSEL_TAKEOVER_AFTER": "2"}
 needs_chromium = pytest.mark.skipif(find() is None, reason="no Chromium: `make test` installs Debian's where it may")
 
 
@@ -36,8 +39,7 @@ def place() -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def serving(place: Path) -> Iterator[Installation]:
     """Two workers."""
-    settings = {"PASSEL_BROWSERS": "3", "PASSEL_BROWSER_STARTS": "1", "PASSEL_BROWSER_DIR": str(place), "PASSEL_TAKEOVER_AFTER": "2"}
-    with installed(2, settings) as installation:
+    with installed(2, {**SETTINGS, "PASSEL_BROWSERS": "4", "PASSEL_BROWSER_DIR": str(place)}) as installation:
         yield installation
     assert list(place.iterdir()) == [], "workers that end leave nothing"
 
@@ -127,6 +129,135 @@ def test_a_keeper_that_dies_leaves_nothing_to_its_worker(serving: Installation, 
     while home_of(serving, begin(http)) != home:
         pass
     wait_until(lambda: none_live(browser))
+    end_all(http, place)
+
+
+def batch_of(http: httpx2.Client, count: int, configuration: Any = CONFIGURATION) -> str:
+    made = http.post("/v1/batch-sessions", json={"count": count, "configuration": configuration})
+    assert made.status_code == 200, made.text
+    return made.json()["data"]["batch_id"]
+
+
+def look(http: httpx2.Client, batch_id: str) -> Any:
+    """A batch, whose counters sum at every look."""
+    found = http.get(f"/v1/batch-sessions/{batch_id}").json()["data"]
+    counted = ("completed_requests", "failed_requests", "cancelled_requests", "processing_requests", "pending_requests")
+    assert sum(found[name] for name in counted) == found["total_requests"] == len(found["sessions"]), found
+    return found
+
+
+def over(http: httpx2.Client, batch_id: str) -> Any:
+    """A batch, once it has ended."""
+
+    def ended() -> Any:
+        found = look(http, batch_id)
+        return found if found["status"] not in ("pending", "processing") else None
+
+    return wait_until(ended, 120)
+
+
+def lose_a_worker_half_way(serving: Installation, http: httpx2.Client, count: int) -> None:
+    """When half of a batch is ready the worker of the first of those is killed."""
+    batch_id = batch_of(http, count)
+
+    def half() -> Any:
+        ready = [one["session_id"] for one in look(http, batch_id)["sessions"] if one["status"] == "completed"]
+        return ready if len(ready) >= count // 2 else None
+
+    early = wait_until(half, 120, every=0.01)
+    home = home_of(serving, early[0])
+    lost = [id for id in early if home_of(serving, id) == home]
+    (worker := keeper_of(home).parent()) and worker.kill()
+    done = over(http, batch_id)
+    assert done["completed_requests"] == count, "those that were not ready were started again"
+    for id in lost:
+        wait_until(lambda id=id: read(http, id)["status"] == "failed")
+        told = read(http, id)
+        assert told["end_reason"] == "worker_lost" and "worker" in told["error"], told
+    sessions = {one["session_id"]: read(http, one["session_id"]) for one in done["sessions"]}
+    assert len(sessions) == count
+    running = [id for id, told in sessions.items() if told["status"] == "running"]
+    assert set(early) - set(lost) <= set(running) and len(running) >= count - len(early), "of others none was lost"
+    assert {told["end_reason"] for id, told in sessions.items() if id not in running} == {"worker_lost"}
+    for id in running:
+        assert http.get(f"/v1/sessions/{id}/pages").json()["data"]["count"] == 1
+    assert rows(serving, INVARIANTS) == []
+
+
+@needs_chromium
+def test_a_worker_is_killed_with_half_of_a_batch_ready(serving: Installation, http: httpx2.Client, place: Path) -> None:
+    lose_a_worker_half_way(serving, http, 4)
+    end_all(http, place)
+
+
+@needs_chromium
+@pytest.mark.slow
+def test_a_worker_is_killed_with_half_of_ten_ready(place: Path) -> None:
+    """Of twenty in the end, on each of two workers."""
+    with (
+        installed(2, {**SETTINGS, "PASSEL_BROWSERS": "20", "PASSEL_BROWSER_DIR": str(place)}) as installation,
+        httpx2.Client(base_url=installation.url, headers={"anchor-api-key": KEY}, timeout=90) as http,
+    ):
+        for _ in range(2):
+            lose_a_worker_half_way(installation, http, 10)
+        end_all(http, place)
+
+
+class Driven:
+    """A client that drives the page of a session, through whichever API process it was given the address of."""
+
+    def __init__(self, serving_url: str, http: httpx2.Client, session_id: str) -> None:
+        page = http.get(f"/v1/sessions/{session_id}/pages").json()["data"]["items"][0]["id"]
+        self._way = f"/devtools/page/{page}?apiKey={KEY}&sessionId={session_id}"
+        self._number, self._open = 0, contextlib.ExitStack()
+        self.connect(serving_url)
+
+    def connect(self, url: str) -> None:
+        self._socket = self._open.enter_context(websocket(url.replace("http", "ws", 1) + self._way, max_size=None))
+
+    def evaluate(self, expression: str) -> Any:
+        self._number += 1
+        asked = {"id": self._number, "method": "Runtime.evaluate", "params": {"expression": expression}}
+        self._socket.send(json.dumps(asked))
+        while (told := json.loads(self._socket.recv(timeout=30))).get("id") != self._number:
+            pass
+        return told["result"]["result"]["value"]
+
+    def close(self) -> None:
+        self._open.close()
+
+
+@contextlib.contextmanager
+def second_api(serving: Installation) -> Iterator[str]:
+    """Another API process of the same installation; its address."""
+    environment = serving.environment() | {"PASSEL_DATABASE_URL": serving.database_url(), "PASSEL_PORT": "0"}
+    api = Program([sys.executable, "-m", "passel", "api"], environment, stderr_path=serving.data_dir / "api.err")
+    try:
+        yield api.start("listening ").split()[1]
+    finally:
+        assert api.stop() == 0
+
+
+@needs_chromium
+def test_an_api_process_dies_under_ten_clients(serving: Installation, http: httpx2.Client, place: Path) -> None:
+    """By force, and as a restart ends it. Who was connected goes on, and who was not reaches the same session through another one."""
+    made = [begin(http) for _ in range(2)]
+    with second_api(serving) as other:
+        for number, end in enumerate((signal.SIGKILL, signal.SIGTERM)):
+            clients = [Driven(serving.url, http, made[n % 2]) for n in range(10)]
+            for n, client in enumerate(clients):
+                assert client.evaluate(f"window.kept{number}_{n} = {n}") == n
+            [api] = serving.children("api")
+            api.send_signal(end)
+            api.wait(30)
+            for n, client in enumerate(clients):
+                assert client.evaluate(f"window.kept{number}_{n}") == n, "a connection is the worker's own"
+                client.close()
+                client.connect(other)
+                assert client.evaluate(f"window.kept{number}_{n}") == n, "the session is the same through another one"
+                client.close()
+            wait_until(lambda: is_ready(serving), 60)
+            assert {read(http, id)["status"] for id in made} == {"running"}
     end_all(http, place)
 
 
