@@ -1,5 +1,6 @@
 """Workers, keepers, browsers and the API are killed, alone and together: what lives goes on, what died says so, and nothing is left."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -7,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,11 +16,13 @@ from typing import Any
 import httpx2
 import psutil
 import pytest
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect as websocket
 
 from passel.faces.anchor import ids
 from passel.workloads.browser import homes
-from passel.workloads.browser.chromium import find
+from passel.workloads.browser.chromium import CannotStart, find, keeping
+from tests.support.dying_chromium import Deaths
 from tests.support.installation import KEY, Installation, Program, installed, scratch_dir, wait_until
 from tests.support.worlds import INVARIANTS
 from tests.test_chaos import is_ready, rows
@@ -37,9 +41,17 @@ def place() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def serving(place: Path) -> Iterator[Installation]:
+def deaths() -> Iterator[Deaths]:
+    """Those that browsers of these tests die when it is planned."""
+    with scratch_dir() as directory:
+        yield Deaths.at(directory, find() or "")
+
+
+@pytest.fixture(scope="module")
+def serving(place: Path, deaths: Deaths) -> Iterator[Installation]:
     """Two workers."""
-    with installed(2, {**SETTINGS, "PASSEL_BROWSERS": "4", "PASSEL_BROWSER_DIR": str(place)}) as installation:
+    settings = {**SETTINGS, "PASSEL_BROWSERS": "4", "PASSEL_BROWSER_DIR": str(place), "PASSEL_CHROMIUM": str(deaths.program)}
+    with installed(2, settings) as installation:
         yield installation
     assert list(place.iterdir()) == [], "workers that end leave nothing"
 
@@ -203,6 +215,60 @@ def test_a_worker_is_killed_with_half_of_ten_ready(place: Path) -> None:
         end_all(http, place)
 
 
+PHASES = ("start", "1", "4", "10")
+"""When a browser dies before it is ready: when it has begun, and with commands that it is sent until then."""
+
+
+@needs_chromium
+def test_browsers_that_die_while_they_start(serving: Installation, http: httpx2.Client, place: Path, deaths: Deaths) -> None:
+    """Each is started again; one that dies twice fails and says why. Others do not notice."""
+    bystander = begin(http)
+    for phase in PHASES:
+        deaths.plan(phase)
+        batch_id = batch_of(http, 1)
+        done = over(http, batch_id)
+        assert done["status"] == "completed" and deaths.left == [], (phase, done)
+        assert read(http, done["sessions"][0]["session_id"])["status"] == "running"
+        http.delete(f"/v1/batch-sessions/{batch_id}")
+    deaths.plan("3", "6")
+    failed = batch_of(http, 1)
+    told = over(http, failed)
+    why = "start_failed: the browser ended while it started (signal 9)"
+    assert (told["status"], told["failed_requests"], told["sessions"][0]["error"]) == ("failed", 1, why), told
+    session = read(http, told["sessions"][0]["session_id"])
+    assert (session["status"], session["end_reason"]) == ("failed", "start_failed") and session["error"] in why, session
+    assert http.post(f"/v1/batch-sessions/{failed}/retry", json={}).json()["data"]["retried_sessions"] == 1
+    assert over(http, failed)["completed_requests"] == 1
+    assert http.get(f"/v1/sessions/{bystander}/pages").json()["data"]["count"] == 1
+    assert rows(serving, INVARIANTS) == []
+    end_all(http, place)
+    wait_until(lambda: not [one for home in place.iterdir() for one in processes_in(home)])
+
+
+@needs_chromium
+def test_browsers_that_die_later(serving: Installation, http: httpx2.Client, place: Path, deaths: Deaths) -> None:
+    """Under a client while it is recorded, and when it is asked to end. Its batch stays as it is."""
+    batch_id = batch_of(http, 1, {"browser": CONFIGURATION["browser"]})
+    [item] = over(http, batch_id)["sessions"]
+    id = item["session_id"]
+    client = Driven(serving.url, http, id)
+    assert client.evaluate("document.body.style.background = 'red'") == "red"
+    time.sleep(1)  # so long it is to be seen
+    processes_in(home_of(serving, id))[0].kill()
+    assert client.farewell() == (1001, "session ended: crash")
+    wait_until(lambda: read(http, id)["status"] == "failed")
+    told = read(http, id)
+    assert (told["end_reason"], told["error"]) == ("crash", "crash: the browser's process ended (signal 9)")
+    assert http.get(f"/v1/sessions/{id}/recordings").json()["data"]["count"] == 1
+    assert look(http, batch_id)["completed_requests"] == 1
+    deaths.plan("Browser.close")
+    id = begin(http)
+    http.delete(f"/v1/sessions/{id}")
+    wait_until(lambda: read(http, id)["status"] == "completed")
+    assert read(http, id)["end_reason"] == "api" and deaths.left == []
+    end_all(http, place)
+
+
 class Driven:
     """A client that drives the page of a session, through whichever API process it was given the address of."""
 
@@ -222,6 +288,15 @@ class Driven:
         while (told := json.loads(self._socket.recv(timeout=30))).get("id") != self._number:
             pass
         return told["result"]["result"]["value"]
+
+    def farewell(self) -> tuple[int, str]:
+        """With which code and reason it is closed from the other side."""
+        with pytest.raises(ConnectionClosed) as closed:
+            while True:
+                self._socket.recv(timeout=30)
+        self.close()
+        assert closed.value.rcvd is not None
+        return closed.value.rcvd.code, closed.value.rcvd.reason
 
     def close(self) -> None:
         self._open.close()
@@ -259,6 +334,26 @@ def test_an_api_process_dies_under_ten_clients(serving: Installation, http: http
             wait_until(lambda: is_ready(serving), 60)
             assert {read(http, id)["status"] for id in made} == {"running"}
     end_all(http, place)
+
+
+def test_what_cannot_be_run_says_so(tmp_path: Path) -> None:
+    """And leaves nothing, neither files nor a process that goes on as its keeper."""
+    program = tmp_path / "program"
+    program.write_text("#!/nowhere/at/all")
+    program.chmod(0o755)
+
+    async def nothing(directory: Path) -> dict[str, Any]:
+        return {}
+
+    async def scenario() -> None:
+        async with keeping(str(program), None) as (keeper, home):
+            for _ in range(2):
+                with pytest.raises(CannotStart, match=r"No such file|Permission denied"):
+                    await keeper.start("one", [], nothing, {}, lambda: None)
+            assert [path.name for path in await asyncio.to_thread(lambda: list(home.path.iterdir()))] == ["owner"]
+            assert keeper_of(home.path).children() == []
+
+    asyncio.run(scenario())
 
 
 _HOLDER = """

@@ -121,6 +121,12 @@ class Ended(NamedTuple):
     def __str__(self) -> str:
         return f"signal {-self.status}" if self.status < 0 else f"exit code {self.status}"
 
+    @property
+    def last_line(self) -> str:
+        """Of what it died of; it tells of its stack after that."""
+        lines = [line for line in self.errors.splitlines() if "FATAL" in line] or self.errors.splitlines()
+        return lines[-1].strip()[:300] if lines else ""
+
 
 @dataclass(slots=True)
 class Chromium:
@@ -139,6 +145,12 @@ class Chromium:
         """Its directory stays when it has ended, for this worker to remove. It goes all the same when the worker is gone."""
         self.kept = True
         self.tell_kept()
+
+    def broke(self) -> CannotStart:
+        """Why it could not start, of one that has ended. What it said itself is of use where it ended by itself."""
+        ended = self.ended.result()
+        said = ended.last_line if ended.status > 0 else ""
+        return CannotStart(f"the browser ended while it started ({ended}{': ' if said else ''}{said})")
 
     async def close(self) -> None:
         """End it as a user would, so that cookies are kept; by force where that takes too long."""

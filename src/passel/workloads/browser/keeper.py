@@ -29,12 +29,13 @@ import socket
 import sys
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 _LARGEST = 64 * 1024
 _LAST_WORDS = 2000
 _GRACE_SECONDS = 2.0
+_SAY = 110
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -116,11 +117,7 @@ class Keeper:
         keeper = os.getpid()
         pid = os.fork()
         if pid == 0:
-            try:
-                _become(asked, fds, say, keeper)
-            except BaseException as error:
-                os.write(say, str(error).encode()[:1000])
-            os._exit(127)
+            _run(asked, fds, say, keeper)
         os.close(say)
         with os.fdopen(said, "rb") as file:
             error = file.read().decode(errors="replace")
@@ -145,12 +142,10 @@ class Keeper:
                 self.clear(pid, os.waitstatus_to_exitcode(status))
 
     def end(self, pid: int) -> None:
-        """A browser, whose main process lives."""
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(pid, 0)
-        self.clear(pid, -signal.SIGKILL)
+        """A browser. One that has just ended by itself says how."""
+        os.kill(pid, signal.SIGKILL)
+        _, status = os.waitpid(pid, 0)
+        self.clear(pid, os.waitstatus_to_exitcode(status))
 
     def clear(self, pid: int, status: int) -> None:
         """What is left of a browser whose main process has ended."""
@@ -217,7 +212,18 @@ def _write_down(asked: Asked) -> None:
     Path(f"{asked['directory']}.session").write_text(json.dumps(told))
 
 
-def _become(asked: Asked, fds: list[int], say: int, keeper: int) -> None:
+def _run(asked: Asked, fds: list[int], say: int, keeper: int) -> NoReturn:
+    """In the child. What keeps it from being a browser it says to its keeper."""
+    try:
+        os.dup2(say, _SAY, inheritable=False)
+        _become(asked, fds, keeper)
+    except BaseException as error:
+        os.write(_SAY, str(error).encode()[:1000])
+    finally:
+        os._exit(127)
+
+
+def _become(asked: Asked, fds: list[int], keeper: int) -> None:
     """In the child of `keeper`: nothing of the keeper's stays but what was asked for."""
     os.setsid()
     _write_down(asked)
@@ -229,7 +235,6 @@ def _become(asked: Asked, fds: list[int], say: int, keeper: int) -> None:
         most = most if hard == resource.RLIM_INFINITY else min(most, hard)
         resource.setrlimit(getattr(resource, name), (most, most))
     commands, answers, errors = (os.dup2(fd, 100 + n, inheritable=False) for n, fd in enumerate(fds))
-    say = os.dup2(say, 110, inheritable=False)
     null = os.open(os.devnull, os.O_RDWR)
     for target, source in ((0, null), (1, null), (2, errors), (3, commands), (4, answers)):
         os.dup2(source, target, inheritable=True)

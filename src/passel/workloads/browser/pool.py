@@ -88,7 +88,7 @@ class Browsers:
 
     async def get(self, id: str, configuration: Configuration, upstream: Upstream | None, prepare: Prepare) -> Started:
         """`upstream` is what it goes out through, `prepare` is for one whose state was saved. Raises `CannotStart`, `OSError`,
-        `TimeoutError`, and `CommandFailed` and `Gone` of one that breaks at once."""
+        `TimeoutError`, and `CommandFailed` of one that breaks at once."""
         if not _wants_a_start(configuration):
             while self._waiting:
                 started = self._waiting.popleft()
@@ -133,7 +133,7 @@ class Browsers:
                     started = await self._answering(f"waiting-{self._number}", Configuration(), None, _nothing)
                 self._waiting.append(started)
                 started.lost.listen(partial(self._broken, started))
-            except (CannotStart, CommandFailed, Gone, OSError, TimeoutError) as error:
+            except (CannotStart, CommandFailed, OSError, TimeoutError) as error:
                 log.warning("a browser could not be started ahead", error=str(error))
                 await asyncio.sleep(_AGAIN_SECONDS)
 
@@ -159,6 +159,9 @@ class Browsers:
             async with asyncio.timeout(_READY_SECONDS):
                 while not (await started.chromium.mux.call("Target.getTargets"))["targetInfos"]:  # noqa: ASYNC110 - nobody is told
                     await asyncio.sleep(0.003)
+        except Gone as gone:
+            await started.end()
+            raise started.chromium.broke() from gone
         except BaseException:
             await started.end()
             raise

@@ -132,8 +132,6 @@ class BrowserWorkload:
                 live, told, started = await self._ready(context, configuration, upstream or None)
             except (CannotStart, CommandFailed, TimeoutError, OSError) as failure:
                 error = clean(str(failure) or "it took too long")
-            except Gone:
-                error = "the browser ended while it started"
             else:
                 return await self._live(context, live, told, started)
         return _ended(events.START_FAILED, error, 0, 0)
@@ -164,9 +162,11 @@ class BrowserWorkload:
             async with asyncio.timeout(_START_SECONDS):
                 live, told = await self._configure(context, started.chromium, configuration, cookies, over)
                 await telling
-        except BaseException:
+        except BaseException as error:
             telling.cancel()
             await started.end()
+            if isinstance(error, Gone):
+                raise started.chromium.broke() from error
             raise
         return live, told, started
 

@@ -30,7 +30,7 @@ async def _try_start(executable: str, directory: Path | None) -> str | None:
                 await browser.mux.call("Browser.getVersion")
             except Gone:
                 ended = await browser.ended
-                return _last_line(ended.errors) or str(ended)
+                return ended.last_line or str(ended)
             finally:
                 await browser.end()
     except TimeoutError:
@@ -42,12 +42,6 @@ async def _try_start(executable: str, directory: Path | None) -> str | None:
 
 async def _nothing(directory: Path) -> dict[str, Any]:
     return {}
-
-
-def _last_line(errors: str) -> str:
-    """Of what it died of; it tells of its stack after that."""
-    lines = [line for line in errors.splitlines() if "FATAL" in line] or errors.splitlines()
-    return lines[-1].strip()[:300] if lines else ""
 
 
 def shut_namespaces(settings: Path = Path("/proc/sys")) -> str | None:
