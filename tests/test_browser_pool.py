@@ -59,12 +59,14 @@ def test_sessions_take_browsers_that_wait(serving: Installation, http: httpx2.Cl
     waiting = {process.pid for process in both(serving)}
     made = [begin(http, viewport={"width": 800, "height": 600}), begin(http)]
     assert waiting <= {process.pid for process in own(serving)}
-    assert [evaluates(one, "[innerWidth, innerHeight]") for one in made] == [[800, 600], [1440, 900]]
+    sizes = "[innerWidth, innerHeight, screen.width, screen.height]"
+    assert [evaluates(one, sizes) for one in made] == [[800, 600, 800, 600], [1440, 900, 1440, 900]]
     wait_until(lambda: len(own(serving)) == 4, 30)
     before = {process.pid for process in own(serving)}
-    special = begin(http, disable_web_security={"active": True})
+    special = begin(http, disable_web_security={"active": True}, fullscreen={"active": True}, viewport={"width": 1000, "height": 700})
     [started] = [process for process in own(serving) if process.pid not in before]
     assert "--disable-web-security" in started.cmdline(), "what wants something of its start has one of its own"
+    assert evaluates(special, "[innerWidth, innerHeight, outerWidth, outerHeight, screen.width]") == [1000, 700, 1000, 700, 1000]
     for one in (*made, special):
         http.delete(f"/v1/sessions/{one['id']}")
     wait_until(lambda: len(own(serving)) == 2, 30)

@@ -35,6 +35,7 @@ class Configuration:
 
     width: int = 1440
     height: int = 900
+    fullscreen: bool = False
     initial_url: str | None = None
     tags: tuple[str, ...] = ()
     idle_minutes: float = IDLE_MINUTES

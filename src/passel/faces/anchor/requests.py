@@ -135,7 +135,6 @@ _NOT_SERVED = ("captcha_solver", "extra_stealth", "web_bot_auth")
 _WITHOUT_EFFECT = {
     "adblock": "this server has no filter list; nothing is blocked",
     "popup_blocker": "this server has no filter list; nothing is blocked",
-    "fullscreen": "the browser runs headless; its pages fill the viewport as it is",
     "tracing": "this server keeps no traces",
 }
 """What may be asked to be active, and is not (D4)."""
@@ -202,6 +201,7 @@ def session_request(body: dict[str, Any], place: str = "") -> BrowserRequest:
         disable_web_security=_on(browser.disable_web_security, default=False),
         force_tabs=_on(browser.force_popups_as_tabs, default=False),
         dialogs=not _on(browser.disable_dialogs, default=False),
+        fullscreen=_on(browser.fullscreen, default=False),
         mask=_mask(browser.sensitive_data_mask),
         proxy=upstream and upstream.server,
         profile=profile.name,

@@ -28,6 +28,7 @@ _BEHIND_WRAPPERS = ("/usr/lib/chromium/chromium", "/usr/lib/chromium-browser/chr
 _END_SECONDS = 5.0
 _FLAGS = (
     "--headless=new",
+    "--test-type=webdriver",  # no bar about flags, which would take room of the page; ChromeDriver starts all browsers so
     "--no-first-run",
     "--no-default-browser-check",
     "--disable-background-networking",

@@ -105,6 +105,7 @@ class Browsers:
         await proxy.open()
         flags = [
             f"--window-size={configuration.width},{configuration.height + _AROUND}",
+            f"--screen-info={{{configuration.width}x{configuration.height}}}",
             f"--proxy-server={proxy.url}",
             "--proxy-bypass-list=<-loopback>",
         ]

@@ -41,6 +41,7 @@ log = structlog.get_logger()
 
 _START_SECONDS, _PAGE_SECONDS = 30.0, 15.0
 _TRIES = 2
+_SCREEN = "1"  # the first
 _SAID = {events.CRASH: "the browser's process ended", events.SHUTDOWN: "the worker that ran this browser was stopped"}
 
 
@@ -237,17 +238,21 @@ class BrowserWorkload:
         return live, tuple(told)
 
     async def _set_size(self, tabs: Tabs, tab: Tab, configuration: Configuration) -> None:
-        """Of the page, which is smaller than its window. The first window of a browser has more around it than later ones: Chromium says
-        there what it thinks of our flags."""
+        """Of the page, which is smaller than its window, and of the screen. A browser that is started for a session has both by its flags."""
+        wanted = configuration.width, configuration.height
         inner, window = await asyncio.gather(
             tabs.call(tab, "Runtime.evaluate", {"expression": "[innerWidth, innerHeight]", "returnByValue": True}),
             tabs.driver.call("Browser.getWindowForTarget", {"targetId": tab.id}),
         )
         width, height = inner["result"]["value"]
-        if (width, height) != (configuration.width, configuration.height):
+        if (width, height) != wanted:
+            with contextlib.suppress(CommandFailed):  # no version that cannot do that has another screen
+                await tabs.call(tab, "Emulation.updateScreen", {"screenId": _SCREEN, "width": wanted[0], "height": wanted[1]})
             outer = window["bounds"]
-            bounds = {"width": outer["width"] + configuration.width - width, "height": outer["height"] + configuration.height - height}
+            bounds = {"width": outer["width"] + wanted[0] - width, "height": outer["height"] + wanted[1] - height}
             await tabs.driver.call("Browser.setWindowBounds", {"windowId": window["windowId"], "bounds": bounds})
+        if configuration.fullscreen:
+            await tabs.driver.call("Browser.setWindowBounds", {"windowId": window["windowId"], "bounds": {"windowState": "fullscreen"}})
 
 
 async def _require_readable(tabs: Tabs, tab: Tab, mask: Mask) -> None:
