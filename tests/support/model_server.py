@@ -12,6 +12,8 @@ The model's name says how it behaves; several rules may be joined with `+`:
     script          plays what the user's text says as JSON: a list of answers, one for each time it is asked in a turn. An
                     answer is a text, or {"text": ..., "calls": [{"name": ..., "arguments": ..., "id": ...}]}; "{results}"
                     in a text becomes the JSON list of the tool results since the user spoke
+    task            plays a web task as `script` does: the script stands behind `script:` in the task. An element is named by what is
+                    written on it ("@Search"), or by its number; "{seen}" in a text becomes all that was told so far
     verifier        answers what verifications ask, in the form asked for: what it is to think of a text stands in it (`_verified`)
     count           answers with the number of messages that it was sent, and what kinds of parts they held
 
@@ -128,6 +130,8 @@ class ModelProtocol(asyncio.Protocol):
                 said, calls = _scripted(request["messages"])
                 body = _anthropic_message if self._anthropic else _completion
                 return self._answer(200, body(request["model"], said, calls))
+            elif name == "task":
+                return self._answer(200, _completion(request["model"], *_task(request["messages"])))
             elif name == "odd":
                 told = _completion(request["model"], text) | {"usage": ["lots"]}
                 return self._answer(200, told)
@@ -249,6 +253,30 @@ def _scripted(messages: list[dict]) -> tuple[str, list[dict]]:
     results = [told for m in since for told in ([m["content"]] if m["role"] == "tool" else _tool_results(m))]
     text = step.get("text", "").replace("{results}", orjson.dumps(results).decode())
     return text, step.get("calls", [])
+
+
+def _task(messages: list[dict]) -> tuple[str, list[dict]]:
+    """Text and calls of the next answer of the script in a web task."""
+    told = messages[1]["content"]
+    steps, _ = json.JSONDecoder().raw_decode(told, told.index("script:") + 7)
+    step = steps[min(sum(m["role"] == "assistant" for m in messages), len(steps) - 1)]
+    if isinstance(step, str):
+        return step, []
+    seen, last = json.dumps([m["content"] for m in messages]), messages[-1]["content"]
+    calls = []
+    for call in step if isinstance(step, list) else [step]:
+        (name, arguments), *_ = call.items()
+        if isinstance(arguments, dict):
+            arguments = {field: _filled(value, seen, last) for field, value in arguments.items()}
+        calls.append({"name": name, "arguments": arguments})
+    return "", calls
+
+
+def _filled(value: object, seen: str, last: str) -> object:
+    if isinstance(value, str) and value.startswith("@"):
+        found = re.search(rf"\[(\d+)\] \w+ \"{re.escape(value[1:])}", last)
+        return int(found[1]) if found else 9999
+    return value.replace("{seen}", seen) if isinstance(value, str) else value
 
 
 def _tool_results(message: dict) -> list[str]:

@@ -2,6 +2,7 @@
 planned is registered with the face that takes them."""
 
 import asyncio
+import base64
 import importlib
 import importlib.util
 import os
@@ -25,6 +26,7 @@ from passel.services.deps import Deps
 
 if TYPE_CHECKING:
     from passel.core.context import Task
+    from passel.core.ids import SessionId
     from passel.core.webhook.letters import Letter
     from passel.models.directory import ModelDirectory
     from passel.models.embedding import Embedder
@@ -209,8 +211,10 @@ def _sources(settings: Settings, deps: Deps, network: "Network") -> "list[Source
 @asynccontextmanager
 async def _browsers(settings: Settings, deps: Deps) -> AsyncGenerator[Workload]:
     from passel.core.browser.reach import PROOF_TEXT
+    from passel.core.browser.tasks import SEALED_FOR
     from passel.services.browser.profiles import ProfileShelf
     from passel.services.browser.shelf import FileShelf
+    from passel.services.keys import KeyRing
     from passel.workloads.browser import chromium
     from passel.workloads.browser.files import downloads
     from passel.workloads.browser.limits import MIB, Limits
@@ -219,6 +223,8 @@ async def _browsers(settings: Settings, deps: Deps) -> AsyncGenerator[Workload]:
     from passel.workloads.browser.profiles import States
     from passel.workloads.browser.proxy import Rules
     from passel.workloads.browser.session import BrowserWorkload
+    from passel.workloads.browser.tasks.asking import Desk
+    from passel.workloads.browser.tasks.part import WebTasks
 
     executable = chromium.find(settings.chromium)
     assert executable is not None, "a worker that has no browser does not serve the kind"
@@ -226,8 +232,15 @@ async def _browsers(settings: Settings, deps: Deps) -> AsyncGenerator[Workload]:
     def secrets(task: "Task") -> Mapping[str, Any]:
         return {} if task.secrets is None else deps.vault.open(task.secrets, task.session_id)
 
+    def task_secrets(session_id: "SessionId", sealed: str) -> dict[str, str]:
+        return deps.vault.open(base64.b64decode(sealed), f"{SEALED_FOR}/{session_id}")
+
     rules = Rules(settings.private_urls_allowed, lambda: own_ports(settings))
-    async with chromium.keeping(executable, settings.browser_dir) as (keeper, home), _recordings(settings, deps) as recordings:
+    async with (
+        chromium.keeping(executable, settings.browser_dir) as (keeper, home),
+        _recordings(settings, deps) as recordings,
+        _asking(settings) as models,
+    ):
         live: dict[Any, Any] = {}
         listener = Listener(live, deps.vault.sign(PROOF_TEXT))
         async with listening(listener, home.path / "listen", settings.browser_address) as address, _shut(settings, address):
@@ -235,7 +248,14 @@ async def _browsers(settings: Settings, deps: Deps) -> AsyncGenerator[Workload]:
             pool = Browsers(keeper, rules, starting, settings.browser_pool)
             limits = Limits(settings.browser_memory_mib * MIB, settings.browser_disk_mib * MIB)
             states = States(ProfileShelf(deps), settings.max_browser_profile_mib * MIB)
-            parts = (states.part, limits.part(), recordings.part, downloads(FileShelf(deps), deps.limits.browser_file_bytes))
+            tasks = WebTasks(Desk(models, KeyRing(deps, settings.server_keys), settings.retries), task_secrets)
+            parts = (
+                states.part,
+                limits.part(),
+                recordings.part,
+                downloads(FileShelf(deps), deps.limits.browser_file_bytes),
+                tasks.part,
+            )
             async with pool.open() as browsers:
                 yield BrowserWorkload(browsers, address, secrets, parts, recordings.salvage, states.load, live=live)
 
@@ -251,6 +271,15 @@ async def _shut(settings: Settings, address: str) -> AsyncGenerator[None]:
     with noted(settings) as note:
         await asyncio.to_thread(note.write_text, str(host_and_port(address)[1]))
         yield
+
+
+@asynccontextmanager
+async def _asking(settings: Settings) -> "AsyncGenerator[ModelDirectory]":
+    models = _models(settings)
+    try:
+        yield models
+    finally:
+        await models.close()
 
 
 @asynccontextmanager

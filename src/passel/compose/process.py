@@ -70,6 +70,7 @@ async def open_deps(settings: Settings, *, name: str, connections: int) -> Deps:
         public_url=settings.public_url,
         bare_browser_ids=settings.bare_browser_ids,
         verification_models=settings.verification_models,
+        web_tasks=settings.web_tasks,
     )
 
 

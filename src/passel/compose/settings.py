@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from passel.core.limits import MIB, Limits
 from passel.core.llm.retry import RetryPolicy
-from passel.services.deps import VerificationModels
+from passel.services.deps import VerificationModels, WebTaskRules
 from passel.store.admission import Capacity
 
 
@@ -43,6 +43,7 @@ _OTHER_VARIABLES = {
 }  # fmt: skip
 _MISSPELT = 0.75  # how alike two names are, from 0 to 1, when one is the other misspelt
 _ALIKE = 0.5
+_PRICE = r"^(\d+(\.\d+)?,\d+(\.\d+)?)?$"
 _WEIGHT = re.compile(r"[0-9]{1,4}(\.[0-9]{1,4})?")
 
 
@@ -193,6 +194,18 @@ class Settings(BaseSettings):
     browser_rate_batches: bool = Field(False, description="The sessions of batches count for browser_rate too.")
     max_batch_browsers: int = Field(1000, ge=1, le=5000, description="Sessions in a batch of browsers.")
 
+    web_task_model: str | None = Field(
+        None, description="What drives browsers in web tasks: `provider:model`, or the model's name at web_task_base_url."
+    )
+    web_task_base_url: str | None = Field(None, description="OpenAI-compatible server that has this model.")
+    web_task_price: str = Field(
+        "",
+        pattern=_PRICE,
+        description="What models at web_task_base_url cost: US dollars a million tokens, `input,output`. Default: nothing is known.",
+    )
+    web_task_minutes: float = Field(30, gt=0, le=1440, description="Minutes that one web task may take.")
+    web_task_tokens: int = Field(2_000_000, ge=1, description="Tokens, read and written, after which a web task is given up.")
+
     webhook_secret_overlap: float = Field(0, ge=0, description="Seconds for which a rotated secret of a webhook signs beside the new one.")
 
     max_body_mib: int = Field(64, ge=1, description="Largest JSON body of a batch.")
@@ -252,7 +265,7 @@ class Settings(BaseSettings):
     verification_base_url: str | None = Field(None, description="OpenAI-compatible server that has this model.")
     verification_price: str = Field(
         "",
-        pattern=r"^(\d+(\.\d+)?,\d+(\.\d+)?)?$",
+        pattern=_PRICE,
         description="What models at verification_base_url cost: US dollars a million tokens, `input,output`. Default: nothing is known.",
     )
     verification_panel: str = Field(
@@ -335,9 +348,13 @@ class Settings(BaseSettings):
     @property
     def verification_models(self) -> VerificationModels:
         panel = tuple(ref.strip() for ref in self.verification_panel.split(",") if ref.strip())
-        given = [float(part) for part in self.verification_price.split(",") if part]
-        price = {"input_per_million": given[0], "output_per_million": given[1]} if given else None
+        price = _price(self.verification_price)
         return VerificationModels(self.verification_model or None, self.verification_base_url or None, panel, price)
+
+    @property
+    def web_tasks(self) -> WebTaskRules:
+        price = _price(self.web_task_price)
+        return WebTaskRules(self.web_task_model or None, self.web_task_base_url or None, price, self.web_task_minutes, self.web_task_tokens)
 
     @property
     def limits(self) -> Limits:
@@ -378,6 +395,12 @@ class Settings(BaseSettings):
             plain = value.get_secret_value() if isinstance(value, SecretStr) else value
             pairs[env_name(name)] = str(plain).lower() if isinstance(plain, bool) else str(plain)
         return pairs
+
+
+def _price(given: str) -> dict[str, float] | None:
+    """In the shape of `passel.core.llm.options`."""
+    parts = [float(part) for part in given.split(",") if part]
+    return {"input_per_million": parts[0], "output_per_million": parts[1]} if parts else None
 
 
 def env_name(field: str) -> str:

@@ -33,6 +33,17 @@ class VerificationModels:
 
 
 @dataclass(frozen=True, slots=True)
+class WebTaskRules:
+    """What models that drive browsers are asked where nobody names one, as of verifications; `minutes` and `tokens` bound each task."""
+
+    model: str | None = None
+    base_url: str | None = None
+    price: dict[str, float] | None = None
+    minutes: float = 30.0
+    tokens: int = 2_000_000
+
+
+@dataclass(frozen=True, slots=True)
 class Deps:
     """`key_providers` are the providers that the server has keys of, `models_dir` is where its local models lie. With
     `strict_idempotency` a known key with another body is refused. With `hide_foreign` what is another organisation's is
@@ -57,6 +68,7 @@ class Deps:
     public_url: str | None = None
     bare_browser_ids: bool = False
     verification_models: VerificationModels = VerificationModels()
+    web_tasks: WebTaskRules = WebTaskRules()
     choices: Choices = field(init=False)
 
     def __post_init__(self) -> None:

@@ -10,8 +10,9 @@ from typing import Any, cast
 import orjson
 
 from passel.core.agent.fields import known, load, mapping, require_plain_path, string, whole_number
-from passel.core.agent.tools import EXTERNAL, ToolSpec, schema_problem
+from passel.core.agent.tools import EXTERNAL, ToolSpec
 from passel.core.errors import Invalid
+from passel.core.schemas import schema_problem
 
 BUILT_IN = ("read", "bash", "edit", "write", "grep", "find", "ls")
 

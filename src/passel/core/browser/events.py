@@ -18,6 +18,8 @@ browser.profile_failed          {name, error}
 browser.recording_failed        {error}: not all of it, or nothing, was recorded
 browser.navigated       {page, url}: a page went somewhere; the first thousand of a session
 browser.ended           {end_reason, error, seconds, bytes}
+
+What is told of web tasks is in `passel.core.browser.tasks`.
 """
 
 from collections.abc import Iterable, Sequence

@@ -15,3 +15,8 @@ class Keys(Protocol):
         """The key to call an option's model with; None when it is called without one. Raises `MissingKey`, and
         `NotReady` when a stored secret does not open."""
         ...
+
+
+def provider_key_name(provider: str) -> str:
+    """The name of the credential that holds an organisation's own key of a provider."""
+    return f"provider-key/{provider}"

@@ -9,8 +9,3 @@ SEMANTIC, REASONING, TOOL, BIPRM, ENSEMBLE, ENTROPY, FORMAL = "semantic", "reaso
 METHODS = (SEMANTIC, REASONING, TOOL, BIPRM, ENSEMBLE, ENTROPY, FORMAL)
 ASKING = (REASONING, BIPRM, ENSEMBLE, ENTROPY)
 """Those that can do nothing without a model. Others do more with one."""
-
-
-def provider_key_name(provider: str) -> str:
-    """The name of the credential that holds an organisation's own key of a provider."""
-    return f"provider-key/{provider}"

@@ -30,6 +30,7 @@ _STATUS = {
     "unavailable": 503,
     "unreachable": 422,
     "too_slow": 504,
+    "no_model": 501,
 }
 _LONGEST = 2000
 

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 from passel.core.errors import FieldError, Unprocessable
 from passel.core.ids import OrgId
+from passel.core.llm.keys import provider_key_name
 from passel.core.llm.options import LOCAL, OPENAI, LlmOption, lane_name, split_ref
 from passel.core.text import require_storable
-from passel.core.verification import ASKING, provider_key_name
+from passel.core.verification import ASKING
 from passel.core.verification.calibration import Calibrator
 from passel.core.verification.claims import Claim
 from passel.services.deps import Deps

@@ -1,9 +1,9 @@
 """Organisations' own keys of model providers: stored sealed among the credentials, under names that no manifest can say."""
 
 from passel.core.errors import NotFound, Unprocessable
+from passel.core.llm.keys import provider_key_name
 from passel.core.llm.options import LOCAL, PROVIDERS
 from passel.core.text import require_storable
-from passel.core.verification import provider_key_name
 from passel.services.deps import Caller, Deps
 from passel.store import accounts
 from passel.store.accounts import Credential

@@ -67,19 +67,19 @@ async def click(live: Live, tab: Tab, asked: Mapping[str, Any]) -> Any:
         x, y = await _middle(live, tab, selector, int(asked["index"]), float(asked["timeout"]))
     else:
         x, y = asked["x"], asked["y"]
-    _click(live, tab, x, y, asked["button"], int(asked["clicks"]))
-    await _done(live, tab)
+    click_at(live, tab, x, y, asked["button"], int(asked["clicks"]))
+    await done(live, tab)
     return {}
 
 
-def _click(live: Live, tab: Tab, x: float, y: float, button: str, clicks: int) -> None:
+def click_at(live: Live, tab: Tab, x: float, y: float, button: str, clicks: int) -> None:
     live.tabs.tell(tab, *acting.mouse("mouseMoved", x, y))
     for number in range(1, clicks + 1):
         live.tabs.tell(tab, *acting.mouse("mousePressed", x, y, button, number))
         live.tabs.tell(tab, *acting.mouse("mouseReleased", x, y, button, number))
 
 
-async def _done(live: Live, tab: Tab) -> None:
+async def done(live: Live, tab: Tab) -> None:
     """Commands of one session are done in their order, so that what was told before has happened then; unless a dialog is in the way."""
     asked = asyncio.ensure_future(live.tabs.call(tab, "Runtime.evaluate", {"expression": "0"}))
     try:
@@ -106,7 +106,7 @@ async def _middle(live: Live, tab: Tab, selector: str, index: int, milliseconds:
 async def mouse(live: Live, tab: Tab, asked: Mapping[str, Any]) -> Any:
     """One event: `kind` is mouseMoved, mousePressed or mouseReleased."""
     live.tabs.tell(tab, *acting.mouse(asked["kind"], asked["x"], asked["y"], asked.get("button", "none"), int(asked.get("clicks", 0))))
-    await _done(live, tab)
+    await done(live, tab)
     return {}
 
 
@@ -130,13 +130,13 @@ async def drag(live: Live, tab: Tab, asked: Mapping[str, Any]) -> Any:
             at = x + (to_x - x) * step / _DRAG_STEPS, y + (to_y - y) * step / _DRAG_STEPS
             if not dragged:
                 live.tabs.tell(tab, *acting.mouse("mouseMoved", *at, button))
-                await _done(live, tab)
+                await done(live, tab)
         if dragged:
             for kind in ("dragEnter", "dragOver", "drop"):
                 live.tabs.tell(tab, *acting.drag(kind, to_x, to_y, dragged[0]))
         live.tabs.tell(tab, *acting.mouse("mouseReleased", to_x, to_y, button, 1))
         released = True
-        await _done(live, tab)
+        await done(live, tab)
     finally:
         stop()
         if not released:
@@ -165,7 +165,7 @@ async def type_text(live: Live, tab: Tab, asked: Mapping[str, Any]) -> Any:
             live.tabs.tell(tab, *acting.key("keyUp", key.pressed(0, "")))
         if asked["delay"]:
             await asyncio.sleep(asked["delay"] / 1000)
-    await _done(live, tab)
+    await done(live, tab)
     return {}
 
 
@@ -193,7 +193,7 @@ async def shortcut(live: Live, tab: Tab, asked: Mapping[str, Any]) -> Any:
         for key in reversed(keys):
             held &= ~key.modifier
             live.tabs.tell(tab, *acting.key("keyUp", key.pressed(held, "")))
-    await _done(live, tab)
+    await done(live, tab)
     return {}
 
 
@@ -234,13 +234,13 @@ async def copy(live: Live, tab: Tab, asked: Mapping[str, Any]) -> Any:
     text = await acting.selection(live.tabs, tab)
     for one in acting.edit("copy"):
         live.tabs.tell(tab, *one)
-    await _done(live, tab)
+    await done(live, tab)
     return {"text": text}
 
 
 async def paste(live: Live, tab: Tab, asked: Mapping[str, Any]) -> Any:
     live.tabs.tell(tab, *acting.insert(asked["text"]))
-    await _done(live, tab)
+    await done(live, tab)
     return {}
 
 

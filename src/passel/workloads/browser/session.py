@@ -51,6 +51,7 @@ class Live:
 
     id: SessionId
     org_id: OrgId
+    context: Context
     chromium: Chromium
     configuration: Configuration
     place: Place
@@ -210,6 +211,7 @@ class BrowserWorkload:
         live = Live(
             id=context.task.session_id,
             org_id=context.task.org_id,
+            context=context,
             chromium=chromium,
             configuration=configuration,
             place=Place(str(chromium.directory / "downloads"), str(chromium.directory / "uploads")),

@@ -40,16 +40,20 @@ async def _page(live: Live, asked: Mapping[str, Any]) -> Tab:
             raise WrongCall(f"page_index: {len(opened)} pages are open")
         return opened[index]
     if asked.get("new_page"):
-        id = await acting.open_tab(tabs)
-        while (tab := tabs.find(id)) is None:  # noqa: ASYNC110 - it is told in a moment
-            await asyncio.sleep(0.01)
-        return tab
+        return await open_tab(live)
     if (front := tabs.front) is None:
         raise WrongCall("this session has no page open", 404)
     return front
 
 
-async def _go(live: Live, tab: Tab, asked: Mapping[str, Any]) -> None:
+async def open_tab(live: Live) -> Tab:
+    id = await acting.open_tab(live.tabs)
+    while (tab := live.tabs.find(id)) is None:  # noqa: ASYNC110 - it is told in a moment
+        await asyncio.sleep(0.01)
+    return tab
+
+
+async def go(live: Live, tab: Tab, asked: Mapping[str, Any]) -> None:
     """To its address, and until it has loaded; then for as long as was asked."""
     url = asked.get("url")
     if url:
@@ -104,7 +108,7 @@ async def html(live: Live, asked: Mapping[str, Any]) -> Any:
     """`content_type` of the document, and its HTML as it is now; of a PDF the file."""
     async with asyncio.timeout(_WORK_SECONDS + asked.get("wait", 0) / 1000):
         tab = await _page(live, asked)
-        await _go(live, tab, asked)
+        await go(live, tab, asked)
         found = await live.tabs.call(tab, "Runtime.evaluate", {"expression": _HTML, "returnByValue": True})
         content_type, text = found["result"]["value"]
         if content_type == _PDF:
@@ -145,7 +149,7 @@ async def picture(live: Live, asked: Mapping[str, Any]) -> bytes:
             size = {"width": asked.get("width", configured.width), "height": asked.get("height", configured.height)}
             await live.tabs.call(tab, "Emulation.setDeviceMetricsOverride", {**size, "deviceScaleFactor": 1, "mobile": False})
         try:
-            await _go(live, tab, asked)
+            await go(live, tab, asked)
             if asked.get("scroll"):
                 await live.tabs.call(tab, "Runtime.evaluate", {"expression": _SCROLL % _TALLEST, "awaitPromise": True})
             quality = {"format": "jpeg", "quality": asked["quality"]} if "quality" in asked else {"format": "png"}
@@ -168,7 +172,7 @@ async def pdf(live: Live, asked: Mapping[str, Any]) -> bytes:
     """`print` is what `Page.printToPDF` takes."""
     async with asyncio.timeout(_WORK_SECONDS):
         tab = await _page(live, asked)
-        await _go(live, tab, asked)
+        await go(live, tab, asked)
         printed = await live.tabs.call(tab, "Page.printToPDF", asked["print"])
     return base64.b64decode(printed["data"])
 

@@ -160,17 +160,6 @@ async def execute_code() -> Response:
     return error(501, "execute-code is not served here: run your program on a machine of yours, and drive the session over its cdp_url")
 
 
-@routes.post("/perform-web-task")
-async def perform_web_task() -> Response:
-    """Not served yet."""
-    return error(501, "perform-web-task is not served here yet: drive the session with an agent of yours over its cdp_url")
-
-
-@routes.get("/perform-web-task/{workflow_id}/status")
-async def web_task_status(workflow_id: str) -> Response:
-    return error(501, "perform-web-task is not served here yet")
-
-
 def _require_url(url: str | None, session_id: str | None) -> None:
     if not url and session_id is None:
         raise Invalid("url: is required where no sessionId is given", field="url")

@@ -1,0 +1,159 @@
+"""Web tasks (2.8 of the `anchor` contract): a model drives a session until something is done."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request
+from pydantic import Field
+from starlette.responses import Response
+
+from passel.core.browser.guard import url_problem
+from passel.core.browser.tasks import COMPLETED, FAILED, MOST_STEPS, TaskRead
+from passel.core.errors import FieldError, Invalid, NotFound
+from passel.core.schemas import schema_problem
+from passel.core.text import is_storable, require_storable
+from passel.faces.anchor import requests, responses
+from passel.faces.anchor.context import ReachIn
+from passel.faces.anchor.errors import error
+from passel.faces.anchor.ids import session_id as own_id
+from passel.faces.anchor.ids import to_uuid
+from passel.faces.anchor.openapi import takes
+from passel.faces.anchor.requests import Body, parse
+from passel.faces.kit.context import CallerIn, DepsIn, FollowingIn
+from passel.faces.kit.json import json_response
+from passel.services.browser import tasks
+from passel.services.browser.tasks import Begun, Wanted
+
+routes = APIRouter(prefix="/v1/tools", tags=["tools"])
+
+_LONGEST_PROMPT, _LONGEST_SCHEMA = 100_000, 64 * 1024
+_MOST_SECRETS, _LONGEST_SECRET = 100, 4096
+_OWN = "browser-use"
+_CLIENT_GONE = 499
+SessionId = Annotated[str | None, Query(alias="sessionId")]
+SecretName = Annotated[str, Field(pattern=r"^[^<>\x00-\x1f\x7f]{1,200}$")]
+
+
+class WebTaskFields(Body):
+    prompt: str = Field(min_length=1, max_length=_LONGEST_PROMPT)
+    url: str | None = Field(None, max_length=2**20)
+    agent: Literal["browser-use", "openai-cua", "gemini-computer-use", "anthropic-cua", "yutori"] | None = None
+    provider: str | None = None
+    model: str | None = None
+    detect_elements: bool | None = None
+    human_intervention: bool | None = None
+    max_steps: int | None = Field(None, ge=1, le=1000)
+    secret_values: dict[SecretName, str | int | float | bool] | None = Field(None, repr=False, max_length=_MOST_SECRETS)
+    highlight_elements: bool | None = None
+    output_schema: dict[str, Any] | None = None
+    in_background: bool = Field(False, alias="async")
+    extended_system_message: str | None = Field(None, max_length=_LONGEST_PROMPT)
+
+
+@routes.post("/perform-web-task", openapi_extra=takes(WebTaskFields))
+async def perform_web_task(
+    request: Request, deps: DepsIn, caller: CallerIn, following: FollowingIn, reach: ReachIn, sessionId: SessionId = None
+) -> Response:
+    """Waits until the task is done, unless `async`. 501 where the server has no model for it, 500 where the task has failed."""
+    fields: WebTaskFields = parse(WebTaskFields, await requests.read_body(request))
+    wanted, warnings = _wanted(fields)
+    begun = await tasks.begin(deps, caller, following, reach, None if sessionId is None else own_id(sessionId), wanted)
+    told: dict[str, Any] = {"workflow_id": _workflow_id(begun), "session_id": to_uuid(begun.session_id)}
+    told |= {"warnings": warnings} if warnings else {}
+    if fields.in_background:
+        return json_response(responses.data({"status": "running", **told}))
+    ended = await tasks.outcome(deps, caller, following, begun, request.is_disconnected)
+    if ended is None:
+        return error(_CLIENT_GONE, "nobody waits any more")
+    if ended.status == FAILED:
+        return error(500, ended.error or "the task has failed")
+    return json_response(responses.data({"result": _result(ended), **told, **_used(ended)}))
+
+
+@routes.get("/perform-web-task/{workflow_id}/status")
+async def web_task_status(workflow_id: str, deps: DepsIn, caller: CallerIn) -> Response:
+    """`RUNNING`, `COMPLETED` with the result, or `FAILED` with the reason; how many steps it has made and what its model has cost."""
+    session, _, number = workflow_id.rpartition(".")
+    if not session or not number.isdecimal() or len(number) > 9:
+        raise NotFound("no such task")
+    told = await tasks.read(deps, caller, own_id(session), int(number))
+    body: dict[str, Any] = {"status": told.status}
+    if told.status == COMPLETED:
+        body["result"] = _result(told)
+    elif told.status == FAILED:
+        body["error"] = told.error
+    return json_response(responses.data(body | _used(told)))
+
+
+def _workflow_id(begun: Begun) -> str:
+    return f"{to_uuid(begun.session_id)}.{begun.number}"
+
+
+def _result(told: TaskRead) -> dict[str, Any]:
+    """An object, as the wire format has it."""
+    return told.result if isinstance(told.result, dict) else {"result": told.result}
+
+
+def _used(told: TaskRead) -> dict[str, Any]:
+    return {"steps": told.steps, "usage": dict(told.usage)}
+
+
+def _wanted(fields: WebTaskFields) -> tuple[Wanted, list[str]]:
+    """And what of it has no effect. Raises `Invalid`."""
+    _refuse_what_is_not_served(fields)
+    for name in ("prompt", "url", "extended_system_message"):
+        require_storable(getattr(fields, name) or "", name)
+    if not fields.prompt.strip():
+        raise _wrong("prompt", "must not be empty")
+    if fields.url and (problem := url_problem(fields.url)) is not None:
+        raise _wrong("url", problem)
+    wanted = Wanted(
+        prompt=fields.prompt,
+        url=fields.url or None,
+        provider=fields.provider,
+        model=fields.model,
+        instructions=fields.extended_system_message or "",
+        max_steps=fields.max_steps or MOST_STEPS,
+        output_schema=_schema(fields.output_schema),
+        secrets=_secrets(fields.secret_values or {}),
+    )
+    warnings = [f"{name}: unknown, ignored" for name in fields.model_extra or {}]
+    if fields.detect_elements is False:
+        warnings.append("detect_elements: elements are always found")
+    return wanted, warnings
+
+
+def _refuse_what_is_not_served(fields: WebTaskFields) -> None:
+    """D3."""
+    if fields.agent not in (None, _OWN):
+        raise _wrong("agent", f"{fields.agent} is not supported by this server, whose own agent is asked for with {_OWN} or none")
+    if fields.human_intervention:
+        raise _wrong("human_intervention", "is not supported by this server: take over in the live view")
+    if fields.highlight_elements:
+        raise _wrong("highlight_elements", "is not supported by this server")
+
+
+def _schema(given: dict[str, Any] | None) -> dict[str, Any] | None:
+    if not given:
+        return None
+    if (problem := schema_problem(given)) is not None:
+        raise _wrong("output_schema", f"is no JSON Schema: {problem}")
+    told = repr(given)
+    if len(told) > _LONGEST_SCHEMA or not is_storable(told):
+        raise _wrong("output_schema", f"at most {_LONGEST_SCHEMA} characters, none of them NUL")
+    return given
+
+
+def _secrets(given: dict[str, str | int | float | bool]) -> dict[str, str]:
+    values = {
+        name: value if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
+        for name, value in given.items()
+    }
+    for name, value in values.items():
+        require_storable(name, "secret_values")
+        if not 0 < len(value) <= _LONGEST_SECRET or not is_storable(value):
+            raise _wrong(f"secret_values.{name}", f"1 to {_LONGEST_SECRET} characters")
+    return values
+
+
+def _wrong(field: str, message: str) -> Invalid:
+    return Invalid(f"{field}: {message}", errors=[FieldError(field, message)])

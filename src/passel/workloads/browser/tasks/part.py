@@ -1,0 +1,129 @@
+"""The web tasks of a session: one at a time, begun by a call, ended with the session at the latest."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+
+from passel.core.browser import tasks
+from passel.core.browser.events import API
+from passel.core.browser.tasks import WebTask
+from passel.core.context import Step
+from passel.core.errors import LeaseLost, NotReady
+from passel.core.events import Draft
+from passel.core.ids import SessionId
+from passel.core.text import clean
+from passel.workloads.browser.calls import WrongCall
+from passel.workloads.browser.mux import Gone
+from passel.workloads.browser.session import Live
+from passel.workloads.browser.tasks.asking import Asker, Desk
+from passel.workloads.browser.tasks.hands import Hands
+from passel.workloads.browser.tasks.loop import Failed, Loop
+from passel.workloads.browser.tasks.secrets import Secrets
+
+log = structlog.get_logger()
+
+
+Open = Callable[[SessionId, str], dict[str, str]]
+"""The secrets of a task of a session, which came sealed."""
+
+
+class WebTasks:
+    """Of a worker. `part` goes along with each session."""
+
+    def __init__(self, desk: Desk, open: Open) -> None:
+        self._desk, self._open = desk, open
+
+    @asynccontextmanager
+    async def part(self, live: Live) -> AsyncGenerator[None]:
+        own = _Tasks(self._desk, self._open, live)
+        live.calls["task"] = own.begin
+        try:
+            yield
+        finally:
+            await own.close()
+
+
+class _Tasks:
+    """Of a session."""
+
+    def __init__(self, desk: Desk, open: Open, live: Live) -> None:
+        self._desk, self._open, self._live = desk, open, live
+        self._numbers, self._calls = itertools.count(1), itertools.count(1)
+        self._running: asyncio.Task[None] | None = None
+        self._begun = self._told = False
+
+    async def begin(self, live: Live, asked: Mapping[str, Any]) -> Any:
+        """`wanted` is a task, `secrets` are its own. It is in the ledger when this returns its number."""
+        if self._begun:
+            raise WrongCall("a web task runs in this session: there is one at a time", 409)
+        self._begun = True
+        try:
+            self._told = False
+            wanted = WebTask.from_json(asked["wanted"], self._open(live.id, asked["secrets"]))
+            number = next(self._numbers)
+            await live.context.write(Step((tasks.requested(number, wanted),)))
+        except BaseException:
+            self._begun = False
+            raise
+        self._running = asyncio.create_task(self._run(number, wanted))
+        return {"task": number}
+
+    async def _run(self, number: int, wanted: WebTask) -> None:
+        live = self._live
+        secrets = Secrets(wanted.secrets)
+        asker = Asker(self._desk, live.context, wanted.option, self._calls)
+        loop = Loop(number, wanted, Hands(live, secrets), asker, secrets)
+        live.timers.connected()
+        live.hands += 1  # dialogs are the model's to answer
+        try:
+            ended = await self._carry_out(loop)
+            self._told = True
+            await live.context.write(Step((*asker.untold, ended)))
+            self._begun = False
+            if wanted.ends_session:
+                live.end(API)
+        except asyncio.CancelledError:
+            if not self._told:
+                reason = live.over.result() if live.over.done() else "its worker stopped"
+                for draft in (*asker.untold, tasks.failed(number, tasks.broken_off(reason), loop.step, asker.spent)):
+                    live.notes.add(draft)
+            raise
+        except LeaseLost:
+            return  # the session is not ours any more, and ends
+        finally:
+            live.hands -= 1
+            live.timers.disconnected()
+
+    async def _carry_out(self, loop: Loop) -> Draft:
+        """What the ledger is told of its end."""
+        deadline = asyncio.timeout(loop.wanted.seconds)
+        try:
+            async with deadline:
+                return tasks.completed(loop.number, await loop.run(), loop.step, loop.asker.spent)
+        except Failed as failed:
+            error = loop.secrets.hide(clean(str(failed)))
+        except NotReady as missing:
+            error = str(missing)
+        except Gone:
+            error = "the browser ended"
+        except LeaseLost:
+            raise
+        except TimeoutError:
+            error = f"not done within {loop.wanted.seconds / 60:g} minutes: PASSEL_WEB_TASK_MINUTES says how long a task may take"
+            if not deadline.expired():
+                error = "the page or its browser did not answer in time"
+        except Exception as failure:
+            log.exception("a web task failed", session=self._live.id, task=loop.number)
+            error = f"internal error: {type(failure).__name__}"
+        return tasks.failed(loop.number, error, loop.step, loop.asker.spent)
+
+    async def close(self) -> None:
+        """The session ends, and its task with it."""
+        self._begun = True
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.wait([self._running])
