@@ -2,6 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DARI := .venv-dari
+BROWSER_USE := .venv-browser-use
 NODE := .node
 MODELS := $(abspath $(VENV))/models
 PLACE := $(PYTHON) -I src/passel/store/postgres_account.py check
@@ -34,6 +35,11 @@ $(DARI)/ready:
 	$(DARI)/bin/python -m pip install --quiet --disable-pip-version-check --ignore-requires-python dari-cli==0.2.1
 	touch $@
 
+# An agent that drives sessions over CDP in a test. It brings a hundred libraries along, some of them in other versions than ours.
+$(BROWSER_USE)/ready:
+	@$(PYTHON) -m venv $(BROWSER_USE) && $(BROWSER_USE)/bin/python -m pip install --quiet --disable-pip-version-check browser-use==0.13.14 && \
+	touch $@ || { rm -rf $(BROWSER_USE); echo "browser-use could not be installed: its test is skipped"; }
+
 # Puppeteer drives sessions in a test, where there is npm to install it.
 $(NODE)/ready:
 	@if command -v npm > /dev/null; then \
@@ -61,7 +67,7 @@ chromium:
 		{ apt-get update -qq && apt-get install -y -qq chromium; } > /dev/null 2>&1 || echo "chromium could not be installed: the tests of browsers are skipped"; \
 	else echo "no Chromium here: the tests of browsers are skipped; as root, apt install chromium"; fi
 
-test: test-place $(VENV)/ready $(DARI)/ready $(NODE)/ready chromium ## Run the tests (a few minutes)
+test: test-place $(VENV)/ready $(DARI)/ready $(BROWSER_USE)/ready $(NODE)/ready chromium ## Run the tests (a few minutes)
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 check: $(VENV)/ready ## Lint, types, import rules, generated docs
@@ -106,4 +112,4 @@ docs: $(VENV)/ready ## Write the generated reference of settings, commands and H
 	$(BIN)/python -m passel.cli.reference docs/reference
 
 clean: ## Remove environments and the demo's data
-	rm -rf $(VENV) $(DARI) .venv-peers passel-demo passel-demo-verify
+	rm -rf $(VENV) $(DARI) $(BROWSER_USE) .venv-peers passel-demo passel-demo-verify

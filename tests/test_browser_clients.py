@@ -2,9 +2,10 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from tests.support.installation import Installation, installed, wait_until
 pytestmark = pytest.mark.skipif(find() is None, reason="no Chromium: `make test` installs Debian's where it may")
 
 PUPPETEER = Path(os.environ.get("PASSEL_NODE_DIR", Path(__file__).parent.parent / ".node")) / "node_modules/puppeteer-core"
+BROWSER_USE = Path(os.environ.get("PASSEL_BROWSER_USE_DIR", Path(__file__).parent.parent / ".venv-browser-use")) / "bin/python"
 PAGE = """<!doctype html><title>A form</title><form action=/sent><input name=q><button>send</button></form>
 <button id=ask onclick="document.title = String(confirm('Sure?'))">ask</button>
 <input type=file id=file onchange="this.files[0].text().then(text => document.title = 'read ' + text)">
@@ -73,6 +75,82 @@ def test_puppeteer_does_a_job(http: httpx2.Client, site: str) -> None:
     [download] = wait_until(lambda: http.get(f"/v1/sessions/{made['id']}/downloads").json()["data"]["items"], 20)
     assert download["suggested_file_name"] == "taken.txt"
     assert http.get(f"/v1/sessions/{made['id']}").json()["data"]["status"] == "running", "close() ends the connection alone"
+    http.delete(f"/v1/sessions/{made['id']}")
+
+
+SHOP = b"""<!doctype html><title>Shop</title><h1>Order</h1><form action=/sent><label>Name <input name=name></label>
+<label>Colour <select name=colour><option>red<option>blue</select></label><button>Send it</button></form>"""
+
+
+class Shop(Site):
+    def do_GET(self) -> None:
+        body = SHOP if self.path == "/" else f"<title>Shop</title><a href=/terms target=_blank>Terms</a> Got {self.path}".encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+class Thinker(BaseHTTPRequestHandler):
+    """Plays the model that browser-use asks: each answer is made of what it was told last."""
+
+    steps: list[Callable[[str], list[Any]]]
+    told: list[str]
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        last = asked["messages"][-1]["content"]
+        seen = last if isinstance(last, str) else "\n".join(part.get("text", "") for part in last)
+        self.told.append(seen)
+        thought = {"evaluation_previous_goal": "", "memory": "", "next_goal": "", "action": self.steps[len(self.told) - 1](seen)}
+        choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": json.dumps(thought)}}
+        usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
+        answer = {"id": "x", "object": "chat.completion", "created": 1, "model": "played", "choices": [choice], "usage": usage}
+        body = json.dumps(answer).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None: ...
+
+
+def numbered(seen: str, tag: str) -> int:
+    """The number that browser-use gives to an element."""
+    return int(re.findall(rf"\[(\d+)\]<{tag}", seen)[-1])
+
+
+@pytest.mark.skipif(not BROWSER_USE.exists(), reason="no browser-use: `make test` installs it where it can")
+def test_browser_use_does_a_job(http: httpx2.Client, tmp_path: Path) -> None:
+    """It navigates, fills in a form, follows a link into a new tab and opens another one."""
+    made = begin(http, "about:blank")
+    with pages(Shop) as shop, pages(Thinker) as model:
+        Thinker.told = []
+        Thinker.steps = [
+            lambda seen: [{"navigate": {"url": f"{shop}/", "new_tab": False}}],
+            lambda seen: [
+                {"input": {"index": numbered(seen, "input"), "text": "Ada"}},
+                {"select_dropdown": {"index": numbered(seen, "select"), "text": "blue"}},
+            ],
+            lambda seen: [{"click": {"index": numbered(seen, "button")}}],
+            lambda seen: [{"click": {"index": numbered(seen, "a")}}],
+            lambda seen: [{"navigate": {"url": f"{shop}/last", "new_tab": True}}],
+            lambda seen: [{"done": {"text": "ordered", "success": True}}],
+        ]
+        quiet = {"ANONYMIZED_TELEMETRY": "false", "BROWSER_USE_VERSION_CHECK": "false", "BROWSER_USE_CONFIG_DIR": str(tmp_path)}
+        environment = {**os.environ, **quiet, "HOME": str(tmp_path)}
+        program = Path(__file__).parent / "support/browser_use_job.py"
+        command = [str(BROWSER_USE), str(program), made["cdp_url"], f"{model}/v1", "Order something blue"]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        came = json.loads(done.stdout.strip().splitlines()[-1])
+        assert (came["done"], came["result"], came["errors"], came["steps"]) == (True, "ordered", [], 6), came
+        assert came["urls"][1:] == [f"{shop}/", f"{shop}/", f"{shop}/sent?name=Ada&colour=blue", f"{shop}/terms", f"{shop}/last"]
+        opened = [one["url"] for one in http.get(f"/v1/sessions/{made['id']}/pages").json()["data"]["items"]]
+        assert opened == [f"{shop}/sent?name=Ada&colour=blue", f"{shop}/terms", f"{shop}/last"]
+    assert http.get(f"/v1/sessions/{made['id']}").json()["data"]["status"] == "running", "it leaves, and the session stays"
     http.delete(f"/v1/sessions/{made['id']}")
 
 
