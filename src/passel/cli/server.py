@@ -140,6 +140,9 @@ def api(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
     """Run the API alone. The database must be there, with its schema (`passel migrate`)."""
     import uvloop
 
+    from passel.compose.process import hold_collector
+
+    hold_collector()
     from passel.compose.api import run_api
     from passel.compose.serve import CannotServe, require_address
 
@@ -166,6 +169,9 @@ def worker(
     """Run one worker. As many as you like may run, on as many machines."""
     import uvloop
 
+    from passel.compose.process import hold_collector
+
+    hold_collector()
     from passel.compose.kinds import KINDS, chosen
     from passel.compose.worker import quarantine_command, run_worker
 

@@ -207,7 +207,6 @@ class _Server(uvicorn.Server):
 async def run_api(settings: Settings, listening: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT. `listening` is told the URL once requests are accepted."""
     raise_file_limit()
-    settle_heap()
     with noted(settings) as note:
         await _serve(settings, listening, note)
 
@@ -224,6 +223,7 @@ async def _serve(settings: Settings, listening: Callable[[str], None], note: Pat
         app = build_app(deps, settings, following, embedder)
         browsers = _build_browsers(app, deps, settings, following, reach, Readers(markdown, pdf))
         gateway = Gateway(deps, app.state.authenticator, reach, following if settings.implicit_browsers else None)
+        settle_heap()
         config = uvicorn.Config(
             anchor.ByFace(app, browsers),
             host=settings.host,

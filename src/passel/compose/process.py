@@ -83,11 +83,16 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
+def hold_collector() -> None:
+    """Until `settle_heap`: what start-up makes stays, and looking through it again and again takes a tenth of it."""
+    gc.disable()
+
+
 def settle_heap() -> None:
     """Keep the garbage collector off what start-up has made: a full collection of it stops the loop for 0.2 s."""
-    gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
+    gc.enable()
 
 
 def raise_file_limit() -> None:
