@@ -75,6 +75,7 @@ def test_a_local_model_that_is_not_here_says_what_to_do() -> None:
         assert passel.stop() == 0
 
 
+@pytest.mark.slow
 def test_a_real_model_calls_a_tool(weights: Path) -> None:
     """SmolLM2's template knows no tools: they are asked for in JSON. What it asks for fits the schema, and the answer is
     told to it."""
