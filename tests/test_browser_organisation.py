@@ -113,7 +113,7 @@ def test_a_receiver_that_refuses_is_not_asked_again(client: Anchorbrowser, stran
 
 def test_webhooks_that_are_asked_for_wrongly(client: Anchorbrowser, got: Receiver) -> None:
     with pytest.raises(BadRequestError, match="never sends 'task"):
-        client.webhooks.create_webhook(url=got.url, subscribed_events=["task.completed"])
+        client.webhooks.create_webhook(url=got.url, subscribed_events=["task.healed"])
     with pytest.raises(BadRequestError, match="url"):
         client.webhooks.create_webhook(url="ftp://example.com", subscribed_events=EVENTS)
     made: list[Any] = [client.webhooks.create_webhook(url=got.url, subscribed_events=EVENTS) for _ in range(5)]

@@ -18,6 +18,7 @@ from passel.workloads.browser.chromium import find
 from passel.workloads.browser.tasks.secrets import Secrets
 from tests.support.browsing import pages
 from tests.support.installation import KEY, Installation, PlayedModel, installed, wait_until
+from tests.support.receiver import Receiver, receiver
 
 needs_chromium = pytest.mark.skipif(find() is None, reason="no Chromium: `make test` installs Debian's where it may")
 
@@ -72,6 +73,15 @@ def session_id(serving: Installation, http: httpx2.Client) -> Iterator[str]:
     made = http.post("/v1/sessions", json={"session": {"recording": {"active": False}}}).json()["data"]["id"]
     yield made
     http.delete(f"/v1/sessions/{made}")
+
+
+@pytest.fixture
+def hooked(http: httpx2.Client) -> Iterator[Receiver]:
+    """Hears of tasks that end."""
+    with receiver() as got:
+        made = http.post("/v1/webhooks", json={"url": got.url, "subscribed_events": ["task.completed", "task.failed"]}).json()
+        yield got
+        http.delete(f"/v1/webhooks/{made['id']}")
 
 
 def perform(http: httpx2.Client, steps: list[Any], session_id: str | None = None, **fields: Any) -> httpx2.Response:
@@ -227,7 +237,9 @@ def test_results_have_the_shape_that_was_asked_for(http: httpx2.Client, session_
 
 
 @needs_chromium
-def test_tasks_in_the_background_and_sessions_that_end(serving: Installation, http: httpx2.Client, site: str) -> None:
+def test_tasks_in_the_background_and_sessions_that_end(serving: Installation, http: httpx2.Client, site: str, hooked: Receiver) -> None:
+    """Each end is told to webhooks, also where nobody was left to say so."""
+
     def status(task: Any) -> Any:
         return http.get(f"/v1/tools/perform-web-task/{task['workflow_id']}/status").json()["data"]
 
@@ -251,6 +263,19 @@ def test_tasks_in_the_background_and_sessions_that_end(serving: Installation, ht
     serving.children("worker")[0].kill()
     wait_until(lambda: status(alone)["status"] == "FAILED", 60)
     assert "worker_lost" in status(alone)["error"]
+    heard = {one.body["data"]["workflow_id"]: one.body for one in hooked.wait_for(3, 30)}
+    assert {id: body["type"] for id, body in heard.items()} == {
+        first["workflow_id"]: "task.completed",
+        long["workflow_id"]: "task.failed",
+        alone["workflow_id"]: "task.failed",
+    }
+    assert heard[first["workflow_id"]]["data"]["result"] == {"result": "one"}
+    assert "worker_lost" in heard[alone["workflow_id"]]["data"]["error"]
+
+    rows = http.get("/v1/sessions", params={"task_initiated": True, "limit": 50, "sort_order": "desc"}).json()["data"]["sessions"]
+    counted = {row["id"]: (row["task_initiated"], row["task_executions_count"], row["steps"]) for row in rows}
+    assert counted[alone["session_id"]] == (True, 1, 0) and counted[made] == (True, 2, 1)
+    assert made not in {row["id"] for row in http.get("/v1/sessions", params={"task_initiated": False}).json()["data"]["sessions"]}
 
 
 @needs_chromium
@@ -259,7 +284,8 @@ def test_the_vendors_client(serving: Installation, site: str) -> None:
     steps = [{"type": {"element": "@Name", "text": "Grace", "submit": True}}, {"done": {"result": {"name": "Grace"}}}]
     asked = f"script:{json.dumps(steps)}"
     schema = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
-    answer = client.agent.task(asked, task_options={"url": site, "output_schema": schema, "max_steps": 5, "agent": "browser-use"})
+    options: Any = {"url": site, "output_schema": schema, "max_steps": 5, "agent": "browser-use"}
+    answer = client.agent.task(asked, task_options=options)
     assert answer.data.result == {"name": "Grace"}
     begun = client.tools.perform_web_task(prompt=asked, url=site, async_=True)
     wait_until(lambda: client.tools.get_perform_web_task_status(begun.data.workflow_id).data.status != "RUNNING", 30)

@@ -118,7 +118,8 @@ async def find_minute(c: ReadConnection, org_id: OrgId) -> Minute | None:
 
 @dataclass(frozen=True, slots=True)
 class BrowserRow:
-    """A session as lists have it. `request` and `ended` are what its ledger says of its beginning and its end."""
+    """A session as lists have it. `request` and `ended` are what its ledger says of its beginning and its end; `tasks` are how many web
+    tasks it was given, with so many `steps` together."""
 
     id: SessionId
     batch_id: BatchId | None
@@ -131,12 +132,14 @@ class BrowserRow:
     key_name: str | None
     request: dict[str, Any]
     ended: dict[str, Any] | None
+    tasks: int
+    steps: int
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """Which sessions; each filter that is not None must match. `fragments` are parts of tags, `profile` is one of
-    the name of a profile. `proxied` are those with a proxy of their own."""
+    the name of a profile. `proxied` are those with a proxy of their own, `tasked` those with web tasks."""
 
     status: str | None = None
     tags: Sequence[str] | None = None
@@ -147,6 +150,7 @@ class Wanted:
     domains: Sequence[str] | None = None
     profile: str | None = None
     proxied: bool | None = None
+    tasked: bool | None = None
 
 
 async def list_sessions(
@@ -156,7 +160,7 @@ async def list_sessions(
     rows = await c.fetch(
         "list_browser_sessions",
         org_id, wanted.status, wanted.tags, wanted.fragments, wanted.since, wanted.until, wanted.batch_id, newest_first, limit, offset,
-        by_key, wanted.domains, wanted.profile, wanted.proxied,
+        by_key, wanted.domains, wanted.profile, wanted.proxied, wanted.tasked,
     )  # fmt: skip
     found = [BrowserRow(**{name: row[name] for name in BrowserRow.__slots__}) for row in rows if row["id"] is not None]
     return found, rows[0]["total"]

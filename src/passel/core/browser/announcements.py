@@ -2,6 +2,7 @@
 
 session.completed, session.failed     it has ended
 session.recording.ready               its recording may be fetched
+task.completed, task.failed           a web task of it has ended
 batch.completed     every item has ended, and one browser at least was ready
 batch.failed        none was
 batch.cancelled     it was cancelled, and nothing of it is begun any more
@@ -11,11 +12,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from passel.core.announcements import News, Vocabulary
+from passel.core.browser import tasks
 from passel.core.browser.events import ENDED, FAILURES, RECORDED
 from passel.core.events import MESSAGE_STATE, Event
 from passel.core.states import CANCELLED_ERROR, COMPLETED, FAILED, Counts
 
 SESSION_COMPLETED, SESSION_FAILED, RECORDING_READY = "session.completed", "session.failed", "session.recording.ready"
+TASK_COMPLETED, TASK_FAILED = "task.completed", "task.failed"
 BATCH_COMPLETED, BATCH_FAILED, BATCH_CANCELLED = "batch.completed", "batch.failed", "batch.cancelled"
 
 _BATCH_TYPES = frozenset((BATCH_COMPLETED, BATCH_FAILED, BATCH_CANCELLED))
@@ -30,6 +33,8 @@ def _of_session(told: Sequence[Event], idle: bool, result: Mapping[str, Any] | N
 def _type(event: Event, reason: str | None) -> str | None:
     if event.type == RECORDED:
         return RECORDING_READY
+    if event.type == tasks.ENDED:
+        return TASK_COMPLETED if event.data["status"] == tasks.COMPLETED else TASK_FAILED
     if event.type != MESSAGE_STATE or event.data["state"] not in (COMPLETED, FAILED):
         return None
     if reason is None:  # it had no browser when it ended
@@ -46,7 +51,7 @@ def _is_over(event: Event, behind: Sequence[Event]) -> bool:
 
 
 ANNOUNCED = Vocabulary(
-    types=_BATCH_TYPES | {SESSION_COMPLETED, SESSION_FAILED, RECORDING_READY},
+    types=_BATCH_TYPES | {SESSION_COMPLETED, SESSION_FAILED, RECORDING_READY, TASK_COMPLETED, TASK_FAILED},
     batch_types=_BATCH_TYPES,
     of_session=_of_session,
     of_batch=_of_batch,

@@ -103,11 +103,29 @@ def acted(task: int, step: int, results: Sequence[str], url: str) -> Draft:
 
 
 def completed(task: int, result: Any, steps: int, spent: Spent) -> Draft:
-    return Draft(ENDED, {"task": task, "status": COMPLETED, "result": result, "error": None, "steps": steps, "usage": spent.to_json()})
+    return _end(task, TaskRead(COMPLETED, result, None, steps, spent.to_json()))
 
 
 def failed(task: int, error: str, steps: int, spent: Spent) -> Draft:
-    return Draft(ENDED, {"task": task, "status": FAILED, "result": None, "error": error, "steps": steps, "usage": spent.to_json()})
+    return _end(task, TaskRead(FAILED, None, error, steps, spent.to_json()))
+
+
+def read_end(told: Mapping[str, Any]) -> TaskRead:
+    """Of the event that ends a task."""
+    return TaskRead(told["status"], told["result"], told["error"], told["steps"], told["usage"])
+
+
+def left_open(ledger: Sequence[Event], reason: str) -> tuple[Draft, ...]:
+    """The end of a task that was under way when its session ended without a word of it."""
+    numbers = [event.data["task"] for event in ledger if event.type == REQUESTED]
+    ended = {event.data["task"] for event in ledger if event.type == ENDED}
+    told = {number: read(ledger, number, reason) for number in numbers if number not in ended}
+    return tuple(_end(number, one) for number, one in told.items() if one is not None)
+
+
+def _end(task: int, told: TaskRead) -> Draft:
+    how = {"status": told.status, "result": told.result, "error": told.error, "steps": told.steps, "usage": dict(told.usage)}
+    return Draft(ENDED, {"task": task, **how})
 
 
 def broken_off(reason: str) -> str:
@@ -128,8 +146,7 @@ def read(ledger: Sequence[Event], task: int, over: str | None) -> TaskRead | Non
             cost = None if call["cost_usd"] is None else Decimal(call["cost_usd"])
             spent.add(Usage(call["input_tokens"], call["output_tokens"], call["cache_read_tokens"], cost))
         elif event.type == ENDED:
-            told = event.data
-            return TaskRead(told["status"], told["result"], told["error"], told["steps"], told["usage"])
+            return read_end(event.data)
     if not known:
         return None
     if over is None:

@@ -21,6 +21,17 @@ def batch_id(given: str) -> str:
     return _of(given, BATCH_PREFIX)
 
 
+def workflow_id(session_id: str, number: int) -> str:
+    """Of a web task: its session, and which one of it."""
+    return f"{to_uuid(session_id)}.{number}"
+
+
+def task_of(given: str) -> tuple[str, int] | None:
+    """The session and the number of a workflow; None where it is none."""
+    session, _, number = given.rpartition(".")
+    return (session_id(session), int(number)) if session and number.isdecimal() and len(number) < 10 else None
+
+
 def _of(given: str, prefix: str) -> str:
     try:
         return f"{prefix}_{encode_ulid(UUID(given).int)}"

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from passel.core.browser.configuration import Configuration
+from passel.core.browser.tasks import ANSWERED, COMPLETED, FAILED, TaskRead
 from passel.core.ids import SessionId
 from passel.core.states import RUNNING
 from passel.faces.anchor.ids import to_uuid
@@ -82,7 +83,7 @@ def session(found: BrowserSession, now: datetime) -> Body:
         "playground": False,
         "proxy_bytes": 0 if end is None else end["bytes"],
         "tokens": {},
-        "steps": 0,
+        "steps": sum(event.type == ANSWERED for event in found.ledger),
         "tags": found.tags,
         "batch_id": None if found.session.batch_id is None else to_uuid(found.session.batch_id),
         "created_at": timestamp(found.message.created_at),
@@ -306,16 +307,34 @@ def history_row(one: BrowserRow, now: datetime) -> Body:
         "used_credits": 0,
         "proxy_bytes": 0 if one.ended is None else one.ended["bytes"],
         "proxy_type": None if one.request["configuration"].get("proxy") is None else "custom",
-        "steps": 0,
+        "steps": one.steps,
         "duration": max(0, int(((one.ended_at or now) - one.created_at).total_seconds())),
         "user_configuration": one.request["asked"],
-        "task_initiated": False,
-        "task_executions_count": 0,
+        "task_initiated": one.tasks > 0,
+        "task_executions_count": one.tasks,
         "api_key_name": one.key_name or "",
         "browser_ip": None,
         "domains": one.domains,
         "end_reason": None if one.ended is None else one.ended["end_reason"],
     }
+
+
+def task(told: TaskRead) -> Body:
+    """A web task as it stands; its result is an object, as the wire format has it."""
+    body: Body = {"status": told.status}
+    if told.status == COMPLETED:
+        body["result"] = task_result(told)
+    elif told.status == FAILED:
+        body["error"] = told.error
+    return body | task_used(told)
+
+
+def task_result(told: TaskRead) -> Body:
+    return told.result if isinstance(told.result, dict) else {"result": told.result}
+
+
+def task_used(told: TaskRead) -> Body:
+    return {"steps": told.steps, "usage": dict(told.usage)}
 
 
 def async_status(deps: Deps, base: str, found: BrowserSession) -> Body:

@@ -12,15 +12,16 @@ from uuid import UUID, uuid5
 import orjson
 from pydantic import Field
 
-from passel.core.browser.announcements import RECORDING_READY
+from passel.core.browser.announcements import RECORDING_READY, TASK_COMPLETED, TASK_FAILED
 from passel.core.browser.events import BATCH_CANCELLED
+from passel.core.browser.tasks import read_end
 from passel.core.errors import Invalid
 from passel.core.states import Counts
 from passel.core.text import require_storable
 from passel.core.webhook.letters import Letter
 from passel.core.webhook.signatures import hmac_hex
 from passel.faces.anchor import responses
-from passel.faces.anchor.ids import to_uuid
+from passel.faces.anchor.ids import to_uuid, workflow_id
 from passel.faces.anchor.requests import Body as Fields
 from passel.faces.anchor.requests import parse
 from passel.faces.kit.json import timestamp
@@ -37,6 +38,8 @@ _TEXTS = {
     "session.completed": "A browser session has ended",
     "session.failed": "A browser session has failed",
     "session.recording.ready": "A recording is ready",
+    "task.completed": "A web task is done",
+    "task.failed": "A web task has failed",
     "batch.completed": "A batch of browser sessions is ready",
     "batch.failed": "A batch of browser sessions has failed",
     "batch.cancelled": "A batch of browser sessions was cancelled",
@@ -166,6 +169,8 @@ def describe_session(letter: Letter, told: Told) -> Body:
             "size": event.data["bytes"],
             "duration": event.data["seconds"],
         }
+    if letter.type in (TASK_COMPLETED, TASK_FAILED):
+        return {"session_id": id, "workflow_id": workflow_id(found.id, event.data["task"]), **responses.task(read_end(event.data))}
     batch_id = found.session.batch_id
     body: Body = {"session_id": id}
     if batch_id is not None:

@@ -19,7 +19,7 @@ from typing import Any
 
 import structlog
 
-from passel.core.browser import events
+from passel.core.browser import events, tasks
 from passel.core.browser.configuration import Configuration, Mask
 from passel.core.browser.guard import Place, url_problem
 from passel.core.browser.upstream import Upstream
@@ -141,6 +141,7 @@ class BrowserWorkload:
     async def _lost(self, context: Context, configuration: Configuration) -> Step:
         """It was ready, and its worker has gone."""
         left = tuple(await self.salvage(context.task, configuration)) if self.salvage is not None else ()
+        left += tasks.left_open(context.ledger, events.WORKER_LOST)
         return _ended(events.WORKER_LOST, "the worker that ran this browser is gone", _seconds(context), 0, left)
 
     async def _ready(

@@ -34,10 +34,12 @@ async def _filters(
     search: str | None = None,
     profile_name: str | None = None,
     proxy: bool | None = None,
+    task_initiated: bool | None = None,
 ) -> Wanted:
     """Lists are joined by commas."""
     batch = None if batch_id is None else own_batch_id(batch_id)
-    return Wanted(None, _list(tags), _list(search), moment(created_from), moment(created_to), batch, _list(domains), profile_name, proxy)
+    since, until = moment(created_from), moment(created_to)
+    return Wanted(None, _list(tags), _list(search), since, until, batch, _list(domains), profile_name, proxy, task_initiated)
 
 
 def _list(given: str | None) -> list[str] | None:

@@ -7,21 +7,19 @@ from pydantic import Field
 from starlette.responses import Response
 
 from passel.core.browser.guard import url_problem
-from passel.core.browser.tasks import COMPLETED, FAILED, MOST_STEPS, TaskRead
+from passel.core.browser.tasks import FAILED, MOST_STEPS
 from passel.core.errors import FieldError, Invalid, NotFound
 from passel.core.schemas import schema_problem
 from passel.core.text import is_storable, require_storable
-from passel.faces.anchor import requests, responses
+from passel.faces.anchor import ids, requests, responses
 from passel.faces.anchor.context import ReachIn
 from passel.faces.anchor.errors import error
-from passel.faces.anchor.ids import session_id as own_id
-from passel.faces.anchor.ids import to_uuid
 from passel.faces.anchor.openapi import takes
 from passel.faces.anchor.requests import Body, parse
 from passel.faces.kit.context import CallerIn, DepsIn, FollowingIn
 from passel.faces.kit.json import json_response
 from passel.services.browser import tasks
-from passel.services.browser.tasks import Begun, Wanted
+from passel.services.browser.tasks import Wanted
 
 routes = APIRouter(prefix="/v1/tools", tags=["tools"])
 
@@ -56,8 +54,8 @@ async def perform_web_task(
     """Waits until the task is done, unless `async`. 501 where the server has no model for it, 500 where the task has failed."""
     fields: WebTaskFields = parse(WebTaskFields, await requests.read_body(request))
     wanted, warnings = _wanted(fields)
-    begun = await tasks.begin(deps, caller, following, reach, None if sessionId is None else own_id(sessionId), wanted)
-    told: dict[str, Any] = {"workflow_id": _workflow_id(begun), "session_id": to_uuid(begun.session_id)}
+    begun = await tasks.begin(deps, caller, following, reach, None if sessionId is None else ids.session_id(sessionId), wanted)
+    told: dict[str, Any] = {"workflow_id": ids.workflow_id(begun.session_id, begun.number), "session_id": ids.to_uuid(begun.session_id)}
     told |= {"warnings": warnings} if warnings else {}
     if fields.in_background:
         return json_response(responses.data({"status": "running", **told}))
@@ -66,35 +64,15 @@ async def perform_web_task(
         return error(_CLIENT_GONE, "nobody waits any more")
     if ended.status == FAILED:
         return error(500, ended.error or "the task has failed")
-    return json_response(responses.data({"result": _result(ended), **told, **_used(ended)}))
+    return json_response(responses.data({"result": responses.task_result(ended), **told, **responses.task_used(ended)}))
 
 
 @routes.get("/perform-web-task/{workflow_id}/status")
 async def web_task_status(workflow_id: str, deps: DepsIn, caller: CallerIn) -> Response:
     """`RUNNING`, `COMPLETED` with the result, or `FAILED` with the reason; how many steps it has made and what its model has cost."""
-    session, _, number = workflow_id.rpartition(".")
-    if not session or not number.isdecimal() or len(number) > 9:
+    if (found := ids.task_of(workflow_id)) is None:
         raise NotFound("no such task")
-    told = await tasks.read(deps, caller, own_id(session), int(number))
-    body: dict[str, Any] = {"status": told.status}
-    if told.status == COMPLETED:
-        body["result"] = _result(told)
-    elif told.status == FAILED:
-        body["error"] = told.error
-    return json_response(responses.data(body | _used(told)))
-
-
-def _workflow_id(begun: Begun) -> str:
-    return f"{to_uuid(begun.session_id)}.{begun.number}"
-
-
-def _result(told: TaskRead) -> dict[str, Any]:
-    """An object, as the wire format has it."""
-    return told.result if isinstance(told.result, dict) else {"result": told.result}
-
-
-def _used(told: TaskRead) -> dict[str, Any]:
-    return {"steps": told.steps, "usage": dict(told.usage)}
+    return json_response(responses.data(responses.task(await tasks.read(deps, caller, *found))))
 
 
 def _wanted(fields: WebTaskFields) -> tuple[Wanted, list[str]]:
