@@ -237,7 +237,9 @@ def test_results_have_the_shape_that_was_asked_for(http: httpx2.Client, session_
 
 
 @needs_chromium
-def test_tasks_in_the_background_and_sessions_that_end(serving: Installation, http: httpx2.Client, site: str, hooked: Receiver) -> None:
+def test_tasks_in_the_background_and_sessions_that_end(
+    serving: Installation, http: httpx2.Client, model: PlayedModel, site: str, hooked: Receiver
+) -> None:
     """Each end is told to webhooks, also where nobody was left to say so."""
 
     def status(task: Any) -> Any:
@@ -250,23 +252,32 @@ def test_tasks_in_the_background_and_sessions_that_end(serving: Installation, ht
     long = perform(http, [{"goto": {"url": site}}], made, model="wait-60+task", **{"async": True}).json()["data"]
     assert status(long)["status"] == "RUNNING"
     assert perform(http, [], made).status_code == 409, "one at a time"
+    wait_until(lambda: model.state()["in_flight"], 20)
     http.delete(f"/v1/sessions/{made}")
     wait_until(lambda: status(long)["status"] == "FAILED", 20)
     assert status(long)["error"] == "the session ended before its task was done: api" and status(first)["result"] == {"result": "one"}
-    types = [type for type, _ in ledger(serving, made)]
-    wait_until(lambda: "effect.in_doubt" in [type for type, _ in ledger(serving, made)], 20)
-    assert types.count("browser.task_ended") == 2
+    wait_until(lambda: http.get(f"/v1/sessions/{made}").json()["data"]["status"] == "completed", 20)
+    entries = ledger(serving, made)
+    assert [type for type, _ in entries].count("browser.task_ended") == 2
+    assert [data["call"]["state"] for type, data in entries if type == "model.call_failed"] == ["in_doubt"], "it may have been paid"
     for nothing in (f"{made}.3", f"{made}.x", made, "x.1"):
         assert http.get(f"/v1/tools/perform-web-task/{nothing}/status").status_code == 404
+
+    asked = perform(http, [{"goto": {"url": site}}], model="wait-60+task", **{"async": True}).json()["data"]
+    stopped = http.delete(f"/v1/tools/perform-web-task/{asked['workflow_id']}")
+    assert stopped.status_code == 200 and stopped.json()["data"]["error"] == "cancelled" and status(asked)["status"] == "FAILED"
+    wait_until(lambda: http.get(f"/v1/sessions/{asked['session_id']}").json()["data"]["status"] == "completed", 20)
+    assert http.delete(f"/v1/tools/perform-web-task/{asked['workflow_id']}").status_code == 409
 
     alone = perform(http, [{"goto": {"url": site}}], model="wait-60+task", **{"async": True}).json()["data"]
     serving.children("worker")[0].kill()
     wait_until(lambda: status(alone)["status"] == "FAILED", 60)
     assert "worker_lost" in status(alone)["error"]
-    heard = {one.body["data"]["workflow_id"]: one.body for one in hooked.wait_for(3, 30)}
+    heard = {one.body["data"]["workflow_id"]: one.body for one in hooked.wait_for(4, 30)}
     assert {id: body["type"] for id, body in heard.items()} == {
         first["workflow_id"]: "task.completed",
         long["workflow_id"]: "task.failed",
+        asked["workflow_id"]: "task.failed",
         alone["workflow_id"]: "task.failed",
     }
     assert heard[first["workflow_id"]]["data"]["result"] == {"result": "one"}

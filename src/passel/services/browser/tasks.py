@@ -8,7 +8,7 @@ from typing import Any
 from passel.core.browser import tasks
 from passel.core.browser.configuration import Configuration
 from passel.core.browser.tasks import MOST_STEPS, TaskRead, WebTask
-from passel.core.errors import NotFound, Unavailable
+from passel.core.errors import Conflict, NotFound, Unavailable
 from passel.core.events import MESSAGE_STATE
 from passel.core.ids import SessionId
 from passel.core.states import ENDED
@@ -104,6 +104,15 @@ async def outcome(deps: Deps, caller: Caller, following: Following, begun: Begun
 def _is_end(type: str, data: Mapping[str, Any], number: int) -> bool:
     """Of the task, or of its session."""
     return (type == tasks.ENDED and data["task"] == number) or (type == MESSAGE_STATE and data["state"] in ENDED)
+
+
+async def stop(deps: Deps, caller: Caller, reach: Reach, id: str, number: int) -> TaskRead:
+    """What was done stays done, and a session that was made for it ends. Raises `NotFound`, `Forbidden`, and `Conflict` for one that has
+    ended."""
+    if (await read(deps, caller, id, number)).status != tasks.RUNNING:
+        raise Conflict("this task has ended")
+    await sessions.ask(deps, caller, reach, id, "stop_task", {"task": number})
+    return await read(deps, caller, id, number)
 
 
 async def read(deps: Deps, caller: Caller, id: str, number: int) -> TaskRead:

@@ -75,6 +75,14 @@ async def web_task_status(workflow_id: str, deps: DepsIn, caller: CallerIn) -> R
     return json_response(responses.data(responses.task(await tasks.read(deps, caller, *found))))
 
 
+@routes.delete("/perform-web-task/{workflow_id}")
+async def stop_web_task(workflow_id: str, deps: DepsIn, caller: CallerIn, reach: ReachIn) -> Response:
+    """Ours: it goes no further, and has failed as `cancelled`. Its session goes on, unless it was made for it. 409 once it has ended."""
+    if (found := ids.task_of(workflow_id)) is None:
+        raise NotFound("no such task")
+    return json_response(responses.data(responses.task(await tasks.stop(deps, caller, reach, *found))))
+
+
 def _wanted(fields: WebTaskFields) -> tuple[Wanted, list[str]]:
     """And what of it has no effect. Raises `Invalid`."""
     _refuse_what_is_not_served(fields)

@@ -86,6 +86,9 @@ class Asker:
             await context.write(Step(untold, began=(effect,)))
             try:
                 answer = await desk.models.ask(option, key, question)
+            except asyncio.CancelledError:
+                await self._failed(effect, ModelFailure(Fault.UNKNOWN, "broken off: its task has ended"))
+                raise
             except ModelFailure as failure:
                 if failure.fault is Fault.OVERLOADED:
                     limit.overloaded(failure.retry_after or 0.0)

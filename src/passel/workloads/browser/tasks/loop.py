@@ -104,13 +104,13 @@ class Loop:
             system += "\n\n" + self.wanted.instructions
         told = self._conversation()
         last = told[-1]
-        told[-1] = last._replace(parts=(*last.parts, seen))
+        told[-1] = last._replace(parts=("\n\n".join([*map(str, last.parts), seen]),))
         return Question(system, tuple(told), actions.offers(self.wanted.output_schema))
 
     def _conversation(self) -> list[Spoken]:
         told = [Spoken("user", (f"The task:\n{self.wanted.prompt}",))]
         for n, turn in enumerate(self._turns):
-            told.append(Spoken("assistant", (turn.text,) if turn.text else (), tuple(turn.tools)))
+            told.append(Spoken("assistant", (turn.text or "(nothing)",) if turn.text or not turn.tools else (), tuple(turn.tools)))
             recent = n >= len(self._turns) - _RECENT
             for tool, result in zip(turn.tools, turn.results, strict=True):
                 shown = result if recent or len(result) <= _LONGEST_OLD else f"{result[:_LONGEST_OLD]}… (read again for the rest)"

@@ -26,6 +26,9 @@ from passel.workloads.browser.tasks.secrets import Secrets
 
 log = structlog.get_logger()
 
+_LAST_SECONDS = 5.0
+"""A task that ends with its session has so long for its last words."""
+
 
 Open = Callable[[SessionId, str], dict[str, str]]
 """The secrets of a task of a session, which came sealed."""
@@ -40,7 +43,7 @@ class WebTasks:
     @asynccontextmanager
     async def part(self, live: Live) -> AsyncGenerator[None]:
         own = _Tasks(self._desk, self._open, live)
-        live.calls["task"] = own.begin
+        live.calls |= {"task": own.begin, "stop_task": own.stop}
         try:
             yield
         finally:
@@ -54,23 +57,36 @@ class _Tasks:
         self._desk, self._open, self._live = desk, open, live
         self._numbers, self._calls = itertools.count(1), itertools.count(1)
         self._running: asyncio.Task[None] | None = None
+        self._number = 0
+        self._stopped = False
         self._begun = self._told = False
 
     async def begin(self, live: Live, asked: Mapping[str, Any]) -> Any:
         """`wanted` is a task, `secrets` are its own. It is in the ledger when this returns its number."""
+        if self._told and self._running is not None:
+            await asyncio.wait([self._running])  # its end is in the ledger, and it is about to be gone
         if self._begun:
             raise WrongCall("a web task runs in this session: there is one at a time", 409)
         self._begun = True
         try:
-            self._told = False
+            self._told = self._stopped = False
             wanted = WebTask.from_json(asked["wanted"], self._open(live.id, asked["secrets"]))
-            number = next(self._numbers)
+            number = self._number = next(self._numbers)
             await live.context.write(Step((tasks.requested(number, wanted),)))
         except BaseException:
             self._begun = False
             raise
         self._running = asyncio.create_task(self._run(number, wanted))
         return {"task": number}
+
+    async def stop(self, live: Live, asked: Mapping[str, Any]) -> Any:
+        """`task` ends where it is; what was done stays done. Returns when its ledger says so."""
+        if self._running is None or self._running.done() or self._told or asked["task"] != self._number:
+            raise WrongCall("this task has ended", 409)
+        self._stopped = True
+        self._running.cancel()
+        await asyncio.wait([self._running])
+        return {}
 
     async def _run(self, number: int, wanted: WebTask) -> None:
         live = self._live
@@ -80,23 +96,31 @@ class _Tasks:
         live.timers.connected()
         live.hands += 1  # dialogs are the model's to answer
         try:
-            ended = await self._carry_out(loop)
-            self._told = True
-            await live.context.write(Step((*asker.untold, ended)))
-            self._begun = False
-            if wanted.ends_session:
-                live.end(API)
-        except asyncio.CancelledError:
-            if not self._told:
-                reason = live.over.result() if live.over.done() else "its worker stopped"
-                for draft in (*asker.untold, tasks.failed(number, tasks.broken_off(reason), loop.step, asker.spent)):
-                    live.notes.add(draft)
-            raise
+            try:
+                await self._end(loop, await self._carry_out(loop))
+            except asyncio.CancelledError:
+                if self._told:
+                    return
+                if not self._stopped or live.over.done():
+                    reason = live.over.result() if live.over.done() else "its worker stopped"
+                    for draft in (*asker.untold, tasks.failed(number, tasks.broken_off(reason), loop.step, asker.spent)):
+                        live.notes.add(draft)
+                    raise
+                await self._end(loop, tasks.failed(number, "cancelled", loop.step, asker.spent))
         except LeaseLost:
             return  # the session is not ours any more, and ends
+        except Exception:
+            log.exception("the end of a web task could not be told", session=live.id, task=number)
         finally:
+            self._begun = live.over.done()
             live.hands -= 1
             live.timers.disconnected()
+
+    async def _end(self, loop: Loop, ended: Draft) -> None:
+        self._told = True
+        await self._live.context.write(Step((*loop.asker.untold, ended)))
+        if loop.wanted.ends_session:
+            self._live.end(API)
 
     async def _carry_out(self, loop: Loop) -> Draft:
         """What the ledger is told of its end."""
@@ -126,4 +150,4 @@ class _Tasks:
         self._begun = True
         if self._running is not None:
             self._running.cancel()
-            await asyncio.wait([self._running])
+            await asyncio.wait([self._running], timeout=_LAST_SECONDS)
