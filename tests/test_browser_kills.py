@@ -1,6 +1,5 @@
 """Workers, keepers, browsers and the API are killed, alone and together: what lives goes on, what died says so, and nothing is left."""
 
-import asyncio
 import contextlib
 import json
 import os
@@ -21,7 +20,7 @@ from websockets.sync.client import connect as websocket
 
 from passel.faces.anchor import ids
 from passel.workloads.browser import homes
-from passel.workloads.browser.chromium import CannotStart, find, keeping
+from passel.workloads.browser.chromium import find
 from tests.support.dying_chromium import Deaths
 from tests.support.installation import KEY, Installation, Program, installed, scratch_dir, wait_until
 from tests.support.worlds import INVARIANTS
@@ -334,26 +333,6 @@ def test_an_api_process_dies_under_ten_clients(serving: Installation, http: http
             wait_until(lambda: is_ready(serving), 60)
             assert {read(http, id)["status"] for id in made} == {"running"}
     end_all(http, place)
-
-
-def test_what_cannot_be_run_says_so(tmp_path: Path) -> None:
-    """And leaves nothing, neither files nor a process that goes on as its keeper."""
-    program = tmp_path / "program"
-    program.write_text("#!/nowhere/at/all")
-    program.chmod(0o755)
-
-    async def nothing(directory: Path) -> dict[str, Any]:
-        return {}
-
-    async def scenario() -> None:
-        async with keeping(str(program), None) as (keeper, home):
-            for _ in range(2):
-                with pytest.raises(CannotStart, match=r"No such file|Permission denied"):
-                    await keeper.start("one", [], nothing, {}, lambda: None)
-            assert [path.name for path in await asyncio.to_thread(lambda: list(home.path.iterdir()))] == ["owner"]
-            assert keeper_of(home.path).children() == []
-
-    asyncio.run(scenario())
 
 
 _HOLDER = """

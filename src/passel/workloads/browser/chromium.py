@@ -10,7 +10,8 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -139,13 +140,19 @@ class Chromium:
     mux: Multiplexer
     ended: "asyncio.Future[Ended]" = field(repr=False)
     kill: Callable[[], None] = field(repr=False)
-    tell_kept: Callable[[], None] = field(repr=False)
-    kept: bool = False
 
     def keep(self) -> None:
-        """Its directory stays when it has ended, for this worker to remove. It goes all the same when the worker is gone."""
-        self.kept = True
-        self.tell_kept()
+        """Its directory stays when it has ended, until `remove`. It goes all the same when the worker is gone. Raises `OSError`."""
+        self._mark.touch()
+
+    async def remove(self) -> None:
+        """Its directory, also where it was kept until now."""
+        await asyncio.to_thread(shutil.rmtree, self.directory, ignore_errors=True)
+        self._mark.unlink(missing_ok=True)
+
+    @property
+    def _mark(self) -> Path:
+        return Path(f"{self.directory}.keep")
 
     def broke(self) -> CannotStart:
         """Why it could not start, of one that has ended. What it said itself is of use where it ended by itself."""
@@ -167,8 +174,8 @@ class Chromium:
             self.kill()
         await asyncio.shield(self.ended)
         self.mux.close()
-        if not self.kept:  # a keeper that was killed has not removed it
-            await asyncio.to_thread(shutil.rmtree, self.directory, ignore_errors=True)
+        if not self._mark.exists():  # a keeper that was killed has not removed it
+            await self.remove()
 
 
 class Keeper:
@@ -179,6 +186,7 @@ class Keeper:
         self._waiting: dict[str, asyncio.Future[int]] = {}
         self._ended: dict[str, asyncio.Future[Ended]] = {}
         self._slots: set[int] = set()
+        self._unsent: deque[tuple[bytes, tuple[int, ...]]] = deque()
         self._gone = True
         self._opening = asyncio.Lock()
 
@@ -212,15 +220,12 @@ class Keeper:
         directory = Path(tempfile.mkdtemp(prefix="b", dir=self._home.path))
         try:
             preferences = await prepare(directory)
-            await asyncio.to_thread(_furnish, directory, preferences, None if os.getuid() else uid)
+            await _to_its_end(_furnish, directory, preferences, None if os.getuid() else uid)
+            await self._be_there()
         except BaseException:
             self._slots.discard(slot)
             shutil.rmtree(directory, ignore_errors=True)
             raise
-        async with self._opening:
-            if self._gone:
-                await asyncio.to_thread(homes.end_processes, self._home.path)
-                await self.open()
         commands, send = os.pipe()
         receive, answers = os.pipe()
         errors = os.open(directory / "errors", os.O_WRONLY | os.O_CREAT, 0o600)
@@ -236,11 +241,7 @@ class Keeper:
             "directory": str(directory),
             "limits": limits,
         }
-        try:
-            socket.send_fds(self._socket, [json.dumps(asked).encode()], [commands, answers, errors])
-        finally:
-            for fd in (commands, answers, errors):
-                os.close(fd)
+        self._tell(asked, commands, answers, errors)
         ended.add_done_callback(lambda _: self._slots.discard(slot))
         mux = Multiplexer(lost)
         try:
@@ -259,22 +260,54 @@ class Keeper:
             self._kill(id)
             mux.close()
             raise
-        return Chromium(id, directory, pid, mux, ended, lambda: self._kill(id), lambda: self._tell(keep=id))
+        return Chromium(id, directory, pid, mux, ended, lambda: self._kill(id))
+
+    async def _be_there(self) -> None:
+        """Make another one where it has gone."""
+        async with self._opening:
+            if self._gone:
+                await _to_its_end(self._process.wait)
+                await _to_its_end(homes.end_processes, self._home.path)
+                await self.open()
 
     def _kill(self, id: str) -> None:
-        self._tell(kill=id)
+        self._tell({"kill": id})
 
-    def _tell(self, **asked: str) -> None:
-        with contextlib.suppress(OSError):  # its keeper has gone, and it with that
-            self._socket.send(json.dumps(asked).encode())
+    def _tell(self, asked: Mapping[str, Any], *fds: int) -> None:
+        """In order. What there is no room for waits: the keeper of many browsers may be busy. File descriptors go with it."""
+        if self._gone:
+            _close(fds)  # and its browsers have gone with it
+            return
+        self._unsent.append((json.dumps(asked).encode(), fds))
+        if len(self._unsent) == 1:
+            self._send()
+
+    def _send(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._unsent:
+            data, fds = self._unsent[0]
+            try:
+                socket.send_fds(self._socket, [data], fds)
+            except BlockingIOError:
+                loop.add_writer(self._socket.fileno(), self._send)
+                return
+            except OSError:
+                self._lose()
+                return
+            self._unsent.popleft()
+            _close(fds)
+        loop.remove_writer(self._socket.fileno())
 
     def _lose(self) -> None:
         """The keeper has gone, and its browsers with it. Another one is made with the next start."""
         if self._gone:
             return
         self._gone = True
-        asyncio.get_running_loop().remove_reader(self._socket.fileno())
+        for forget in (asyncio.get_running_loop().remove_reader, asyncio.get_running_loop().remove_writer):
+            forget(self._socket.fileno())
         self._socket.close()
+        while self._unsent:
+            _close(self._unsent.popleft()[1])
         for waiting in self._waiting.values():
             if not waiting.done():
                 waiting.set_exception(CannotStart("the process that starts browsers has ended"))
@@ -306,6 +339,21 @@ class Keeper:
                 waiting.set_result(told["pid"])
         elif (ended := self._ended.pop(told["ended"], None)) is not None:
             ended.set_result(Ended(told["status"], told["errors"]))
+
+
+def _close(fds: Iterable[int]) -> None:
+    for fd in fds:
+        os.close(fd)
+
+
+async def _to_its_end(work: Callable[..., Any], *given: Any) -> None:
+    """In a thread, which has ended when this has: who is cancelled may undo what it did."""
+    working = asyncio.ensure_future(asyncio.to_thread(work, *given))
+    try:
+        await asyncio.shield(working)
+    except asyncio.CancelledError:
+        await asyncio.wait([working])
+        raise
 
 
 def _furnish(directory: Path, preferences: Mapping[str, Any], owner: int | None) -> None:

@@ -8,6 +8,7 @@ neither lives, however they went. What a home tells of its browsers is enough to
             listen          the worker's socket
             b…              directories of browsers
             b….session      the first process of each, when it began, and the account of all of them
+            b….keep         its directory stays when it has ended
 """
 
 import contextlib

@@ -11,9 +11,11 @@ The worker asks (JSON, with file descriptors beside it), the keeper answers and 
 
     {"start": id, "argv", "env", "uid", "gid", "directory", "limits"}  + stdin/stdout of the pipe, stderr
                                         -> {"started": id, "pid"}  or  {"refused": id, "error"}
-    {"keep": id}                        its directory stays when it ends, for the worker to remove
     {"kill": id}                        its processes, all of them; the directory too
                                         -> {"ended": id, "status"}   also when it ends by itself
+
+A directory beside which there is a file of its name and `.keep` is left to the worker: a file, since it is there at once, and a request may
+come when the browser has ended.
 """
 
 import contextlib
@@ -66,7 +68,6 @@ def account(process: Path) -> int:
 class Keeper:
     def __init__(self, worker: socket.socket, home: str) -> None:
         self.worker, self.home = worker, home
-        self.kept: set[str] = set()
         self.running: dict[int, tuple[str, str, int]] = {}  # pid -> (id, directory, uid)
 
     def serve(self) -> None:
@@ -100,8 +101,6 @@ class Keeper:
         try:
             if "start" in asked:
                 self.start(asked, fds)
-            elif "keep" in asked:
-                self.kept.add(asked["keep"])
             else:
                 for pid, (id, _, _) in list(self.running.items()):
                     if id == asked["kill"]:
@@ -158,9 +157,8 @@ class Keeper:
             time.sleep(0.01)
         errors = _last_words(directory)
         Path(f"{directory}.session").unlink(missing_ok=True)
-        if id not in self.kept:
+        if not Path(f"{directory}.keep").exists():
             shutil.rmtree(directory, ignore_errors=True)
-        self.kept.discard(id)
         self.tell({"ended": id, "status": status, "errors": errors})
 
     def left_of(self, pid: int, directory: str, uid: int) -> list[int]:

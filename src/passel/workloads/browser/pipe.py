@@ -4,6 +4,7 @@ It is never a TCP port: a page of one browser could drive another one through th
 """
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable
 
@@ -28,9 +29,12 @@ class Pipe(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         os.set_blocking(reads, False)
         os.set_blocking(writes, False)
-        self._writer, _ = await loop.connect_write_pipe(lambda: _Flow(self), os.fdopen(writes, "wb", 0))
-        self._writer.set_write_buffer_limits(high=_HIGH_WATER)
-        self._reader, _ = await loop.connect_read_pipe(lambda: self, os.fdopen(reads, "rb", 0))
+        with contextlib.ExitStack() as undo:  # who is cancelled between the two
+            reader = undo.enter_context(os.fdopen(reads, "rb", 0))
+            self._writer, _ = await loop.connect_write_pipe(lambda: _Flow(self), os.fdopen(writes, "wb", 0))
+            self._writer.set_write_buffer_limits(high=_HIGH_WATER)
+            self._reader, _ = await loop.connect_read_pipe(lambda: self, reader)
+            undo.pop_all()
 
     def send(self, message: bytes) -> None:
         """A message without a NUL."""

@@ -81,10 +81,16 @@ class EgressProxy:
         await self.close()
 
     async def open(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=_HEAD_BYTES)
-        self._port = self._server.sockets[0].getsockname()[1]
+        listening = socket.create_server(("127.0.0.1", 0))
+        self._port = listening.getsockname()[1]
         self._rules.proxies.add(self._port)
         self.url = f"http://127.0.0.1:{self._port}"
+        self._server = await asyncio.start_server(self._serve, sock=listening, limit=_HEAD_BYTES, start_serving=False)
+        try:
+            await self._server.start_serving()
+        except asyncio.CancelledError:  # nobody would close it
+            await self.close()
+            raise
 
     async def close(self) -> None:
         self._server.close()

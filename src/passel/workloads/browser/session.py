@@ -8,7 +8,6 @@ again.
 
 import asyncio
 import contextlib
-import shutil
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
@@ -199,7 +198,7 @@ class BrowserWorkload:
             live.timers.close()
             live.camera.close()
             await started.end()
-            await asyncio.to_thread(shutil.rmtree, live.chromium.directory, ignore_errors=True)  # where it was kept until now
+            await live.chromium.remove()
             with contextlib.suppress(Gone):
                 await live.tabs.close()
         return _ended(reason, _why(live, reason), time.monotonic() - began, started.proxy.bytes, live.notes.take())
