@@ -1,5 +1,6 @@
 """What people drive sessions with beside Playwright, new windows, and the sites that sessions were at."""
 
+import itertools
 import json
 import os
 import re
@@ -13,6 +14,7 @@ from typing import Any
 import httpx2
 import pytest
 from playwright.sync_api import Playwright
+from websockets.sync.client import connect as websocket
 
 from passel.workloads.browser.chromium import find
 from tests.support.browsing import pages
@@ -175,4 +177,29 @@ def test_sessions_are_found_by_the_sites_they_were_at(http: httpx2.Client, site:
 
     wait_until(lambda: made["id"] in [one["id"] for one in rows("127.0.0.1")], 10)
     assert rows("127.0.0.1,example.com") == [] and rows("127.0.0.1")[0]["domains"] == ["127.0.0.1"]
+    http.delete(f"/v1/sessions/{made['id']}")
+
+
+@pytest.mark.slow
+def test_messages_of_a_hundred_megabytes(http: httpx2.Client) -> None:
+    """Both ways, and another client goes on."""
+    made = begin(http, "about:blank")
+    with websocket(made["cdp_url"], max_size=None, ping_timeout=None) as socket, websocket(made["cdp_url"]) as beside:
+        [page] = http.get(f"/v1/sessions/{made['id']}/pages").json()["data"]["items"]
+        numbers = itertools.count(1)
+
+        def ask(method: str, session_id: str | None = None, **params: Any) -> Any:
+            number = next(numbers)
+            socket.send(json.dumps({"id": number, "method": method, "params": params} | ({"sessionId": session_id} if session_id else {})))
+            while (told := json.loads(socket.recv(timeout=120))).get("id") != number:
+                pass
+            return told["result"]
+
+        attached = ask("Target.attachToTarget", targetId=page["id"], flatten=True)["sessionId"]
+        down = ask("Runtime.evaluate", attached, expression="'x'.repeat(100e6)", returnByValue=True)
+        assert len(down["result"]["value"]) == 100_000_000
+        up = ask("Runtime.evaluate", attached, expression=f"('{'y' * 100_000_000}').length", returnByValue=True)
+        assert up["result"]["value"] == 100_000_000
+        beside.send('{"id": 1, "method": "Browser.getVersion"}')
+        assert json.loads(beside.recv(timeout=20))["id"] == 1
     http.delete(f"/v1/sessions/{made['id']}")

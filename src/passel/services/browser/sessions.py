@@ -126,8 +126,15 @@ async def wait_ready(deps: Deps, caller: Caller, following: Following, id: str) 
         until = deps.now().timestamp() + _START_SECONDS
         while found.status == PENDING and (left := until - deps.now().timestamp()) > 0 and not following.bell.closed:
             await ring.wait(left)
-            found = await get(deps, caller, id)
+            async with deps.db.read() as c:
+                message = await store.find_message(c, found.message.id)
+            if message is None or _is_settled(message):  # what else it was told changes nothing for who waits
+                found = await get(deps, caller, id)
     return found
+
+
+def _is_settled(message: Message) -> bool:
+    return message.state in ENDED or message.result is not None
 
 
 async def get(deps: Deps, caller: Caller, id: str) -> BrowserSession:
