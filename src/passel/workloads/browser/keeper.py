@@ -37,6 +37,7 @@ _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 _LARGEST = 64 * 1024
 _LAST_WORDS = 2000
 _GRACE_SECONDS = 2.0
+_NICE = 5  # a third of the share of others
 _SAY = 110
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -224,6 +225,7 @@ def _run(asked: Asked, fds: list[int], say: int, keeper: int) -> NoReturn:
 def _become(asked: Asked, fds: list[int], keeper: int) -> None:
     """In the child of `keeper`: nothing of the keeper's stays but what was asked for."""
     os.setsid()
+    _stand_back()
     _write_down(asked)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE):
         signal.signal(number, signal.SIG_DFL)
@@ -247,6 +249,14 @@ def _become(asked: Asked, fds: list[int], keeper: int) -> None:
         os._exit(127)  # it died before that, and nobody would end us
     os.chdir(asked["directory"])
     os.execve(asked["argv"][0], asked["argv"], asked["env"])
+
+
+def _stand_back() -> None:
+    """Behind what serves all browsers (their worker, the API, the database), so that those who load much hold up none of the others. Sessions of
+    processes are weighed against each other where the kernel groups them (`sched_autogroup_enabled`), else one by one."""
+    os.nice(_NICE)
+    with contextlib.suppress(OSError):  # no groups, or too many at once
+        Path("/proc/self/autogroup").write_text(str(_NICE))
 
 
 def main() -> None:
