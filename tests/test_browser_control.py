@@ -210,6 +210,10 @@ def test_tools(client: Any, made: Any, http: httpx2.Client, site: str) -> None:
     assert http.post("/v1/tools/screenshot", json={}).status_code == 400
     assert http.post("/v1/tools/screenshot", params=here, json={"s3_target_address": "s3://x"}).status_code == 400
     assert http.post("/v1/tools/execute-code", json={"code": "1"}).status_code == 501
+    task = http.post("/v1/tools/perform-web-task", json={"prompt": "Order something"})
+    assert task.status_code == 501 and "PASSEL_WEB_TASK_MODEL" in task.json()["error"]["message"]
+    nobodys = http.post("/v1/tools/perform-web-task", json={"prompt": "Order something", "model": "gpt-5.5"})
+    assert nobodys.status_code == 400 and "provider: say whose" in nobodys.json()["error"]["message"]
 
 
 def test_the_text_of_pdfs(made: Any, http: httpx2.Client, site: str) -> None:

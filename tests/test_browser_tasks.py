@@ -179,6 +179,22 @@ def test_what_a_model_sees_and_does(http: httpx2.Client, session_id: str, site: 
 
 
 @needs_chromium
+def test_people_see_what_a_task_is_at(http: httpx2.Client, session_id: str, site: str) -> None:
+    def seen(highlight: bool) -> bytes:
+        """While the model waits after its first step."""
+        asked = {"url": site, "highlight_elements": highlight, "async": True}
+        steps = [{"click": {"element": "@I agree"}}, {"wait": {"seconds": 10}}]
+        id = perform(http, steps, session_id, **asked).json()["data"]["workflow_id"]
+        wait_until(lambda: http.get(f"/v1/tools/perform-web-task/{id}/status").json()["data"]["steps"] == 2, 20)
+        picture = http.get(f"/v1/sessions/{session_id}/screenshot").content
+        http.delete(f"/v1/tools/perform-web-task/{id}")
+        return picture
+
+    plain, marked = seen(False), seen(True)
+    assert plain[:4] == b"\x89PNG" == marked[:4] and marked != plain and seen(False) == plain
+
+
+@needs_chromium
 def test_what_a_model_gets_wrong_is_told_to_it(http: httpx2.Client, session_id: str, site: str) -> None:
     steps: list[Any] = [
         [{"click": {"element": 77}}, {"click": {"element": "@Send it"}}],
@@ -305,36 +321,31 @@ def test_the_vendors_client(serving: Installation, site: str) -> None:
         client.tools.perform_web_task(prompt='script:[{"give_up":{"reason":"no"}}]')
 
 
-def test_what_is_not_served_is_said() -> None:
-    with installed(0) as bare, httpx2.Client(base_url=bare.url, headers={"anchor-api-key": KEY}, timeout=60) as http:
-        answer = perform(http, [])
-        assert answer.status_code == 501 and "PASSEL_WEB_TASK_MODEL" in answer.json()["error"]["message"]
-        keyless = perform(http, [], provider="openai", model="gpt-5.5")
-        assert keyless.status_code == 501 and "OPENAI_API_KEY" in keyless.json()["error"]["message"]
-        for fields, said in (
-            ({"provider": "gemini", "model": "x"}, "provider: gemini is not supported"),
-            ({"provider": "openai"}, "model: name a model"),
-            ({"model": "gpt-5.5"}, "provider: say whose"),
-            ({"provider": "openai", "model": "anthropic:claude"}, "no model of openai"),
-            ({"agent": "openai-cua"}, "agent: openai-cua is not supported"),
-            ({"agent": "somebody"}, "agent"),
-            ({"human_intervention": True}, "human_intervention: is not supported"),
-            ({"highlight_elements": True}, "highlight_elements: is not supported"),
-            ({"url": "file:///etc/passwd"}, "url: file: addresses are not allowed"),
-            ({"max_steps": 0}, "max_steps"),
-            ({"max_steps": "5"}, "max_steps"),
-            ({"output_schema": {"type": "nothing"}}, "output_schema: is no JSON Schema"),
-            ({"output_schema": {"$ref": "https://example.com/x"}}, "output_schema: is no JSON Schema"),
-            ({"secret_values": {"a": ""}}, "secret_values.a"),
-            ({"secret_values": {"a>": "x"}}, "secret_values"),
-            ({"secret_values": {"a": ["private"]}}, "secret_values.a"),
-            ({"prompt": " "}, "prompt: must not be empty"),
-            ({"prompt": "a\0b"}, "prompt"),
-        ):
-            answer = perform(http, [], **fields)
-            assert answer.status_code == 400 and said in answer.json()["error"]["message"], (fields, answer.text)
-            assert "private" not in answer.text
-        assert http.post("/v1/tools/perform-web-task", json={}).status_code == 400
+def test_what_is_not_served_is_said(serving: Installation, http: httpx2.Client) -> None:
+    keyless = perform(http, [], provider="openai", model="gpt-5.5")
+    assert keyless.status_code == 501 and "OPENAI_API_KEY" in keyless.json()["error"]["message"]
+    for fields, said in (
+        ({"provider": "gemini", "model": "x"}, "provider: gemini is not supported"),
+        ({"provider": "openai"}, "model: name a model"),
+        ({"provider": "openai", "model": "anthropic:claude"}, "no model of openai"),
+        ({"agent": "openai-cua"}, "agent: openai-cua is not supported"),
+        ({"agent": "somebody"}, "agent"),
+        ({"human_intervention": True}, "human_intervention: is not supported"),
+        ({"url": "file:///etc/passwd"}, "url: file: addresses are not allowed"),
+        ({"max_steps": 0}, "max_steps"),
+        ({"max_steps": "5"}, "max_steps"),
+        ({"output_schema": {"type": "nothing"}}, "output_schema: is no JSON Schema"),
+        ({"output_schema": {"$ref": "https://example.com/x"}}, "output_schema: is no JSON Schema"),
+        ({"secret_values": {"a": ""}}, "secret_values.a"),
+        ({"secret_values": {"a>": "x"}}, "secret_values"),
+        ({"secret_values": {"a": ["private"]}}, "secret_values.a"),
+        ({"prompt": " "}, "prompt: must not be empty"),
+        ({"prompt": "a\0b"}, "prompt"),
+    ):
+        answer = perform(http, [], **fields)
+        assert answer.status_code == 400 and said in answer.json()["error"]["message"], (fields, answer.text)
+        assert "private" not in answer.text
+    assert http.post("/v1/tools/perform-web-task", json={}).status_code == 400
 
 
 def test_secrets_are_hidden_however_they_are_written() -> None:

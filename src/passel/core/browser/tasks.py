@@ -32,7 +32,8 @@ MOST_STEPS = 200
 @dataclass(frozen=True, slots=True)
 class WebTask:
     """What a worker is asked. `instructions` are said to the model beside our own, `seconds` and `tokens` bound the whole of it, `secrets`
-    are values by name that the model may have typed and never sees. With `ends_session` the browser was made for it."""
+    are values by name that the model may have typed and never sees. With `ends_session` the browser was made for it; with
+    `highlight` people who watch see what it is at."""
 
     prompt: str
     option: LlmOption
@@ -44,6 +45,7 @@ class WebTask:
     output_schema: dict[str, Any] | None = None
     secrets: dict[str, str] = field(default_factory=dict[str, str], repr=False)
     ends_session: bool = False
+    highlight: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Without its secrets."""

@@ -35,6 +35,7 @@ class Wanted:
     max_steps: int = MOST_STEPS
     output_schema: dict[str, Any] | None = None
     secrets: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    highlight: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ async def begin(deps: Deps, caller: Caller, following: Following, reach: Reach, 
         output_schema=wanted.output_schema,
         secrets=dict(wanted.secrets),
         ends_session=found is None,
+        highlight=wanted.highlight,
     )
     if found is not None:
         return await _ask(deps, caller, reach, found.id, task)

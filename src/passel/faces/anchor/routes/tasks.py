@@ -101,6 +101,7 @@ def _wanted(fields: WebTaskFields) -> tuple[Wanted, list[str]]:
         max_steps=fields.max_steps or MOST_STEPS,
         output_schema=_schema(fields.output_schema),
         secrets=_secrets(fields.secret_values or {}),
+        highlight=bool(fields.highlight_elements),
     )
     warnings = [f"{name}: unknown, ignored" for name in fields.model_extra or {}]
     if fields.detect_elements is False:
@@ -114,8 +115,6 @@ def _refuse_what_is_not_served(fields: WebTaskFields) -> None:
         raise _wrong("agent", f"{fields.agent} is not supported by this server, whose own agent is asked for with {_OWN} or none")
     if fields.human_intervention:
         raise _wrong("human_intervention", "is not supported by this server: take over in the live view")
-    if fields.highlight_elements:
-        raise _wrong("highlight_elements", "is not supported by this server")
 
 
 def _schema(given: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -206,6 +206,13 @@
       return {x, y, over: free ? null : cut(`${hit.tagName.toLowerCase()} ${quoted(hit.innerText ?? '')}`, LONGEST_NAME)}
     },
 
+    box(number) {
+      const element = of(number)
+      element.scrollIntoView({block: 'center', inline: 'center', behavior: 'instant'})
+      const {x, y, width, height} = boxOf(element)
+      return {x: Math.round(x), y: Math.round(y), width: Math.round(width), height: Math.round(height)}
+    },
+
     // Makes a field ready to be typed into; true where its value was set at once, as no keys can.
     focus(number, clear, text) {
       const element = of(number)

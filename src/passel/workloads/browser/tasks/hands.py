@@ -5,6 +5,7 @@ there. What is done is done as by OS control: by mouse and keyboard, guarded lik
 """
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
@@ -16,7 +17,7 @@ from typing import Any
 from passel.core.browser.guard import url_problem
 from passel.workloads.browser import acting, control, tools
 from passel.workloads.browser.calls import WrongCall
-from passel.workloads.browser.mux import CommandFailed, Message
+from passel.workloads.browser.mux import CommandFailed, Gone, Message
 from passel.workloads.browser.session import Live
 from passel.workloads.browser.tabs import Tab
 from passel.workloads.browser.tasks.secrets import Secrets, UnknownSecret
@@ -28,6 +29,7 @@ _PAGE_SECONDS = 15.0
 _LOADING_SECONDS, _MOMENT, _LOOK_SECONDS = 5.0, 0.15, 0.05
 _ABOVE, _BELOW = 0.5, 1.0  # windows beside the one in view that are told too
 _LONGEST_LOOK, _LONGEST_READ = 24_000, 12_000
+_MARKED = {"color": {"r": 255, "g": 196, "b": 0, "a": 0.25}, "outlineColor": {"r": 255, "g": 128, "b": 0, "a": 1}}
 _PASTED = 500
 """A text that is longer is put in at once."""
 
@@ -35,10 +37,10 @@ _PASTED = 500
 class Hands:
     """Of one task: it works in one tab, and goes along when its own action opens another."""
 
-    def __init__(self, live: Live, secrets: Secrets) -> None:
-        self._live, self._secrets = live, secrets
+    def __init__(self, live: Live, secrets: Secrets, highlight: bool = False) -> None:
+        self._live, self._secrets, self._highlight = live, secrets, highlight
         self._own: str | None = None
-        self._said: list[str] = []
+        self._pointed: Tab | None = None
         self._actions: Mapping[str, Callable[[Tab, Mapping[str, Any]], Awaitable[str]]] = {
             "goto": self._goto,
             "click": self._click,
@@ -101,12 +103,30 @@ class Hands:
         try:
             if tab is not self._live.tabs.front and tab.dialog is None:
                 await self._live.tabs.bring_to_front(tab)
+            if self._highlight and "element" in asked:
+                await self._point_out(tab, asked["element"])
             async with self._settling(tab):
                 return self._secrets.hide(await self._actions[name](tab, asked))
         except WrongCall as problem:
             raise WrongCall(self._secrets.hide(str(problem)), problem.status) from problem
         except (CommandFailed, UnknownSecret) as problem:
             raise WrongCall(self._secrets.hide(str(problem))) from problem
+
+    async def _point_out(self, tab: Tab, element: int) -> None:
+        """For people who watch, until the next one or another document; it is drawn by the browser, over the page."""
+        self.close()
+        box = await self._ask(tab, "box", element)
+        for method, asked in (("DOM.enable", {}), ("Overlay.enable", {}), ("Overlay.highlightRect", {**box, **_MARKED})):
+            await self._live.tabs.call(tab, method, asked)
+        self._pointed = tab
+
+    def close(self) -> None:
+        """Nothing is pointed out any more."""
+        tab, self._pointed = self._pointed, None
+        if tab is not None:
+            with contextlib.suppress(Gone):
+                for method in ("Overlay.hideHighlight", "Overlay.disable", "DOM.disable"):
+                    self._live.tabs.tell(tab, method, {})
 
     @asynccontextmanager
     async def _settling(self, tab: Tab) -> AsyncGenerator[None]:
@@ -117,6 +137,7 @@ class Hands:
         def heard(one: Tab, message: Message) -> None:
             if message["method"] == "Page.frameStartedLoading" and message["params"]["frameId"] == one.id:
                 loading.add(one.id)
+                self.close()
             elif message["method"] == "Page.frameStoppedLoading":
                 loading.discard(message["params"]["frameId"])
 

@@ -92,7 +92,7 @@ class _Tasks:
         live = self._live
         secrets = Secrets(wanted.secrets)
         asker = Asker(self._desk, live.context, wanted.option, self._calls)
-        loop = Loop(number, wanted, Hands(live, secrets), asker, secrets)
+        loop = Loop(number, wanted, Hands(live, secrets, wanted.highlight), asker, secrets)
         live.timers.connected()
         live.hands += 1  # dialogs are the model's to answer
         try:
@@ -112,6 +112,7 @@ class _Tasks:
         except Exception:
             log.exception("the end of a web task could not be told", session=live.id, task=number)
         finally:
+            loop.hands.close()
             self._begun = live.over.done()
             live.hands -= 1
             live.timers.disconnected()
