@@ -8,6 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from tests.support.browsing import packed
 from tests.support.installation import Installation, installed
 
 BODIES: dict[str, Any] = {
@@ -42,7 +43,9 @@ def test_every_call_keeps_strangers_out(serving: Installation, http: httpx2.Clie
     begun = http.post("/v1/sessions/async", json={"session": {"tags": ["private words"]}}).json()["data"]["request_id"]
     batch = http.post("/v1/batch-sessions", json={"count": 2, "metadata": {"private": "words"}}).json()["data"]["batch_id"]
     hook = http.post("/v1/webhooks", json={"url": "http://127.0.0.1:9/private", "subscribed_events": ["batch.failed"]}).json()["id"]
-    ids = {"session_id": begun, "request_id": begun, "batch_id": batch, "webhook_id": hook}
+    package = packed({"manifest_version": 3, "name": "private", "version": "1"})
+    extension = http.post("/v1/extensions", data={"name": "private"}, files={"file": ("e.zip", package)}).json()["data"]["id"]
+    ids = {"extension_id": extension, "session_id": begun, "request_id": begun, "batch_id": batch, "webhook_id": hook}
     ids |= {"recording_id": "primary", "download_id": "file_x", "token": "x", "name": "private", "workflow_id": f"{begun}.1"}
     document = httpx2.get(f"{serving.url}/openapi/browsers.json").json()
     walked = 0

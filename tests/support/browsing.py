@@ -1,9 +1,13 @@
 """What tests of browsers share: pages on this machine, and PDFs."""
 
 import contextlib
+import io
+import json
 import threading
+import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 
 @contextlib.contextmanager
@@ -35,3 +39,13 @@ def pdf(*pages: str, turns: int = 0) -> bytes:
         data += f"{number} 0 obj\n{one}\nendobj\n".encode()
     end = f"trailer << /Size {len(places)} /Root 1 0 R >>\nstartxref\n{len(data)}\n%%EOF\n".encode()
     return data + b"xref\n0 %d\n" % len(places) + b"".join(places) + end
+
+
+def packed(manifest: Any, files: dict[str, str] | None = None) -> bytes:
+    """An extension as a zip file; a text as its manifest is taken as it is."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as package:
+        package.writestr("manifest.json", manifest if isinstance(manifest, str) else json.dumps(manifest))
+        for name, text in (files or {}).items():
+            package.writestr(name, text)
+    return made.getvalue()

@@ -160,6 +160,7 @@ class Settings(BaseSettings):
     max_browser_file_mib: int = Field(
         1024, ge=1, description="Largest file that is uploaded to a browser session, and all that one keeps of downloads."
     )
+    max_browser_extension_mib: int = Field(50, ge=1, le=1024, description="Largest extension of browsers, as a zip file.")
     max_browser_profile_mib: int = Field(500, ge=1, description="Largest saved state of a browser, before it is packed.")
     browser_memory_mib: int = Field(2048, ge=0, description="Memory that one browser may take before it is ended; 0 is without end.")
     browser_disk_mib: int = Field(
@@ -363,6 +364,7 @@ class Settings(BaseSettings):
             json_items=self.max_batch_items,
             stream_items=self.max_stream_items,
             batch_browsers=self.max_batch_browsers,
+            browser_extension_bytes=self.max_browser_extension_mib * MIB,
             browsers_a_minute=self.browser_rate,
             batch_browsers_count=self.browser_rate_batches,
             browser_file_bytes=self.max_browser_file_mib * MIB,

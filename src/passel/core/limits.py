@@ -20,6 +20,7 @@ class Limits:
     json_items: int = 10_000
     stream_items: int = 1_000_000
     batch_browsers: int = 1000
+    browser_extension_bytes: int = 50 * MIB
     browsers_a_minute: int = 0
     batch_browsers_count: bool = False
     browser_file_bytes: int = 1024 * MIB

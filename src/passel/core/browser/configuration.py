@@ -31,7 +31,7 @@ class Configuration:
     """What is in effect. Minutes may have decimals; -1 is without end. `idle_minutes` count from the moment when nobody is connected.
     `view_only` and `one_time_view` are about the live view, and a `scoped` session is opened by minted tokens alone. `proxy` is what it
     goes out through; user and password of that are among the session's secrets. `profile` is the saved state that it begins with, and
-    which it saves at its end where `persist`."""
+    which it saves at its end where `persist`. `extensions` are ids of those that it loads."""
 
     width: int = 1440
     height: int = 900
@@ -53,13 +53,14 @@ class Configuration:
     proxy: str | None = None
     profile: str | None = None
     persist: bool = False
+    extensions: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> "Configuration":
-        kept: dict[str, Any] = {**data, "tags": tuple(data["tags"])}
+        kept: dict[str, Any] = {**data, "tags": tuple(data["tags"]), "extensions": tuple(data.get("extensions", ()))}
         if (mask := data.get("mask")) is not None:
             kept["mask"] = Mask.from_json(mask)
         return Configuration(**kept)

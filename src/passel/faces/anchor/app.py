@@ -14,7 +14,7 @@ from passel.core.errors import PasselError
 from passel.core.limits import MIB, Limits
 from passel.faces.anchor import errors, openapi
 from passel.faces.anchor.context import Readers
-from passel.faces.anchor.routes import batches, control, events, files, profiles, recordings, sessions, tasks, tools, webhooks
+from passel.faces.anchor.routes import batches, control, events, extensions, files, profiles, recordings, sessions, tasks, tools, webhooks
 from passel.faces.kit.auth import Authenticator, RequireKey
 from passel.faces.kit.limits import BodyLimit, CleanUrl, RequestId
 from passel.services.browser.reach import Reach
@@ -23,7 +23,7 @@ from passel.services.following import Following
 
 KEY_HEADER = b"anchor-api-key"
 _OWN_ROOTS = ("/v1/batch-sessions",)
-_ROOMS = (batches, control, events, files, profiles, recordings, sessions, tasks, tools, webhooks)
+_ROOMS = (batches, control, events, extensions, files, profiles, recordings, sessions, tasks, tools, webhooks)
 
 
 def build(deps: Deps, authenticator: Authenticator, following: Following, reach: Reach, readers: Readers) -> FastAPI:
@@ -85,4 +85,6 @@ def _nothing(scope: Scope) -> bool:
 
 
 def _body_limit(limits: Limits, scope: Scope) -> int:
+    if scope["path"] == "/v1/extensions":
+        return limits.browser_extension_bytes + MIB
     return limits.browser_file_bytes + MIB if scope["path"].endswith("/uploads") else MIB

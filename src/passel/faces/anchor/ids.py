@@ -5,7 +5,7 @@ from uuid import UUID
 from passel.core.browser import PREFIX
 from passel.core.ids import decode_ulid, encode_ulid
 
-BATCH_PREFIX = "batch"
+BATCH_PREFIX, EXTENSION_PREFIX = "batch", "ext"
 
 
 def to_uuid(id: str) -> str:
@@ -19,6 +19,10 @@ def session_id(given: str) -> str:
 
 def batch_id(given: str) -> str:
     return _of(given, BATCH_PREFIX)
+
+
+def extension_id(given: str) -> str:
+    return _of(given, EXTENSION_PREFIX)
 
 
 def workflow_id(session_id: str, number: int) -> str:

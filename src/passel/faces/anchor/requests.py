@@ -14,6 +14,7 @@ from passel.core.browser.guard import url_problem
 from passel.core.browser.upstream import Upstream, credentials_problem
 from passel.core.errors import FieldError, Invalid
 from passel.core.text import require_storable
+from passel.faces.anchor.ids import extension_id
 from passel.services.browser.requests import BrowserRequest
 
 _LARGEST_METADATA, _MOST_TAGS, _LONGEST_TAG = 16 * 1024, 50, 256
@@ -94,7 +95,7 @@ class BrowserPart(Body):
     fullscreen: Active | None = None
     pdf_viewer: Active | None = None
     p2p_download: Active | None = None
-    extensions: list[str] | None = None
+    extensions: Annotated[list[str], Field(max_length=10)] | None = None
     disable_web_security: Active | None = None
     extra_stealth: Active | None = None
     force_popups_as_tabs: Active | None = None
@@ -206,8 +207,9 @@ def session_request(body: dict[str, Any], place: str = "") -> BrowserRequest:
         proxy=upstream and upstream.server,
         profile=profile.name,
         persist=bool(profile.persist),
+        extensions=tuple(dict.fromkeys(map(extension_id, browser.extensions or ()))),
     )
-    for text in (session.initial_url or "", profile.name or "", *configuration.tags):
+    for text in (session.initial_url or "", profile.name or "", *configuration.tags, *configuration.extensions):
         require_storable(text, f"{place}session")
     told = tuple(_warnings(fields, session, browser, place))
     return BrowserRequest(configuration, _readable(body), told, upstream, f"{place}session.proxy.server")
@@ -262,7 +264,6 @@ def _refuse_what_is_not_served(fields: SessionFields, session: SessionPart, brow
         if _on(getattr(browser, name), default=False):
             raise Invalid(f"{place}browser.{name} is not supported by this server")
     asked = {
-        "browser.extensions": bool(browser.extensions),
         "integrations": bool(fields.integrations),
         "identities": bool(fields.identities),
     }

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from passel.core.browser.configuration import Configuration
+from passel.core.browser.extensions import chromium_id
 from passel.core.browser.tasks import ANSWERED, COMPLETED, FAILED, TaskRead
 from passel.core.ids import SessionId
 from passel.core.states import RUNNING
@@ -13,6 +14,7 @@ from passel.faces.kit.json import timestamp
 from passel.services.batches import Batch
 from passel.services.browser import access, batches
 from passel.services.browser.batches import BrowserItem, ReadBatch
+from passel.services.browser.extensions import Extension
 from passel.services.browser.kept import KeptFile
 from passel.services.browser.profiles import Profile
 from passel.services.browser.sessions import BrowserRow, BrowserSession, BrowserSpan
@@ -78,7 +80,7 @@ def session(found: BrowserSession, now: datetime) -> Body:
         "duration": max(0, int(((ended_at or now) - found.message.created_at).total_seconds())),
         "credits_used": 0,
         "configuration": request.asked,
-        "effective_configuration": request.configuration.to_json(),
+        "effective_configuration": request.configuration.to_json() | {"extensions": [*map(to_uuid, request.configuration.extensions)]},
         "warnings": list(request.warnings),
         "playground": False,
         "proxy_bytes": 0 if end is None else end["bytes"],
@@ -369,4 +371,16 @@ def profile(one: Profile) -> Body:
         "session_id": one.session_id and to_uuid(one.session_id),
         "status": one.status,
         "created_at": timestamp(one.created_at),
+    }
+
+
+def extension(one: Extension) -> Body:
+    """`chromium_id` is the one of its `chrome-extension:` addresses, in each session the same."""
+    return {
+        "id": to_uuid(one.id),
+        "name": one.name,
+        "manifest": one.manifest,
+        "chromium_id": chromium_id(one.id),
+        "createdAt": timestamp(one.created_at),
+        "updatedAt": timestamp(one.created_at),
     }

@@ -577,3 +577,15 @@ create table browser_minute (
     began_at timestamptz not null,
     made int not null
 );
+
+-- Extensions that browser sessions load. The package is `file_id`, which `id` holds; `manifest` is what it says of itself.
+create table browser_extension (
+    org_id text not null references organisation,
+    id text primary key,
+    name text not null,
+    manifest jsonb not null,
+    file_id text not null,
+    created_at timestamptz not null
+);
+
+create index browser_extension_org on browser_extension (org_id, created_at);

@@ -211,8 +211,18 @@ class Keeper:
         self._lose()
         await asyncio.to_thread(self._process.wait)
 
-    async def start(self, id: str, flags: Sequence[str], prepare: Prepare, limits: Mapping[str, int], lost: Callable[[], None]) -> Chromium:
-        """`limits` by the names of `resource`. `lost` is told when the browser has gone. Raises
+    async def start(
+        self,
+        id: str,
+        flags: Sequence[str],
+        prepare: Prepare,
+        limits: Mapping[str, int],
+        lost: Callable[[], None],
+        *,
+        streams_only: bool = False,
+    ) -> Chromium:
+        """`limits` by the names of `resource`. No UDP leaves it where the machine lets us see to that; with `streams_only` it does not start where
+        not. `lost` is told when the browser has gone. Raises
         `CannotStart`."""
         slot = next(n for n in range(len(self._slots) + 1) if n not in self._slots)
         self._slots.add(slot)
@@ -240,6 +250,7 @@ class Keeper:
             "gid": uid if os.getuid() == 0 else os.getgid(),
             "directory": str(directory),
             "limits": limits,
+            "streams_only": streams_only,
         }
         self._tell(asked, commands, answers, errors)
         ended.add_done_callback(lambda _: self._slots.discard(slot))

@@ -9,7 +9,7 @@ directories. Only the standard library is used: the keeper starts in a few milli
 
 The worker asks (JSON, with file descriptors beside it), the keeper answers and tells:
 
-    {"start": id, "argv", "env", "uid", "gid", "directory", "limits"}  + stdin/stdout of the pipe, stderr
+    {"start": id, "argv", "env", "uid", "gid", "directory", "limits", "streams_only"}  + stdin/stdout of the pipe, stderr
                                         -> {"started": id, "pid"}  or  {"refused": id, "error"}
     {"kill": id}                        its processes, all of them; the directory too
                                         -> {"ended": id, "status"}   also when it ends by itself
@@ -28,6 +28,7 @@ import select
 import shutil
 import signal
 import socket
+import struct
 import sys
 import time
 from pathlib import Path
@@ -239,6 +240,7 @@ def _become(asked: Asked, fds: list[int], keeper: int) -> None:
     for target, source in ((0, null), (1, null), (2, errors), (3, commands), (4, answers)):
         os.dup2(source, target, inheritable=True)
     os.closerange(5, 100)
+    _keep_to_streams(asked.get("streams_only", False))
     if os.getuid() == 0:
         os.setgroups([])
         os.setgid(asked["gid"])
@@ -257,6 +259,55 @@ def _stand_back() -> None:
     os.nice(_NICE)
     with contextlib.suppress(OSError):  # no groups, or too many at once
         Path("/proc/self/autogroup").write_text(str(_NICE))
+
+
+_PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 38, 22, 2  # linux/prctl.h, linux/seccomp.h
+_ALLOW, _DENY = 0x7FFF0000, 0x00050000 | errno.EACCES  # SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO
+_MACHINES = {"x86_64": (0xC000003E, 41), "aarch64": (0xC00000B7, 198)}
+"""By what `uname` says: AUDIT_ARCH of linux/audit.h, and the number of socket(2)."""
+_IO_URING_SETUP, _X32 = 425, 0x40000000
+_LOAD, _AND, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x54, 0x15, 0x35, 0x06  # of classic BPF
+
+
+def _keep_to_streams(required: bool) -> None:
+    """From now on this process and its children open sockets of Unix, netlink and TCP alone: no UDP, whatever a browser is talked into.
+    Without CAP_SYS_ADMIN that costs what setuid programs bring, Chromium's old sandbox among it: then it is done only where it is
+    `required`. Raises `OSError` where that cannot be."""
+    machine = _MACHINES.get(os.uname().machine)
+    if machine is None:
+        if required:
+            raise OSError(errno.ENOSYS, f"sockets of {os.uname().machine} cannot be filtered")
+        return
+    program = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *one) for one in _streams_only(*machine)))
+    described = ctypes.create_string_buffer(struct.pack("@HP", len(program) // 8, ctypes.addressof(program)))
+    if _libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, described, 0, 0) == 0 or not required:
+        return
+    _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    if _libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, described, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "sockets cannot be filtered here (seccomp)")
+
+
+def _streams_only(architecture: int, socket_call: int) -> list[tuple[int, int, int, int]]:
+    """Instructions of classic BPF: code, how many are skipped where it is true and where not, operand. Calls of another architecture and
+    rings, which open sockets without this call, are refused."""
+    return [
+        (_LOAD, 0, 0, 4),  # the architecture
+        (_EQUAL, 0, 13, architecture),
+        (_LOAD, 0, 0, 0),  # the call
+        (_AT_LEAST, 11, 0, _X32),
+        (_EQUAL, 10, 0, _IO_URING_SETUP),
+        (_EQUAL, 0, 8, socket_call),
+        (_LOAD, 0, 0, 16),  # its domain
+        (_EQUAL, 6, 0, socket.AF_UNIX),
+        (_EQUAL, 5, 0, socket.AF_NETLINK),
+        (_EQUAL, 1, 0, socket.AF_INET),
+        (_EQUAL, 0, 4, socket.AF_INET6),
+        (_LOAD, 0, 0, 24),  # its type
+        (_AND, 0, 0, 0xF),
+        (_EQUAL, 0, 1, socket.SOCK_STREAM),
+        (_RETURN, 0, 0, _ALLOW),
+        (_RETURN, 0, 0, _DENY),
+    ]
 
 
 def main() -> None:

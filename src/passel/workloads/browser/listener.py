@@ -131,7 +131,7 @@ class _Socket:
         frame, out = _frame(orjson.dumps(message)), self._out
         if out is None:
             self._early.append(frame)
-        elif self._closing is None:
+        elif self._closing is None and not out.is_closing():  # who hung up is told nothing, and the browser goes on
             out.write(frame)
             if out.get_write_buffer_size() > _MOST_BEHIND:
                 out.abort()

@@ -18,6 +18,7 @@ import structlog
 
 from passel.core.browser.configuration import Configuration
 from passel.core.browser.upstream import Upstream
+from passel.workloads.browser import extensions
 from passel.workloads.browser.chromium import CannotStart, Chromium, Keeper, Prepare
 from passel.workloads.browser.mux import CommandFailed, Gone
 from passel.workloads.browser.proxy import EgressProxy, Rules
@@ -109,14 +110,16 @@ class Browsers:
             f"--proxy-server={proxy.url}",
             "--proxy-bypass-list=<-loopback>",
         ]
+        if configuration.extensions:
+            flags.append(extensions.FLAG)
         if configuration.disable_web_security:
             flags += ["--disable-web-security", "--disable-site-isolation-trials"]
 
         async def furnish(directory: Path) -> dict[str, Any]:
-            return _preferences(configuration, await prepare(directory))
+            return _preferences(directory, configuration, await prepare(directory))
 
         try:
-            chromium = await self._keeper.start(id, flags, furnish, _LIMITS, lost.tell)
+            chromium = await self._keeper.start(id, flags, furnish, _LIMITS, lost.tell, streams_only=bool(configuration.extensions))
         except BaseException:
             await proxy.close()
             raise
@@ -171,15 +174,37 @@ class Browsers:
 
 def _wants_a_start(configuration: Configuration) -> bool:
     """Whether something of it can only be had when a browser is started."""
-    return configuration.disable_web_security or not configuration.pdf_viewer or configuration.profile is not None
+    asked = configuration.disable_web_security or not configuration.pdf_viewer
+    return asked or configuration.profile is not None or bool(configuration.extensions)
 
 
 async def _nothing(directory: Path) -> dict[str, Any]:
     return {}
 
 
-def _preferences(configuration: Configuration, saved: Mapping[str, Any]) -> dict[str, Any]:
-    """Of the profile, before it starts."""
+_PDF_VIEWER = "mhjfbmdgcfjbbpaeojofohoefgiehjai"
+_SHUT = (
+    "*",
+    "file://*",
+    "chrome://*",
+    "chrome-untrusted://*",
+    "chrome-search://*",
+    "chrome-extension://*",
+    "devtools://*",
+    "view-source:*",
+)
+"""Chromium's own addresses are not among all."""
+_ADDRESSES = ("http://*", "https://*", "data:*", "blob:*", "about:blank", f"chrome-extension://{_PDF_VIEWER}")
+
+
+def _preferences(directory: Path, configuration: Configuration, saved: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the profile, before it starts. Where it may go it is told as organisations tell their browsers: whoever asks, also an extension,
+    and whatever the guard of clients would let through."""
     plugins = {} if configuration.pdf_viewer else {"plugins": {"always_open_pdf_externally": True}}
-    own = {"webrtc": {"ip_handling_policy": "disable_non_proxied_udp"}, **plugins}  # Chromium heeds no flag for that
+    own = {
+        "webrtc": {"ip_handling_policy": "disable_non_proxied_udp"},  # Chromium heeds no flag for that
+        "policy": {"url_blocklist": [*_SHUT], "url_allowlist": [*_ADDRESSES, *extensions.allowed(configuration)]},
+        **plugins,
+        **extensions.settings_of(directory, configuration),
+    }
     return {name: value for name, value in saved.items() if name != "plugins"} | own

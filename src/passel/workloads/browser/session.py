@@ -27,7 +27,7 @@ from passel.core.endings import Done, Ending, Fail
 from passel.core.events import Draft
 from passel.core.ids import OrgId, SessionId
 from passel.core.text import clean
-from passel.workloads.browser import setup, state
+from passel.workloads.browser import extensions, setup, state
 from passel.workloads.browser.camera import Camera
 from passel.workloads.browser.chromium import CannotStart, Chromium
 from passel.workloads.browser.mux import Client, CommandFailed, Gone, Message
@@ -207,6 +207,7 @@ class BrowserWorkload:
         self, context: Context, chromium: Chromium, configuration: Configuration, cookies: list[Any], over: "asyncio.Future[str]"
     ) -> tuple[Live, tuple[Draft, ...]]:
         """What is set up before anybody connects. Returns what the ledger is told with being ready."""
+        await extensions.load(chromium.mux, chromium.directory, configuration)
         tabs = Tabs(chromium.mux, setup.commands(configuration), lambda: live.attended and configuration.dialogs)
         live = Live(
             id=context.task.session_id,
@@ -214,7 +215,7 @@ class BrowserWorkload:
             context=context,
             chromium=chromium,
             configuration=configuration,
-            place=Place(str(chromium.directory / "downloads"), str(chromium.directory / "uploads")),
+            place=Place(str(chromium.directory / "downloads"), str(chromium.directory / "uploads"), extensions.own_ids(configuration)),
             tabs=tabs,
             camera=Camera(tabs, (configuration.width, configuration.height)),
             notes=Notes(lambda drafts: context.write(Step(drafts=drafts))),

@@ -1,0 +1,1 @@
+delete from browser_extension where id = $1
