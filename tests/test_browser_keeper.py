@@ -135,6 +135,29 @@ def test_who_is_cancelled_while_it_starts_leaves_nothing() -> None:
     asyncio.run(scenario())
 
 
+def test_who_is_cancelled_again_while_it_is_undone_leaves_nothing() -> None:
+    """A worker says more than once what is not to go on."""
+
+    async def scenario() -> None:
+        async with kept() as (keeper, home, process):
+            before = held()
+            getting = asyncio.create_task(Browsers(keeper, Rules(), asyncio.Semaphore(1)).get("one", Configuration(), None, nothing))
+            while not any(name.endswith(".session") for name in await names(home)):
+                await asyncio.sleep(0.02)
+            await asyncio.sleep(0.1)
+            process.send_signal(signal.SIGSTOP)
+            for _ in range(3):
+                getting.cancel()
+                await asyncio.sleep(0.02)
+            process.send_signal(signal.SIGCONT)
+            with pytest.raises(asyncio.CancelledError):
+                await getting
+            await alone(process, home)
+            assert held() == before
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize("turns", range(1, 8))
 def test_a_pipe_that_is_cancelled_while_it_opens_is_closed(turns: int) -> None:
     """After so many turns of the loop."""

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from passel.workloads.browser import homes
 from passel.workloads.browser import keeper as program
+from passel.workloads.browser.finishing import finish
 from passel.workloads.browser.homes import Home
 from passel.workloads.browser.mux import CommandFailed, Gone, Multiplexer
 
@@ -230,7 +231,7 @@ class Keeper:
         directory = Path(tempfile.mkdtemp(prefix="b", dir=self._home.path))
         try:
             preferences = await prepare(directory)
-            await _to_its_end(_furnish, directory, preferences, None if os.getuid() else uid)
+            await finish(asyncio.to_thread(_furnish, directory, preferences, None if os.getuid() else uid))
             await self._be_there()
         except BaseException:
             self._slots.discard(slot)
@@ -277,8 +278,8 @@ class Keeper:
         """Make another one where it has gone."""
         async with self._opening:
             if self._gone:
-                await _to_its_end(self._process.wait)
-                await _to_its_end(homes.end_processes, self._home.path)
+                await finish(asyncio.to_thread(self._process.wait))
+                await finish(asyncio.to_thread(homes.end_processes, self._home.path))
                 await self.open()
 
     def _kill(self, id: str) -> None:
@@ -355,16 +356,6 @@ class Keeper:
 def _close(fds: Iterable[int]) -> None:
     for fd in fds:
         os.close(fd)
-
-
-async def _to_its_end(work: Callable[..., Any], *given: Any) -> None:
-    """In a thread, which has ended when this has: who is cancelled may undo what it did."""
-    working = asyncio.ensure_future(asyncio.to_thread(work, *given))
-    try:
-        await asyncio.shield(working)
-    except asyncio.CancelledError:
-        await asyncio.wait([working])
-        raise
 
 
 def _furnish(directory: Path, preferences: Mapping[str, Any], owner: int | None) -> None:

@@ -20,6 +20,7 @@ from passel.core.browser.configuration import Configuration
 from passel.core.browser.upstream import Upstream
 from passel.workloads.browser import extensions
 from passel.workloads.browser.chromium import CannotStart, Chromium, Keeper, Prepare
+from passel.workloads.browser.finishing import finish
 from passel.workloads.browser.mux import CommandFailed, Gone
 from passel.workloads.browser.proxy import EgressProxy, Rules
 
@@ -59,6 +60,9 @@ class Started:
 
     async def end(self) -> None:
         """By force, where it still runs."""
+        await finish(self._end())
+
+    async def _end(self) -> None:
         await self.chromium.end()
         await self.proxy.close()
 
@@ -121,7 +125,7 @@ class Browsers:
         try:
             chromium = await self._keeper.start(id, flags, furnish, _LIMITS, lost.tell, streams_only=bool(configuration.extensions))
         except BaseException:
-            await proxy.close()
+            await finish(proxy.close())
             raise
         return Started(chromium, proxy, lost)
 

@@ -21,6 +21,7 @@ import httptools
 from passel.core.browser.upstream import Upstream
 from passel.network import is_private
 from passel.workloads.browser import upstream as ahead
+from passel.workloads.browser.finishing import finish
 from passel.workloads.browser.upstream import Streams
 
 _HEAD_BYTES = 64 * 1024
@@ -89,7 +90,7 @@ class EgressProxy:
         try:
             await self._server.start_serving()
         except asyncio.CancelledError:  # nobody would close it
-            await self.close()
+            await finish(self.close())
             raise
 
     async def close(self) -> None:

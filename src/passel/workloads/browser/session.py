@@ -30,6 +30,7 @@ from passel.core.text import clean
 from passel.workloads.browser import extensions, setup, state
 from passel.workloads.browser.camera import Camera
 from passel.workloads.browser.chromium import CannotStart, Chromium
+from passel.workloads.browser.finishing import finish
 from passel.workloads.browser.mux import Client, CommandFailed, Gone, Message
 from passel.workloads.browser.notes import Notes
 from passel.workloads.browser.pool import Browsers, Started
@@ -197,10 +198,7 @@ class BrowserWorkload:
             writing.cancel()
             live.timers.close()
             live.camera.close()
-            await started.end()
-            await live.chromium.remove()
-            with contextlib.suppress(Gone):
-                await live.tabs.close()
+            await finish(_leave(live, started))
         return _ended(reason, _why(live, reason), time.monotonic() - began, started.proxy.bytes, live.notes.take())
 
     async def _configure(
@@ -277,6 +275,14 @@ async def _go(tabs: Tabs, tab: Tab, url: str) -> str | None:
     except CommandFailed as failure:
         return failure.message
     return went.get("errorText")
+
+
+async def _leave(live: Live, started: Started) -> None:
+    """Nothing is left of its browser."""
+    await started.end()
+    await live.chromium.remove()
+    with contextlib.suppress(Gone):
+        await live.tabs.close()
 
 
 def _break(over: "asyncio.Future[str]") -> None:
