@@ -1,6 +1,8 @@
 """Recordings, looked at frame by frame: what a page showed, whatever became of its browser, its worker or its batch."""
 
+import contextlib
 import io
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -12,10 +14,13 @@ import av
 import httpx2
 import pytest
 
+from passel.faces.anchor.ids import session_id as own
 from passel.workloads.browser import video
 from passel.workloads.browser.chromium import find
 from tests.support.installation import KEY, Installation, installed, wait_until
 from tests.test_browsers import mains
+from tests.test_chaos import rows
+from tests.test_full_disk import small_disk
 
 pytestmark = pytest.mark.skipif(find() is None, reason="no Chromium: `make test` installs Debian's where it may")
 
@@ -195,3 +200,36 @@ def test_pieces_become_one_film(tmp_path: Path) -> None:
     assert len(times) == 33 and times == sorted(set(times)) and (times[0], times[11], times[-1]) == (0, 20.0, 43.0)
     (tmp_path / "empty.spool").write_bytes(b"\0" * 5)
     assert video.encode(tmp_path / "empty.spool", tmp_path / "none.mp4", (640, 400)) is None
+
+
+_NOISE = """data:text/html,<body style='margin:0;background:rgb(220,30,30)'><canvas width=640 height=120 style='display:none'></canvas><script>
+const canvas = document.querySelector('canvas'), to = canvas.getContext('2d'), dots = to.createImageData(640, 120)
+setInterval(() => { canvas.style.display = 'block'
+  for (let at = 0; at < dots.data.length; at++) dots.data[at] = at % 4 == 3 ? 255 : Math.random() * 255
+  to.putImageData(dots, 0, 0) }, 50)</script>"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+@pytest.mark.parametrize("filled", [False, True], ids=["by recordings", "by others"])
+def test_a_full_disk_ends_a_recording_and_not_its_session(serving: Installation, http: httpx2.Client, filled: bool) -> None:
+    """What was recorded until then is kept, and says that it is not all."""
+    place = serving.data_dir / "recordings"
+    place.mkdir(exist_ok=True)
+    with small_disk(place, "4m"):
+        id = begin(http, initial_url=_NOISE)
+        if filled:
+            wait_until(lambda: any(spool.stat().st_size > 200_000 for spool in place.rglob("*.spool")))
+            with (place / "filler").open("wb") as filler, contextlib.suppress(OSError):
+                while True:
+                    filler.write(b"x" * 65536)
+                    filler.flush()
+        told = wait_until(
+            lambda: rows(serving, "select data from event where type = 'browser.recording_failed' and session_id = $1", own(id))
+        )
+        assert "No space left" in str(told[0]["data"])
+        assert http.get(f"/v1/sessions/{id}/pages").json()["data"]["count"] == 1, "the session goes on"
+        assert end(http, id)["end_reason"] == "api"
+        assert [colour for _, colour in film(http, id)] == ["red"]
+        [one] = http.get(f"/v1/sessions/{id}/recordings").json()["data"]["items"]
+        assert float(one["duration"]) > 0.2 and "No space left" in one["problem"], one
+        assert [path.name for path in place.iterdir()] == (["filler"] if filled else [])

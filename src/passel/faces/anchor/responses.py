@@ -209,6 +209,7 @@ def _item_status(item: BrowserItem) -> str:
 
 
 def recordings(base: str, session_id: str, found: Sequence[KeptFile]) -> Body:
+    """One that is not of the whole session says why."""
     items = [
         {
             "id": one.id,
@@ -218,6 +219,7 @@ def recordings(base: str, session_id: str, found: Sequence[KeptFile]) -> Body:
             "duration": f"{one.data['seconds']:g}",
             "size": one.data["bytes"],
             "created_at": timestamp(one.created_at),
+            **({"problem": one.data["problem"]} if "problem" in one.data else {}),
         }
         for one in found
     ]

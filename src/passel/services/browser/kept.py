@@ -1,7 +1,7 @@
 """What is kept of a browser session's files, as its ledger says: recordings and downloads."""
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -39,8 +39,10 @@ class Opened:
 
 
 def recordings_of(found: BrowserSession) -> list[KeptFile]:
-    """There is one, the primary, unless it was deleted."""
-    return _kept(found, browser_events.RECORDED, "recording_id")
+    """There is one, the primary, unless it was deleted. Where it is not all of it, `data` has a `problem`."""
+    failed = [event.data["error"] for event in found.ledger if event.type == browser_events.RECORDING_FAILED]
+    told = {"problem": failed[-1]} if failed else {}
+    return [replace(one, data=one.data | told) for one in _kept(found, browser_events.RECORDED, "recording_id")]
 
 
 def downloads_of(found: BrowserSession) -> list[KeptFile]:

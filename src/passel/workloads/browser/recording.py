@@ -5,6 +5,9 @@ there whatever becomes of the browser, or of the worker: who comes for a session
 machine. Spools are made into pieces of film as they grow, by one thread for all sessions, at low priority; at the end of a session there
 is little left to do.
 
+A recording ends before the disk is full, and leaves room for its film to be kept beside its pieces. Where the disk is full all the same, what
+was recorded is not lost: films are smaller than what they are made of, which goes first.
+
     session's directory    <number>.spool          being written, or waiting to be made into
                            <number>-<time>.mp4     pieces, with the milliseconds at which each begins, which are joined into
                            recording.mp4           what is kept, and goes with the directory
@@ -12,6 +15,8 @@ is little left to do.
 
 import asyncio
 import contextlib
+import errno
+import io
 import os
 import shutil
 import threading
@@ -41,6 +46,8 @@ log = structlog.get_logger()
 
 _PIECE_BYTES = 2 * 1024 * 1024
 _MOST_WAITING = 64 * 1024 * 1024
+_MOST_IN_MEMORY = 256 * 1024 * 1024
+_SPARE_BYTES, _SPARE_PART = 256 * 1024 * 1024, 20
 _LEFT_SECONDS = 24 * 3600.0
 _FIRST_SECONDS = 1.0
 _NICE = 10
@@ -56,6 +63,8 @@ class Recorder:
     rate: float
     encode: Callable[[Path, tuple[int, int]], "asyncio.Future[None]"]
     problem: str | None = None
+    told: bool = False
+    """Whether the ledger knows already of the problem."""
     missed: bool = False
     _began: float = field(default_factory=time.monotonic)
     _paused_at: float | None = None
@@ -65,6 +74,7 @@ class Recorder:
     _bytes: int = 0
     _number: int = 0
     _waiting: int = 0
+    _films: int = 0
     _last: Frame | None = None
     _some: asyncio.Event = field(default_factory=asyncio.Event)
     _stop: Callable[[], None] | None = None
@@ -134,6 +144,8 @@ class Recorder:
         if self.problem is not None:
             return
         try:
+            if not self._has_room():
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             if self._spool is None:
                 self._number += 1
                 self._path = self.directory / f"{self._number:06}.spool"
@@ -142,10 +154,17 @@ class Recorder:
                     jpeg = self._last.jpeg
             self._bytes += video.write(self._spool, Picture(int(self.seconds * 1000), 0, 0, jpeg))
         except OSError as error:
-            self.problem = clean(error.strerror or str(error))
+            self.problem, self.told = f"nothing after {self.seconds:.1f} s: {clean(error.strerror or str(error))}", True
             log.warning("a recording cannot be written", session=self.live.id, error=self.problem)
+            self.live.notes.add(events.recording_failed(self.problem))
         if self._bytes > _PIECE_BYTES:
             self._turn()
+
+    def _has_room(self) -> bool:
+        """For this and its film. A part of the disk is left to others, and never more than it takes to be of use to them."""
+        disk = os.statvfs(self.directory)
+        spare = min(_SPARE_BYTES, disk.f_blocks * disk.f_frsize // _SPARE_PART)
+        return disk.f_bavail * disk.f_frsize > spare + 2 * self._films + self._bytes + self._waiting
 
     def _turn(self) -> None:
         """To another spool; this one is made into film."""
@@ -162,6 +181,7 @@ class Recorder:
         def encoded(done: "asyncio.Future[None]") -> None:
             self._encoding.discard(done)
             self._waiting -= size
+            self._films = sum(film.stat().st_size for film in self.directory.glob("*.mp4"))
             if not done.cancelled() and (error := done.exception()) is not None:
                 self.problem = self.problem or clean(str(error))
 
@@ -219,11 +239,13 @@ class Recordings:
 
     async def _finish(self, recorder: Recorder) -> None:
         await recorder.pieces()
-        live = recorder.live
+        live, size = recorder.live, (recorder.live.configuration.width, recorder.live.configuration.height)
         if recorder.missed and recorder.problem is None:
             recorder.problem = "pictures were left out: they came faster than films could be made of them"
-        for draft in await self._keep(live.org_id, live.id, recorder.directory, recorder.problem):
-            live.notes.add(draft)
+        problem = recorder.problem or await self._make_all(recorder.directory, size)
+        for draft in await self._keep(live.org_id, live.id, recorder.directory, problem):
+            if draft.type != events.RECORDING_FAILED or not recorder.told:
+                live.notes.add(draft)
 
     async def salvage(self, task: Task, configuration: Configuration) -> list[Draft]:
         """What is left of a session whose worker was killed, if that was on this machine. Returns what the ledger is told."""
@@ -233,13 +255,18 @@ class Recordings:
         if not own.is_dir():
             lost = configuration.recording and self._missing is None
             return [events.recording_failed("what was recorded is not on this machine, or gone")] if lost else []
-        problem = None
-        for spool in sorted(own.glob("*.spool")):
-            try:
-                await self._encode(spool, (configuration.width, configuration.height))
-            except Exception as error:
-                problem = clean(str(error))
+        problem = await self._make_all(own, (configuration.width, configuration.height))
         return await self._keep(task.org_id, task.session_id, own, problem)
+
+    async def _make_all(self, directory: Path, size: tuple[int, int]) -> str | None:
+        """Of spools that are left. Returns what kept some of them from being films."""
+        problem = None
+        for spool in await asyncio.to_thread(lambda: sorted(directory.glob("*.spool"))):
+            try:
+                await self._encode(spool, size)
+            except Exception as error:
+                problem = clean(getattr(error, "strerror", None) or str(error))
+        return problem
 
     async def _keep(self, org_id: OrgId, session_id: SessionId, directory: Path, problem: str | None) -> list[Draft]:
         """Join, keep, and remove what it was made of."""
@@ -265,19 +292,37 @@ def _be_nice() -> None:
 
 
 def _make(spool: Path, size: tuple[int, int]) -> None:
-    """A piece is whole or not there."""
+    """A piece is whole or not there. It is smaller than its spool, which makes room for it where there is none."""
+    made = io.BytesIO()
+    at = video.encode(spool, made, size)
+    if at is None:
+        spool.unlink()
+        return
     part = spool.with_suffix(".part")
-    at = video.encode(spool, part, size)
-    if at is not None:
-        part.rename(spool.with_name(f"{spool.stem}-{at}.mp4"))
-    part.unlink(missing_ok=True)
-    spool.unlink()
+    try:
+        part.write_bytes(made.getbuffer())
+    except OSError:
+        part.unlink(missing_ok=True)
+        spool.unlink()
+        part.write_bytes(made.getbuffer())
+    part.rename(spool.with_name(f"{spool.stem}-{at}.mp4"))
+    spool.unlink(missing_ok=True)
 
 
 def _join(directory: Path, film: Path) -> float | None:
-    """Returns how many seconds the film takes; None where there is none."""
+    """Returns how many seconds the film takes; None where there is none. Its pieces make room for it where there is none."""
     pieces = [video.Piece(piece, int(piece.stem.partition("-")[2])) for piece in sorted(directory.glob("*-*.mp4"))]
     if not pieces:
         return None
-    video.join(pieces, film)
+    try:
+        video.join(pieces, film)
+    except OSError:
+        film.unlink(missing_ok=True)
+        if sum(piece.film.stat().st_size for piece in pieces) > _MOST_IN_MEMORY:
+            raise
+        whole = io.BytesIO()
+        video.join(pieces, whole)
+        for piece in pieces:
+            piece.film.unlink()
+        film.write_bytes(whole.getbuffer())
     return video.seconds(film)

@@ -60,7 +60,7 @@ class Piece(NamedTuple):
     at: int
 
 
-def encode(spool: Path, film: Path, size: tuple[int, int]) -> int | None:
+def encode(spool: Path, film: Path | BinaryIO, size: tuple[int, int]) -> int | None:
     """Returns the time of its first picture, which is 0 in the film; None where there is none. Raises `OSError` and `av.FFmpegError`."""
     import av
     from av.error import InvalidDataError
@@ -90,11 +90,11 @@ def encode(spool: Path, film: Path, size: tuple[int, int]) -> int | None:
     return began if told >= 0 else None
 
 
-def join(pieces: Sequence[Piece], film: Path) -> None:
-    """In their order. Raises `OSError` and `av.FFmpegError`."""
+def join(pieces: Sequence[Piece], film: Path | BinaryIO) -> None:
+    """In their order. Players begin sooner with a file, whose index comes first. Raises `OSError` and `av.FFmpegError`."""
     import av
 
-    with av.open(str(film), "w", format="mp4", options={"movflags": "+faststart"}) as out:
+    with av.open(film, "w", format="mp4", options={"movflags": "+faststart"} if isinstance(film, Path) else {}) as out:
         stream: Any = None
         told = -1
         for piece in pieces:
@@ -119,10 +119,10 @@ def seconds(film: Path) -> float:
 
 
 @contextlib.contextmanager
-def _film(path: Path) -> Generator[tuple[Any, Any]]:
+def _film(film: Path | BinaryIO) -> Generator[tuple[Any, Any]]:
     import av
 
-    with av.open(str(path), "w", format="mp4", options={"video_track_timescale": "1000"}) as container:
+    with av.open(film, "w", format="mp4", options={"video_track_timescale": "1000"}) as container:
         yield container, container.add_stream(_ENCODER, rate=1000)
 
 
