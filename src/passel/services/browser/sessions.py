@@ -147,14 +147,15 @@ async def get(deps: Deps, caller: Caller, id: str) -> BrowserSession:
 
 
 async def find(deps: Deps, id: str) -> BrowserSession | None:
-    """Of whatever organisation."""
-    async with deps.db.snapshot() as c:
+    """Of whatever organisation. Its ledger is read last, so that it knows of all that the message says; where that has been deleted in
+    between, it is empty."""
+    async with deps.db.read() as c:
         session = await store.find_session(c, id)
         if session is None or session.kind != KIND or session.last_message_id is None:
             return None
         message = await store.find_message(c, session.last_message_id)
         ledger = await store.read_ledger(c, session.id)
-    return None if message is None else BrowserSession(session, message, ledger)
+    return BrowserSession(session, message, ledger) if message is not None and ledger else None
 
 
 async def end(deps: Deps, caller: Caller, reach: Reach, id: str, reason: str = API) -> BrowserSession:
