@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from typing import Any
@@ -130,7 +131,12 @@ def test_a_form_is_filled_in_by_a_browser_of_its_own(serving: Installation, http
     assert data["steps"] == 3 and data["usage"] == {"input_tokens": 33, "output_tokens": 21, "cost_usd": "0.075"}
     wait_until(lambda: http.get(f"/v1/sessions/{data['session_id']}").json()["data"]["status"] == "completed", 30)
     entries = ledger(serving, data["session_id"])
+    streamed = http.get(f"/v1/tools/perform-web-task/{data['workflow_id']}/events").text
     named = [type for type, _ in entries if type.startswith("browser.task")]
+    assert re.findall(r"^event: (.*)$", streamed, re.MULTILINE) == named
+    [last] = re.findall(r"^id: (\d+)\nevent: browser\.task_ended$", streamed, re.MULTILINE)
+    again = http.get(f"/v1/tools/perform-web-task/{data['workflow_id']}/events", headers={"Last-Event-ID": last})
+    assert again.status_code == 204 and not again.content
     assert named == [
         "browser.task_requested",
         *["browser.task_answered", "browser.task_acted"] * 2,
@@ -268,8 +274,12 @@ def test_tasks_in_the_background_and_sessions_that_end(
     long = perform(http, [{"goto": {"url": site}}], made, model="wait-60+task", **{"async": True}).json()["data"]
     assert status(long)["status"] == "RUNNING"
     assert perform(http, [], made).status_code == 409, "one at a time"
-    wait_until(lambda: model.state()["in_flight"], 20)
-    http.delete(f"/v1/sessions/{made}")
+    with http.stream("GET", f"/v1/tools/perform-web-task/{long['workflow_id']}/events") as stream:
+        lines = (line for line in stream.iter_lines() if line.startswith("event: "))
+        assert next(lines) == "event: browser.task_requested", "it is told as it happens"
+        wait_until(lambda: model.state()["in_flight"], 20)
+        http.delete(f"/v1/sessions/{made}")
+        assert list(lines) == ["event: browser.task_ended"]
     wait_until(lambda: status(long)["status"] == "FAILED", 20)
     assert status(long)["error"] == "the session ended before its task was done: api" and status(first)["result"] == {"result": "one"}
     wait_until(lambda: http.get(f"/v1/sessions/{made}").json()["data"]["status"] == "completed", 20)

@@ -21,6 +21,8 @@ from passel.core.events import Draft, Event
 from passel.core.llm.options import LlmOption
 
 REQUESTED, ANSWERED, ACTED, ENDED = "browser.task_requested", "browser.task_answered", "browser.task_acted", "browser.task_ended"
+TOLD = (REQUESTED, ANSWERED, ACTED, ENDED)
+
 SEALED_FOR = "web task"
 """Whom the secrets of a task are sealed for, before the session's id: they go to its worker so."""
 

@@ -31,7 +31,7 @@ def build(deps: Deps, authenticator: Authenticator, following: Following, reach:
     document = app.openapi
     app.openapi = lambda: openapi.complete(document()) if app.openapi_schema is None else app.openapi_schema
     app.state.deps, app.state.following, app.state.reach = deps, following, reach
-    app.state.readers = readers
+    app.state.readers, app.state.authenticator = readers, authenticator
     for room in _ROOMS:
         app.include_router(room.routes)
     app.add_exception_handler(PasselError, errors.on_passel_error)

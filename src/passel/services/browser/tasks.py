@@ -1,7 +1,7 @@
 """Web tasks: begun on a session that is there or on one that is made for it, waited for, and read from the session's ledger."""
 
 import base64
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +9,7 @@ from passel.core.browser import tasks
 from passel.core.browser.configuration import Configuration
 from passel.core.browser.tasks import MOST_STEPS, TaskRead, WebTask
 from passel.core.errors import Conflict, NotFound, Unavailable
-from passel.core.events import MESSAGE_STATE
+from passel.core.events import MESSAGE_STATE, Event
 from passel.core.ids import SessionId
 from passel.core.states import ENDED
 from passel.services.browser import models, sessions
@@ -106,6 +106,24 @@ async def outcome(deps: Deps, caller: Caller, following: Following, begun: Begun
 def _is_end(type: str, data: Mapping[str, Any], number: int) -> bool:
     """Of the task, or of its session."""
     return (type == tasks.ENDED and data["task"] == number) or (type == MESSAGE_STATE and data["state"] in ENDED)
+
+
+async def is_told(deps: Deps, caller: Caller, id: str, number: int, after: int) -> bool:
+    """Whether nothing more will be said of a task behind number `after`. Raises `NotFound` and `Forbidden`."""
+    if (await read(deps, caller, id, number)).status == tasks.RUNNING:
+        return False
+    ledger = (await sessions.get(deps, caller, id)).ledger
+    return all(event.seq <= after for event in ledger if event.type in tasks.TOLD and event.data["task"] == number)
+
+
+async def events(following: Following, id: str, number: int, after: int) -> AsyncGenerator[list[Event]]:
+    """What a session's ledger says of a task behind number `after`, then as it is told; a page may be empty, as a sign of life. Ends with
+    the task, or its session."""
+    async for page in following.session(SessionId(id), after):
+        own = [event for event in page if event.data.get("task") == number and event.type in tasks.TOLD]
+        yield own
+        if any(_is_end(event.type, event.data, number) for event in page):
+            return
 
 
 async def stop(deps: Deps, caller: Caller, reach: Reach, id: str, number: int) -> TaskRead:

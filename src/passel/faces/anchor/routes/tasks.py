@@ -1,14 +1,17 @@
 """Web tasks (2.8 of the `anchor` contract): a model drives a session until something is done."""
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Header, Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
 from passel.core.browser.guard import url_problem
 from passel.core.browser.tasks import FAILED, MOST_STEPS
-from passel.core.errors import FieldError, Invalid, NotFound
+from passel.core.errors import FieldError, Invalid, NotFound, PasselError, Unavailable
+from passel.core.events import Event
 from passel.core.schemas import schema_problem
 from passel.core.text import is_storable, require_storable
 from passel.faces.anchor import ids, requests, responses
@@ -16,8 +19,9 @@ from passel.faces.anchor.context import ReachIn
 from passel.faces.anchor.errors import error
 from passel.faces.anchor.openapi import takes
 from passel.faces.anchor.requests import Body, parse
-from passel.faces.kit.context import CallerIn, DepsIn, FollowingIn
+from passel.faces.kit.context import AuthenticatorIn, CallerIn, DepsIn, FollowingIn
 from passel.faces.kit.json import json_response
+from passel.faces.kit.sse import EventStream, frame
 from passel.services.browser import tasks
 from passel.services.browser.tasks import Wanted
 
@@ -27,6 +31,10 @@ _LONGEST_PROMPT, _LONGEST_SCHEMA = 100_000, 64 * 1024
 _MOST_SECRETS, _LONGEST_SECRET = 100, 4096
 _OWN = "browser-use"
 _CLIENT_GONE = 499
+_SSE: dict[int | str, dict[str, Any]] = {
+    200: {"description": "Server-sent events.", "content": {"text/event-stream": {"schema": {"type": "string"}}}},
+    204: {"description": "There will be no more events."},
+}
 SessionId = Annotated[str | None, Query(alias="sessionId")]
 SecretName = Annotated[str, Field(pattern=r"^[^<>\x00-\x1f\x7f]{1,200}$")]
 
@@ -73,6 +81,40 @@ async def web_task_status(workflow_id: str, deps: DepsIn, caller: CallerIn) -> R
     if (found := ids.task_of(workflow_id)) is None:
         raise NotFound("no such task")
     return json_response(responses.data(responses.task(await tasks.read(deps, caller, *found))))
+
+
+@routes.get("/perform-web-task/{workflow_id}/events", response_class=Response, responses=_SSE)
+async def web_task_events(
+    request: Request,
+    workflow_id: str,
+    deps: DepsIn,
+    caller: CallerIn,
+    following: FollowingIn,
+    authenticator: AuthenticatorIn,
+    last_event_id: Annotated[str | None, Header(alias="Last-Event-ID", pattern=r"^[0-9]{1,9}$")] = None,
+) -> Response:
+    """Ours: its steps as server-sent events, from the first, or from behind `Last-Event-ID`, and then as they happen, until it ends. 204
+    behind the last one."""
+    if (found := ids.task_of(workflow_id)) is None:
+        raise NotFound("no such task")
+    after = int(last_event_id or 0)
+    if await tasks.is_told(deps, caller, *found, after):
+        return Response(status_code=204)
+    key = request.headers["authorization"]
+
+    async def allowed_still() -> bool:
+        try:
+            return (await authenticator.identify(key)).org_id == caller.org_id
+        except PasselError as error:
+            return isinstance(error, Unavailable)  # for as long as the database is away
+
+    return EventStream(_frames(tasks.events(following, *found, after)), allowed_still, following.heartbeat)
+
+
+async def _frames(pages: AsyncGenerator[list[Event]]) -> AsyncGenerator[list[bytes]]:
+    async with aclosing(pages):
+        async for page in pages:
+            yield [frame(str(event.seq), event.type, event.data) for event in page]
 
 
 @routes.delete("/perform-web-task/{workflow_id}")

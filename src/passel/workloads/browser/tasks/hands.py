@@ -68,7 +68,9 @@ class Hands:
 
     @property
     def url(self) -> str:
-        return self._secrets.hide(self.tab.url)
+        """Empty where all are closed."""
+        tab = self._live.tabs.find(self._own or "") or self._live.tabs.front
+        return "" if tab is None else self._secrets.hide(tab.url)
 
     async def open(self, url: str) -> None:
         """Where the task begins. Raises `WrongCall`."""

@@ -4,6 +4,7 @@ look at the page -> ask the model -> do what it says -> look again ... -> done, 
 """
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +26,8 @@ _MOST_RESULTS = 3  # that are not in the shape that was asked for
 _LONGEST_TOLD = 2000  # characters of what a ledger is told of one thing
 _RECENT, _LONGEST_OLD = 6, 300
 """Results of older actions are told in so many characters."""
+
+_ODD = re.compile(r"[^a-zA-Z0-9_-]")
 
 _SYSTEM = """You do a task in a web browser, by calling tools. After each of your answers you are told what came of your calls, and what
 the page looks like then.
@@ -120,8 +123,8 @@ class Loop:
         return told
 
     def _turn(self, answer: Answer) -> _Turn:
-        """Calls get names of our own: those of a model may repeat, or be missing."""
-        named = [AskedTool(f"call_{self.step}_{n}", clean(tool.name), tool.arguments) for n, tool in enumerate(answer.tools, 1)]
+        """Calls get ids of our own, since those of a model may repeat or be missing, and names that providers take back."""
+        named = [AskedTool(f"call_{self.step}_{n}", _plain(tool.name), tool.arguments) for n, tool in enumerate(answer.tools, 1)]
         return _Turn(clean(answer.text), named)
 
     def _tell(self, answer: Answer, call: dict[str, Any]) -> Any:
@@ -180,6 +183,10 @@ class Loop:
         if self._wasted >= _MOST_WASTED:
             said = turn.results[0] if turn.results else f"it called no tool and said {json.dumps(turn.text[:200], ensure_ascii=False)}"
             raise Failed(f"{_MOST_WASTED} answers of the model in a row could not be used; of the last: {said}")
+
+
+def _plain(name: str) -> str:
+    return _ODD.sub("_", name)[:64] or "_"
 
 
 def _is_wasted(results: Sequence[str]) -> bool:
