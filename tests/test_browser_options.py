@@ -1,12 +1,21 @@
 """Options of browser sessions, and the ways in for CDP clients, with a real Chromium and Playwright."""
 
 import http.server
+import ipaddress
 import json
+import ssl
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from playwright.sync_api import Error, Playwright
 
 from passel.workloads.browser.chromium import find
@@ -135,3 +144,65 @@ def test_a_key_alone_makes_a_session(http_client: httpx2.Client, serving: Instal
     [made] = running()
     browser.close()
     http_client.delete(f"/v1/sessions/{made}")
+
+
+def authority(directory: Path) -> tuple[bytes, bytes, bytes, ssl.SSLContext]:
+    """An authority (PEM), what it has signed for 127.0.0.1 (PEM), the key of that, and a server's context with both."""
+    now, keys = datetime.now(UTC), [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
+    names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]) for name in ("Our authority", "Our server")]
+    made: list[bytes] = []
+    for number, (name, key) in enumerate(zip(names, keys, strict=True)):
+        builder = x509.CertificateBuilder(
+            names[0], name, key.public_key(), x509.random_serial_number(), now - timedelta(1), now + timedelta(9)
+        )
+        builder = builder.add_extension(x509.BasicConstraints(ca=number == 0, path_length=None), critical=True)
+        builder = builder.add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        made.append(builder.sign(keys[0], hashes.SHA256()).public_bytes(Encoding.PEM))
+    key = keys[1].private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (directory / "both.pem").write_bytes(key + made[1])
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(directory / "both.pem")
+    return made[0], made[1], key, context
+
+
+def test_authorities_of_ones_own(serving: Installation, http_client: httpx2.Client, playwright: Playwright, tmp_path: Path) -> None:
+    """Only sessions that name one trust it, in the contexts of clients too; it is in no profile."""
+    trusted, signed, key, context = authority(tmp_path)
+
+    def upload(raw: bytes, name: str = "ours", **fields: str) -> httpx2.Response:
+        return http_client.post("/v1/certificates", data={"name": name, **fields}, files={"file": ("ca.crt", raw)})
+
+    for raw, said in (
+        (signed, "CA:FALSE"),
+        (key + trusted, "private key"),
+        (b"x", "no X.509"),
+        (trusted * 2, "2 certificates"),
+        (bytes(70_000), "may have"),
+    ):
+        refused = upload(raw)
+        assert refused.status_code == 400 and said in refused.json()["error"]["message"], said
+    assert upload(trusted, "no name").json()["error"]["message"].startswith("name")
+    made = upload(trusted, description="Inside")
+    assert made.status_code == 200 and made.json()["data"]["description"] == "Inside"
+    assert upload(trusted).status_code == 409
+    assert upload(ssl.PEM_cert_to_DER_cert(trusted.decode()), "as-der").status_code == 200
+    assert [one["name"] for one in http_client.get("/v1/certificates").json()["data"]] == ["ours", "as-der"]
+    stranger = {"anchor-api-key": serving.new_organisation()}
+    assert http_client.get("/v1/certificates", headers=stranger).json() == {"data": []}
+    named = {"browser": {"certificates": ["ours"]}}
+    theirs = http_client.post("/v1/sessions", json=named, headers=stranger)
+    assert theirs.status_code == 400 and "browser.certificates.0: there is no certificate ours" in theirs.text
+    with pages(Pages, context) as url:
+        for browser, reaches in (({"certificates": ["ours"]}, True), ({}, False)):
+            session = begin(http_client, browser)
+            client = playwright.chromium.connect_over_cdp(session["cdp_url"])
+            for page in (client.contexts[0].pages[0], client.new_context().new_page()):
+                if reaches:
+                    page.goto(url)
+                    assert page.title() == "P"
+                else:
+                    with pytest.raises(Error, match="ERR_CERT_AUTHORITY_INVALID"):
+                        page.goto(url)
+            http_client.delete(f"/v1/sessions/{session['id']}")
+    for status in (200, 404):
+        assert http_client.delete("/v1/certificates/ours").status_code == status

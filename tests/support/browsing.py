@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import ssl
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -11,12 +12,14 @@ from typing import Any
 
 
 @contextlib.contextmanager
-def pages(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+def pages(handler: type[BaseHTTPRequestHandler], tls: ssl.SSLContext | None = None) -> Iterator[str]:
     """A server of such pages; its address, without a slash at the end."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()

@@ -212,11 +212,13 @@ def _sources(settings: Settings, deps: Deps, network: "Network") -> "list[Source
 async def _browsers(settings: Settings, deps: Deps) -> AsyncGenerator[Workload]:
     from passel.core.browser.reach import PROOF_TEXT
     from passel.core.browser.tasks import SEALED_FOR
+    from passel.services.browser.certificates import CertificateShelf
     from passel.services.browser.extensions import ExtensionShelf
     from passel.services.browser.profiles import ProfileShelf
     from passel.services.browser.shelf import FileShelf
     from passel.services.keys import KeyRing
     from passel.workloads.browser import chromium
+    from passel.workloads.browser.certificates import Trust
     from passel.workloads.browser.extensions import Loading
     from passel.workloads.browser.files import downloads
     from passel.workloads.browser.limits import MIB, Limits
@@ -250,7 +252,7 @@ async def _browsers(settings: Settings, deps: Deps) -> AsyncGenerator[Workload]:
             pool = Browsers(keeper, rules, starting, settings.browser_pool)
             limits = Limits(settings.browser_memory_mib * MIB, settings.browser_disk_mib * MIB)
             states = States(ProfileShelf(deps), settings.max_browser_profile_mib * MIB)
-            loading = Loading(ExtensionShelf(deps), states.load)
+            loading = Loading(ExtensionShelf(deps), Trust(CertificateShelf(deps)), states.load)
             tasks = WebTasks(Desk(models, KeyRing(deps, settings.server_keys), settings.retries), task_secrets)
             parts = (
                 states.part,

@@ -31,7 +31,8 @@ class Configuration:
     """What is in effect. Minutes may have decimals; -1 is without end. `idle_minutes` count from the moment when nobody is connected.
     `view_only` and `one_time_view` are about the live view, and a `scoped` session is opened by minted tokens alone. `proxy` is what it
     goes out through; user and password of that are among the session's secrets. `profile` is the saved state that it begins with, and
-    which it saves at its end where `persist`. `extensions` are ids of those that it loads."""
+    which it saves at its end where `persist`. `extensions` are ids of those that it loads, `certificates` names of those
+    of authorities that it trusts."""
 
     width: int = 1440
     height: int = 900
@@ -54,6 +55,7 @@ class Configuration:
     profile: str | None = None
     persist: bool = False
     extensions: tuple[str, ...] = ()
+    certificates: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -61,6 +63,7 @@ class Configuration:
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> "Configuration":
         kept: dict[str, Any] = {**data, "tags": tuple(data["tags"]), "extensions": tuple(data.get("extensions", ()))}
+        kept["certificates"] = tuple(data.get("certificates", ()))
         if (mask := data.get("mask")) is not None:
             kept["mask"] = Mask.from_json(mask)
         return Configuration(**kept)

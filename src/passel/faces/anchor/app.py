@@ -14,7 +14,20 @@ from passel.core.errors import PasselError
 from passel.core.limits import MIB, Limits
 from passel.faces.anchor import errors, openapi
 from passel.faces.anchor.context import Readers
-from passel.faces.anchor.routes import batches, control, events, extensions, files, profiles, recordings, sessions, tasks, tools, webhooks
+from passel.faces.anchor.routes import (
+    batches,
+    certificates,
+    control,
+    events,
+    extensions,
+    files,
+    profiles,
+    recordings,
+    sessions,
+    tasks,
+    tools,
+    webhooks,
+)
 from passel.faces.kit.auth import Authenticator, RequireKey
 from passel.faces.kit.limits import BodyLimit, CleanUrl, RequestId
 from passel.services.browser.reach import Reach
@@ -23,7 +36,7 @@ from passel.services.following import Following
 
 KEY_HEADER = b"anchor-api-key"
 _OWN_ROOTS = ("/v1/batch-sessions",)
-_ROOMS = (batches, control, events, extensions, files, profiles, recordings, sessions, tasks, tools, webhooks)
+_ROOMS = (batches, certificates, control, events, extensions, files, profiles, recordings, sessions, tasks, tools, webhooks)
 
 
 def build(deps: Deps, authenticator: Authenticator, following: Following, reach: Reach, readers: Readers) -> FastAPI:

@@ -96,6 +96,7 @@ class BrowserPart(Body):
     pdf_viewer: Active | None = None
     p2p_download: Active | None = None
     extensions: Annotated[list[str], Field(max_length=10)] | None = None
+    certificates: Annotated[list[str], Field(max_length=10)] | None = None
     disable_web_security: Active | None = None
     extra_stealth: Active | None = None
     force_popups_as_tabs: Active | None = None
@@ -208,8 +209,15 @@ def session_request(body: dict[str, Any], place: str = "") -> BrowserRequest:
         profile=profile.name,
         persist=bool(profile.persist),
         extensions=tuple(dict.fromkeys(map(extension_id, browser.extensions or ()))),
+        certificates=tuple(dict.fromkeys(browser.certificates or ())),
     )
-    for text in (session.initial_url or "", profile.name or "", *configuration.tags, *configuration.extensions):
+    for text in (
+        session.initial_url or "",
+        profile.name or "",
+        *configuration.tags,
+        *configuration.extensions,
+        *configuration.certificates,
+    ):
         require_storable(text, f"{place}session")
     told = tuple(_warnings(fields, session, browser, place))
     return BrowserRequest(configuration, _readable(body), told, upstream, f"{place}session.proxy.server")
@@ -306,6 +314,14 @@ def profile_request(body: dict[str, Any]) -> tuple[str, str | None, str]:
     if fields.session_id is None:
         raise _wrong("session_id", "name the running session whose state it is to have")
     return fields.name, fields.description, fields.session_id
+
+
+CERTIFICATE_NAME = r"^[a-zA-Z0-9\-_]{1,255}$"
+
+
+class CertificateFields(Body):
+    name: str = Field(pattern=CERTIFICATE_NAME)
+    description: str | None = Field(None, max_length=1000)
 
 
 class TagFields(Body):

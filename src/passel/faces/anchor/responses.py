@@ -14,6 +14,7 @@ from passel.faces.kit.json import timestamp
 from passel.services.batches import Batch
 from passel.services.browser import access, batches
 from passel.services.browser.batches import BrowserItem, ReadBatch
+from passel.services.browser.certificates import Certificate
 from passel.services.browser.extensions import Extension
 from passel.services.browser.kept import KeptFile
 from passel.services.browser.profiles import Profile
@@ -386,3 +387,7 @@ def extension(one: Extension) -> Body:
         "createdAt": timestamp(one.created_at),
         "updatedAt": timestamp(one.created_at),
     }
+
+
+def certificate(one: Certificate) -> Body:
+    return {"id": to_uuid(one.id), "name": one.name, "description": one.description, "createdAt": timestamp(one.created_at)}

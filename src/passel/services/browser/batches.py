@@ -13,7 +13,7 @@ from passel.core.browser.events import BATCH_CANCELLED
 from passel.core.errors import Conflict, Invalid, NotFound, PasselError, QuotaExceeded
 from passel.core.ids import BatchId, SessionId
 from passel.services import batches, growth
-from passel.services.browser import extensions, profiles, rates
+from passel.services.browser import certificates, extensions, profiles, rates
 from passel.services.browser.rates import Standing
 from passel.services.browser.reach import Reach
 from passel.services.browser.requests import BrowserPlanner, BrowserRequest
@@ -72,6 +72,7 @@ async def create(deps: Deps, caller: Caller, request: BrowserRequest, count: int
         raise QuotaExceeded(f"batch of {count} exceeds the limit of {most} concurrent sessions")
     await request.require_open(deps)
     await extensions.require(deps, caller, request.configuration)
+    await certificates.require(deps, caller, request.configuration)
     await profiles.require(deps, caller, request.configuration)
     standing = await rates.take_batch(deps, caller, count)
     planner = BrowserPlanner(caller, request.secrets)

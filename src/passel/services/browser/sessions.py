@@ -13,7 +13,7 @@ from passel.core.events import Draft, Event
 from passel.core.ids import SessionId
 from passel.core.states import COMPLETED, ENDED, FAILED, NO_CAPACITY_ERROR, RUNNING
 from passel.services import sessions
-from passel.services.browser import extensions, profiles, rates
+from passel.services.browser import certificates, extensions, profiles, rates
 from passel.services.browser.rates import Standing
 from passel.services.browser.reach import Reach
 from passel.services.browser.requests import LANE, BrowserRequest
@@ -107,6 +107,7 @@ async def create(deps: Deps, caller: Caller, request: BrowserRequest) -> Begun:
     """It is not waited for. Raises `Invalid` for a proxy that may not be used, `TooMany`, and what `profiles.claim` raises."""
     await request.require_open(deps)
     await extensions.require(deps, caller, request.configuration)
+    await certificates.require(deps, caller, request.configuration)
     standing = await rates.take(deps, caller)
     id = SessionId(deps.ids.new(PREFIX))
     sealed = None if request.secrets is None else deps.vault.seal(request.secrets, id)

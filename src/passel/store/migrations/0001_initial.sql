@@ -589,3 +589,14 @@ create table browser_extension (
 );
 
 create index browser_extension_org on browser_extension (org_id, created_at);
+
+-- Certificates of authorities that browser sessions trust which name them. `der` is X.509.
+create table browser_certificate (
+    org_id text not null references organisation,
+    name text not null,
+    id text not null,
+    description text,
+    der bytea not null,
+    created_at timestamptz not null,
+    primary key (org_id, name)
+);

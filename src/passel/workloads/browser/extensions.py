@@ -15,6 +15,7 @@ from passel.core.browser import extensions as rules
 from passel.core.browser.configuration import Configuration
 from passel.core.browser.package import BadPackage, unpack
 from passel.core.context import Task
+from passel.workloads.browser.certificates import Trust
 from passel.workloads.browser.chromium import CannotStart
 from passel.workloads.browser.driver import Driver
 from passel.workloads.browser.mux import CommandFailed, Multiplexer
@@ -32,14 +33,16 @@ _MAY_READ_FILES = (
 
 @dataclass(frozen=True, slots=True)
 class Loading:
-    """Of a worker. `state` puts the saved state of a browser where the extensions are put."""
+    """Of a worker. `state` puts the saved state of a browser where the extensions are put, and `trust` what it trusts."""
 
     extensions: rules.Extensions
+    trust: Trust
     state: Callable[[Task, Configuration, Path], Awaitable[list[Any]]]
 
     async def load(self, task: Task, configuration: Configuration, directory: Path) -> list[Any]:
         """Into the directory of a browser that is about to start. Returns the cookies of its state. Raises `CannotStart` and `OSError`."""
         await self._place(task, configuration, directory)
+        await self.trust.place(task, configuration, directory)
         return await self.state(task, configuration, directory)
 
     async def _place(self, task: Task, configuration: Configuration, directory: Path) -> None:

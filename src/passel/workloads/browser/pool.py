@@ -18,7 +18,7 @@ import structlog
 
 from passel.core.browser.configuration import Configuration
 from passel.core.browser.upstream import Upstream
-from passel.workloads.browser import extensions
+from passel.workloads.browser import certificates, extensions
 from passel.workloads.browser.chromium import CannotStart, Chromium, Keeper, Prepare
 from passel.workloads.browser.finishing import finish
 from passel.workloads.browser.mux import CommandFailed, Gone
@@ -179,7 +179,7 @@ class Browsers:
 def _wants_a_start(configuration: Configuration) -> bool:
     """Whether something of it can only be had when a browser is started."""
     asked = configuration.disable_web_security or not configuration.pdf_viewer
-    return asked or configuration.profile is not None or bool(configuration.extensions)
+    return asked or configuration.profile is not None or bool(configuration.extensions or configuration.certificates)
 
 
 async def _nothing(directory: Path) -> dict[str, Any]:
@@ -210,5 +210,6 @@ def _preferences(directory: Path, configuration: Configuration, saved: Mapping[s
         "policy": {"url_blocklist": [*_SHUT], "url_allowlist": [*_ADDRESSES, *extensions.allowed(configuration)]},
         **plugins,
         **extensions.settings_of(directory, configuration),
+        **certificates.settings_of(directory),
     }
     return {name: value for name, value in saved.items() if name != "plugins"} | own

@@ -33,8 +33,8 @@ _LEFT_OUT = (
     "Safe Browsing", "Sessions", "Extensions", "DevToolsActivePort", "blob_storage", "optimization_guide_model_store", "segmentation_platform",
     "SingletonLock", "SingletonCookie", "SingletonSocket", "BrowserMetrics-spare.pma", "lockfile", "Secure Preferences",
 )  # fmt: skip
-_NOT_KEPT = ("extensions", "session", "download", "savefile")
-"""Parts of `Preferences` that say what the browser loads, and where it writes."""
+_NOT_KEPT = ("extensions", "session", "download", "savefile", "policy", "certificates")
+"""Parts of `Preferences` that say what the browser loads and trusts, and where it goes and writes."""
 
 _COOKIE = ("name", "value", "domain", "path", "secure", "httpOnly", "sameSite", "priority", "sourceScheme", "sourcePort", "partitionKey")
 
