@@ -12,6 +12,9 @@ import asyncpg
 import httpx2
 import pytest
 from anchorbrowser import Anchorbrowser, APIStatusError
+from anchorbrowser.lib.browser import get_agent_ws_url
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect as websocket
 
 from passel.core.browser import PREFIX
 from passel.core.ids import encode_ulid
@@ -57,6 +60,7 @@ def site() -> Iterator[str]:
 def serving(model: PlayedModel) -> Iterator[Installation]:
     settings = {
         "PASSEL_ALLOW_PRIVATE_URLS": "1",
+        "PASSEL_BARE_BROWSER_IDS": "1",
         "PASSEL_WEB_TASK_MODEL": "task",
         "PASSEL_WEB_TASK_BASE_URL": f"{model.url}/v1",
         "PASSEL_WEB_TASK_PRICE": "1000,2000",
@@ -322,6 +326,16 @@ def test_the_vendors_client(serving: Installation, site: str) -> None:
     asked = f"script:{json.dumps(steps)}"
     schema = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
     options: Any = {"url": site, "output_schema": schema, "max_steps": 5, "agent": "browser-use"}
+    made: Any = client.sessions.create_session(session={"recording": {"active": False}}).data
+    with websocket(get_agent_ws_url(serving.url, str(made.id))) as steps_of_it:  # as `on_agent_step` listens
+        gives_up = json.dumps([{"wait": {"seconds": 0}}, {"give_up": {"reason": "that was all"}}])
+        with pytest.raises(APIStatusError, match="that was all"):
+            client.agent.task(f"script:{gives_up}", session_id=made.id)
+        heard = [json.loads(steps_of_it.recv(timeout=20))["type"].removeprefix("browser.task_") for _ in range(5)]
+        assert heard == ["requested", "answered", "acted", "answered", "ended"]
+        client.sessions.delete_session(made.id)
+        with pytest.raises(ConnectionClosed):
+            steps_of_it.recv(timeout=20)
     answer = client.agent.task(asked, task_options=options)
     assert answer.data.result == {"name": "Grace"}
     begun = client.tools.perform_web_task(prompt=asked, url=site, async_=True)

@@ -59,7 +59,8 @@ class Kind:
     patience: Callable[[Settings], float] | None = None
 
 
-def _models(settings: Settings) -> "ModelDirectory":
+def _models(settings: Settings, *, own_addresses: bool = False) -> "ModelDirectory":
+    """With `own_addresses` all addresses of models are of the operator's choice, who may have them inside."""
     from passel.models.directory import CallSettings, ModelDirectory
     from passel.models.local import LocalModels
 
@@ -67,7 +68,8 @@ def _models(settings: Settings) -> "ModelDirectory":
     local = LocalModels(
         settings.models_dir, parallel=settings.local_parallel, context_tokens=settings.local_context_tokens, threads=threads
     )
-    calls = CallSettings(settings.model_timeout, settings.concurrency, settings.private_urls_allowed, settings.model_client == "auto")
+    inside = own_addresses or settings.private_urls_allowed
+    calls = CallSettings(settings.model_timeout, settings.concurrency, inside, settings.model_client == "auto")
     return ModelDirectory(calls, local.serve)
 
 
@@ -280,7 +282,7 @@ async def _shut(settings: Settings, address: str) -> AsyncGenerator[None]:
 
 @asynccontextmanager
 async def _asking(settings: Settings) -> "AsyncGenerator[ModelDirectory]":
-    models = _models(settings)
+    models = _models(settings, own_addresses=True)
     try:
         yield models
     finally:

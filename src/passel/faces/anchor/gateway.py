@@ -6,6 +6,7 @@ machine is given the connection itself; to one of another machine bytes go throu
 
     GET /?apiKey=K&sessionId=S      GET /?token=T&sessionId=S      GET /?token=M (minted)      GET /devtools/page/{target}?...
     GET /?apiKey=K (a new session: D20)      GET /devtools/browser/{anything}?...
+    GET /ws?sessionId=S&... (steps of web tasks)
     GET /live/{session}/socket?token=T      GET /live/socket?token=M      GET /v1/sessions/{session}/live?token=T
 """
 
@@ -46,6 +47,7 @@ _REASONS = {
     503: "Service Unavailable",
 }
 _LIVE = re.compile(r"/live/(?:(?P<session>[^/]+)/)?socket|/v1/sessions/(?P<named>[^/]+)/live")
+_STEPS = "/ws"
 _ASKED = {"pageId": "page", "rate": "rate"}
 _HANDED_ON = (b"upgrade", b"connection", b"sec-websocket-key", b"sec-websocket-version", b"sec-websocket-extensions", b"user-agent")
 
@@ -69,7 +71,7 @@ class Gateway:
             _check_rate(query.get("rate", "1"))
         given = dict(headers)
         made = None
-        if live is None and "sessionId" not in query and "token" not in query and "/devtools/page/" not in url.path:
+        if live is None and "sessionId" not in query and "token" not in query and not _names_a_session(url.path):
             made = await self._make(upgrade, query, given)
             query["sessionId"] = to_uuid(made.id)
         admitted = await self._admit(query, given, access.LIVE if live else access.CDP)
@@ -77,6 +79,8 @@ class Gateway:
         if live:
             asked = {"act": int(admitted.act)} | {name: query[given] for given, name in _ASKED.items() if given in query}
             path = f"/{found.id}/live?{urlencode(asked)}"
+        elif url.path == _STEPS:
+            path = f"/{found.id}/steps"
         else:
             _, devtools, page = url.path.rpartition("/devtools/page/")
             path = f"/{found.id}/cdp" + (f"?{urlencode({'page': page})}" if devtools else "")
@@ -121,6 +125,11 @@ class Gateway:
             await sessions.end(self._deps, caller, self._reach, made.id)
             raise Unavailable(found.message.error or "no browser was free in time")
         return found
+
+
+def _names_a_session(path: str) -> bool:
+    """Who comes there wants one that is there."""
+    return "/devtools/page/" in path or path == _STEPS
 
 
 def _key(query: dict[str, str], headers: dict[bytes, bytes]) -> str:

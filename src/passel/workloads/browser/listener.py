@@ -2,6 +2,7 @@
 
     GET  /{session}/cdp       a WebSocket that speaks CDP, as the client of the API sent it
     GET  /{session}/live      a WebSocket of somebody who watches (`passel.workloads.browser.viewer`)
+    GET  /{session}/steps     a WebSocket that tells what becomes of its web tasks, each event of the ledger as JSON, from now on
     POST /{session}/upload    ?name=: a file that pages may be given
     POST /{session}/call      {"do": name, ...}: one of our own calls
 
@@ -24,6 +25,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from passel.core.browser.events import CRASH
 from passel.core.browser.guard import Leave, Refuse, Send, judge
 from passel.core.browser.reach import PROOF, TCP, UNIX, handover_path
+from passel.core.events import Draft
 from passel.core.ids import SessionId
 from passel.workloads.browser.calls import CALLS, QUIET, WrongCall
 from passel.workloads.browser.control import CALLS as CONTROL
@@ -39,6 +41,7 @@ log = structlog.get_logger()
 _LARGEST_MESSAGE = 128 * 1024 * 1024
 _PART = 256 * 1024
 _PING_SECONDS = 30.0
+_MOST_STEPS_BEHIND = 100  # the oldest are left out for who does not read; the ledger has them
 _MOST_BEHIND = 256 * 1024 * 1024
 """A client that does not read what it is sent is let go at so many bytes; the browser and the others do not wait for it."""
 
@@ -160,6 +163,7 @@ class Listener:
         app = web.Application(client_max_size=_LARGEST_MESSAGE)
         app.router.add_get("/{session}/cdp", self._guarded(self._cdp))
         app.router.add_get("/{session}/live", self._guarded(self._watch))
+        app.router.add_get("/{session}/steps", self._guarded(self._steps))
         app.router.add_post("/{session}/upload", self._guarded(self._upload))
         app.router.add_post("/{session}/call", self._guarded(self._call))
         return app
@@ -194,6 +198,38 @@ class Listener:
         act = asked.get("act") == "1" and not live.configuration.view_only
         return await Viewer(live, act, float(asked.get("rate", FASTEST)), asked.get("page")).serve(request)
 
+    async def _steps(self, request: web.Request, live: Live) -> web.StreamResponse:
+        ws = web.WebSocketResponse(heartbeat=_PING_SECONDS)
+        told: asyncio.Queue[Draft | None] = asyncio.Queue(_MOST_STEPS_BEHIND)
+
+        def hear(draft: Draft | None) -> None:
+            if told.full():
+                told.get_nowait()
+            told.put_nowait(draft)
+
+        def end(reason: str) -> None:
+            hear(None)
+
+        live.steps.add(hear)
+        live.viewers.add(end)
+        reading: asyncio.Task[None] | None = None
+        try:
+            await ws.prepare(request)
+            reading = asyncio.create_task(_until_closed(ws))
+            reading.add_done_callback(lambda _: hear(None))
+            while (draft := await told.get()) is not None:
+                await ws.send_str(orjson.dumps({"type": draft.type, **draft.data}).decode())
+            if not ws.closed:
+                await ws.close(code=WSCloseCode.GOING_AWAY, message=b"session ended")
+        except ConnectionError:
+            pass  # who listened has gone
+        finally:
+            live.steps.discard(hear)
+            live.viewers.discard(end)
+            if reading is not None:
+                reading.cancel()
+        return ws
+
     async def _upload(self, request: web.Request, live: Live) -> web.StreamResponse:
         live.timers.connected()
         try:
@@ -225,6 +261,12 @@ class Listener:
         if isinstance(result, bytes):
             return web.Response(body=result, content_type="application/octet-stream")
         return web.Response(body=orjson.dumps(result), content_type="application/json")
+
+
+async def _until_closed(ws: web.WebSocketResponse) -> None:
+    """Nothing is asked here."""
+    async for _ in ws:
+        pass
 
 
 @asynccontextmanager

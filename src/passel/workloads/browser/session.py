@@ -64,6 +64,8 @@ class Live:
     """CDP clients, by how each is told that the session ends."""
     viewers: set[Callable[[str], None]] = field(default_factory=set[Callable[[str], None]])
     """The same of people who watch."""
+    steps: set[Callable[[Draft], None]] = field(default_factory=set[Callable[[Draft], None]])
+    """Those who hear of the steps of its web tasks as they are in the ledger."""
     afterwards: list[Callable[[], Awaitable[None]]] = field(default_factory=list[Callable[[], Awaitable[None]]])
     """What is to be done when the browser has gone, before the session has ended. It fails for nobody."""
     calls: "dict[str, Call]" = field(default_factory=dict[str, "Call"])

@@ -43,12 +43,14 @@ class Desk:
 
 @dataclass(slots=True)
 class Asker:
-    """Of one task. `numbers` counts the calls of the session, `untold` is what the ledger is told with the next write."""
+    """Of one task. `numbers` counts the calls of the session, `untold` is what the ledger is told with the next write. Of
+    answers and what came of them those are told who have `heard` of others, once the ledger has them."""
 
     desk: Desk
     context: Context
     option: LlmOption
     numbers: Iterator[int]
+    heard: Callable[[Draft], None]
     spent: Spent = field(default_factory=Spent)
     untold: tuple[Draft, ...] = ()
 
@@ -84,6 +86,8 @@ class Asker:
             effect = Effect(context.new_effect_id(), MODEL, option.ref, next(self.numbers), _digest(option, question), context.now())
             untold, self.untold = self.untold, ()
             await context.write(Step(untold, began=(effect,)))
+            for told in untold:
+                self.heard(told)
             try:
                 answer = await desk.models.ask(option, key, question)
             except asyncio.CancelledError:
@@ -98,7 +102,9 @@ class Asker:
         call = record(effect, context.task.attempt, None, option, answer.usage, DONE)
         outcome = Outcome(effect.id, DONE, answer.usage, None, context.now())
         self.spent.add(answer.usage)
-        await context.write(Step((tell(answer, call),), ended=(outcome,)))
+        told = tell(answer, call)
+        await context.write(Step((told,), ended=(outcome,)))
+        self.heard(told)
         return answer
 
     async def _failed(self, effect: Effect, failure: ModelFailure) -> tuple[Event, ...]:

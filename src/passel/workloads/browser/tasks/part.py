@@ -72,7 +72,9 @@ class _Tasks:
             self._told = self._stopped = False
             wanted = WebTask.from_json(asked["wanted"], self._open(live.id, asked["secrets"]))
             number = self._number = next(self._numbers)
-            await live.context.write(Step((tasks.requested(number, wanted),)))
+            requested = tasks.requested(number, wanted)
+            await live.context.write(Step((requested,)))
+            self._say(requested)
         except BaseException:
             self._begun = False
             raise
@@ -91,7 +93,7 @@ class _Tasks:
     async def _run(self, number: int, wanted: WebTask) -> None:
         live = self._live
         secrets = Secrets(wanted.secrets)
-        asker = Asker(self._desk, live.context, wanted.option, self._calls)
+        asker = Asker(self._desk, live.context, wanted.option, self._calls, self._say)
         loop = Loop(number, wanted, Hands(live, secrets, wanted.highlight), asker, secrets)
         live.timers.connected()
         live.hands += 1  # dialogs are the model's to answer
@@ -117,9 +119,16 @@ class _Tasks:
             live.hands -= 1
             live.timers.disconnected()
 
+    def _say(self, draft: Draft) -> None:
+        for hear in list(self._live.steps):
+            hear(draft)
+
     async def _end(self, loop: Loop, ended: Draft) -> None:
         self._told = True
-        await self._live.context.write(Step((*loop.asker.untold, ended)))
+        last = (*loop.asker.untold, ended)
+        await self._live.context.write(Step(last))
+        for draft in last:
+            self._say(draft)
         if loop.wanted.ends_session:
             self._live.end(API)
 
