@@ -18,9 +18,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 from playwright.sync_api import Error, Playwright
 
+from passel.core.browser.filters import parse
+from passel.faces.anchor.requests import session_request
 from passel.workloads.browser.chromium import find
 from tests.support.browsing import pages
-from tests.support.installation import KEY, Installation, installed, wait_until
+from tests.support.installation import KEY, Installation, installed, scratch_dir, wait_until
 
 pytestmark = pytest.mark.skipif(find() is None, reason="no Chromium: `make test` installs Debian's where it may")
 
@@ -49,8 +51,13 @@ def page_url() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def serving() -> Iterator[Installation]:
-    with installed(1, {"PASSEL_ALLOW_PRIVATE_URLS": "1"}) as installation:
-        yield installation
+    with scratch_dir() as directory:
+        (directory / "ads.txt").write_text(
+            "! Title: ours\n||localhost.test^\n127.0.0.1 ads.test # comment\n@@||fine.ads.test^\nads.test/banner$image\n"
+        )
+        settings = {"PASSEL_ALLOW_PRIVATE_URLS": "1", "PASSEL_FILTER_LISTS": str(directory / "ads.txt"), "PASSEL_BROWSER_POOL": "1"}
+        with installed(1, settings) as installation:
+            yield installation
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +82,7 @@ def test_pages_are_set_up_before_their_documents(http_client: httpx2.Client, pla
     }
     on = {"active": True}
     made = begin(http_client, {"disable_dialogs": on, "force_popups_as_tabs": on, "sensitive_data_mask": mask, "adblock": on})
-    assert [told for told in made["warnings"] if "adblock" in told]
+    assert not [told for told in made["warnings"] if "adblock" in told]
     page = playwright.chromium.connect_over_cdp(made["cdp_url"]).contexts[0].pages[0]
     page.goto(page_url)
     inner = wait_until(lambda: next((frame for frame in page.frames if frame.url.endswith("/inner")), None))
@@ -206,3 +213,60 @@ def test_authorities_of_ones_own(serving: Installation, http_client: httpx2.Clie
             http_client.delete(f"/v1/sessions/{session['id']}")
     for status in (200, 404):
         assert http_client.delete("/v1/certificates/ours").status_code == status
+
+
+@pytest.mark.parametrize(
+    ("host", "blocked"),
+    [
+        ("ads.test", True), ("Deep.Ads.Test.", True), ("bads.test", False), ("fine.ads.test", False), ("x.fine.ads.test", False),
+        ("worse.fine.ads.test", True), ("plain.test", True), ("zero.test", True), ("zero.test.org", False), ("test", False), ("127.0.0.1", False),
+        ("third.test", False), ("localhost", False), ("", False),
+    ],
+)  # fmt: skip
+def test_what_lists_of_hosts_say(host: str, blocked: bool) -> None:
+    lines = """
+        ! a comment
+        # another
+        [Adblock Plus 2.0]
+        ||ads.test^
+        ||worse.fine.ads.test^
+        @@||fine.ads.test^
+        plain.test
+        0.0.0.0 zero.test   # as hosts files have it
+        127.0.0.1 localhost
+        ||third.test^$third-party
+        /banner/*
+        ##.advertisement
+        ads.example##.box
+    """
+    found = parse(lines.splitlines())
+    assert found.blocks(host) is blocked
+    assert (len(found.hosts), len(found.exceptions), found.passed_over) == (4, 1, 5)
+
+
+def test_the_ad_blocker_keeps_from_hosts_of_the_servers_lists(http_client: httpx2.Client, playwright: Playwright) -> None:
+    """On unless it is switched off, for browsers of the pool too."""
+    for browser, blocks in (
+        ({}, True),
+        ({"adblock": {"active": True}, "pdf_viewer": {"active": False}}, True),
+        ({"adblock": {"active": False}}, False),
+    ):
+        made = begin(http_client, browser)
+        page = playwright.chromium.connect_over_cdp(made["cdp_url"]).contexts[0].pages[0]
+        for host, listed in (("ads.test", True), ("very.ads.test", True), ("fine.ads.test", False)):
+            answer = page.goto(f"http://{host}/")
+            assert answer is not None
+            assert (answer.status == 403 and "filter list" in answer.text()) == (blocks and listed), (browser, host, answer.status)
+        with pytest.raises(Error, match="ERR_TUNNEL_CONNECTION_FAILED"):
+            page.goto("https://ads.test/")
+        http_client.delete(f"/v1/sessions/{made['id']}")
+    told = begin(http_client, {"popup_blocker": {"active": True}})
+    assert [one for one in told["warnings"] if "popup_blocker" in one]
+    http_client.delete(f"/v1/sessions/{told['id']}")
+
+
+def test_an_ad_blocker_without_lists_says_so() -> None:
+    asked = session_request({"browser": {"adblock": {"active": True}}})
+    assert not asked.configuration.adblock and [told for told in asked.warnings if "PASSEL_FILTER_LISTS" in told]
+    assert not [told for told in session_request({}).warnings if "adblock" in told]
+    assert session_request({}, filters=True).configuration.adblock

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import psutil
+import structlog
 
 from passel.compose.ports import noted, own_ports
 from passel.compose.settings import Settings
@@ -21,10 +22,15 @@ from passel.core.agent.planner import Rules
 from passel.core.announcements import Vocabulary
 from passel.core.browser.announcements import ANNOUNCED as BROWSERS
 from passel.core.context import Workload
+from passel.core.errors import Invalid
 from passel.core.verification.announcements import ANNOUNCED as VERIFICATIONS
 from passel.services.deps import Deps
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from passel.core.browser.filters import HostFilter
     from passel.core.context import Task
     from passel.core.ids import SessionId
     from passel.core.webhook.letters import Letter
@@ -36,6 +42,8 @@ if TYPE_CHECKING:
     from passel.workloads.verification.methods import Method
     from passel.workloads.verification.tool import Source
 
+
+log = structlog.get_logger()
 
 _BYTES_OF_A_BROWSER = 250 * 2**20
 _SECONDS_OF_A_PAGE = 5.0  # that a page of the web may be read for
@@ -242,6 +250,7 @@ async def _browsers(settings: Settings, deps: Deps) -> AsyncGenerator[Workload]:
         return deps.vault.open(base64.b64decode(sealed), f"{SEALED_FOR}/{session_id}")
 
     rules = Rules(settings.private_urls_allowed, lambda: own_ports(settings))
+    filter = await asyncio.to_thread(_filter, settings.filter_list_paths)
     async with (
         chromium.keeping(executable, settings.browser_dir) as (keeper, home),
         _recordings(settings, deps) as recordings,
@@ -251,7 +260,7 @@ async def _browsers(settings: Settings, deps: Deps) -> AsyncGenerator[Workload]:
         listener = Listener(live, deps.vault.sign(PROOF_TEXT))
         async with listening(listener, home.path / "listen", settings.browser_address) as address, _shut(settings, address):
             starting = asyncio.Semaphore(settings.browser_starts or os.cpu_count() or 1)
-            pool = Browsers(keeper, rules, starting, settings.browser_pool)
+            pool = Browsers(keeper, rules, starting, settings.browser_pool, filter)
             limits = Limits(settings.browser_memory_mib * MIB, settings.browser_disk_mib * MIB)
             states = States(ProfileShelf(deps), settings.max_browser_profile_mib * MIB)
             loading = Loading(ExtensionShelf(deps), Trust(CertificateShelf(deps)), states.load)
@@ -265,6 +274,26 @@ async def _browsers(settings: Settings, deps: Deps) -> AsyncGenerator[Workload]:
             )
             async with pool.open() as browsers:
                 yield BrowserWorkload(browsers, address, secrets, parts, recordings.salvage, loading.load, live=live)
+
+
+def _filter(paths: "Sequence[Path]") -> "HostFilter | None":
+    """Of all lists. Raises `Invalid` for a file that cannot be read, or that says of no host."""
+    from passel.core.browser.filters import parse
+
+    if not paths:
+        return None
+    lines: list[str] = []
+    for path in paths:
+        try:
+            own = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError as error:
+            raise Invalid(f"PASSEL_FILTER_LISTS: {path} cannot be read: {error.strerror}", field="PASSEL_FILTER_LISTS") from error
+        if not parse(own).hosts:
+            raise Invalid(f"PASSEL_FILTER_LISTS: {path} names no host", field="PASSEL_FILTER_LISTS")
+        lines += own
+    found = parse(lines)
+    log.info("filter lists are read", hosts=len(found.hosts), exceptions=len(found.exceptions), passed_over=found.passed_over)
+    return found
 
 
 @asynccontextmanager

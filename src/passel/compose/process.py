@@ -69,6 +69,7 @@ async def open_deps(settings: Settings, *, name: str, connections: int) -> Deps:
         webhook_overlap=settings.webhook_secret_overlap,
         public_url=settings.public_url,
         bare_browser_ids=settings.bare_browser_ids,
+        browser_filters=bool(settings.filter_list_paths),
         verification_models=settings.verification_models,
         web_tasks=settings.web_tasks,
     )

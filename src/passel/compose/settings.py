@@ -186,6 +186,10 @@ class Settings(BaseSettings):
         False,
         description="A CDP client may connect with a session's id alone, as with the hosted service. Ids are in lists and logs, and those of a batch resemble each other.",
     )
+    filter_lists: str = Field(
+        "",
+        description="Files of hosts that sessions with the ad blocker do not reach, with commas between them: names, hosts files, or `||host^` rules. The API needs the setting too.",
+    )
     browser_rate: int = Field(
         0,
         ge=0,
@@ -321,6 +325,10 @@ class Settings(BaseSettings):
     @property
     def search_sources(self) -> list[str]:
         return [name.strip() for name in self.search.split(",") if name.strip()]
+
+    @property
+    def filter_list_paths(self) -> list[Path]:
+        return [Path(path.strip()) for path in self.filter_lists.split(",") if path.strip()]
 
     @property
     def domain_weights(self) -> dict[str, float]:

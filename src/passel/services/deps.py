@@ -49,7 +49,8 @@ class Deps:
     `strict_idempotency` a known key with another body is refused. With `hide_foreign` what is another organisation's is
     `NotFound` instead of `Forbidden`. `allow_private_urls` lets manifests name model files of the server and addresses
     of its own network. `public_url` is how clients reach the server; None where each request tells. With `bare_browser_ids` the id of a
-    browser session opens it to CDP clients, unless tokens were minted for it. `webhook_overlap` in seconds is how long a rotated secret signs beside the new one."""
+    browser session opens it to CDP clients, unless tokens were minted for it; `browser_filters` says whether
+    their ad blocker has lists. `webhook_overlap` in seconds is how long a rotated secret signs beside the new one."""
 
     db: Database
     blobs: BlobStore
@@ -67,6 +68,7 @@ class Deps:
     webhook_overlap: float = 0.0
     public_url: str | None = None
     bare_browser_ids: bool = False
+    browser_filters: bool = False
     verification_models: VerificationModels = VerificationModels()
     web_tasks: WebTaskRules = WebTaskRules()
     choices: Choices = field(init=False)

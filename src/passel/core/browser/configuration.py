@@ -32,7 +32,7 @@ class Configuration:
     `view_only` and `one_time_view` are about the live view, and a `scoped` session is opened by minted tokens alone. `proxy` is what it
     goes out through; user and password of that are among the session's secrets. `profile` is the saved state that it begins with, and
     which it saves at its end where `persist`. `extensions` are ids of those that it loads, `certificates` names of those
-    of authorities that it trusts."""
+    of authorities that it trusts. With `adblock` hosts of the server's filter lists are not reached."""
 
     width: int = 1440
     height: int = 900
@@ -56,6 +56,7 @@ class Configuration:
     persist: bool = False
     extensions: tuple[str, ...] = ()
     certificates: tuple[str, ...] = ()
+    adblock: bool = False
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -119,7 +119,7 @@ class Gateway:
         if b"sec-websocket-key" not in headers or headers.get(b"sec-websocket-version") != b"13":
             raise Invalid("this is no upgrade to a WebSocket of version 13")
         caller = await self._caller(query, headers)
-        made = (await sessions.create(self._deps, caller, session_request({}))).session
+        made = (await sessions.create(self._deps, caller, session_request({}, filters=self._deps.browser_filters))).session
         found = await sessions.wait_ready(self._deps, caller, self._following, made.id)
         if found.address is None or upgrade.gone:
             await sessions.end(self._deps, caller, self._reach, made.id)

@@ -135,8 +135,8 @@ class RetryFields(Body):
 _SHOWN_OF_PROXIES = ("type", "active", "server")
 _NOT_SERVED = ("captcha_solver", "extra_stealth", "web_bot_auth")
 _WITHOUT_EFFECT = {
-    "adblock": "this server has no filter list; nothing is blocked",
-    "popup_blocker": "this server has no filter list; nothing is blocked",
+    "adblock": "this server has no filter list (PASSEL_FILTER_LISTS); nothing is blocked",
+    "popup_blocker": "filter lists of this server are of hosts; what pages show is not blocked",
     "tracing": "this server keeps no traces",
 }
 """What may be asked to be active, and is not (D4)."""
@@ -173,8 +173,8 @@ def moment(given: datetime | None) -> datetime | None:
     return given if given is None or given.tzinfo else given.replace(tzinfo=UTC)
 
 
-def session_request(body: dict[str, Any], place: str = "") -> BrowserRequest:
-    """Raises `Invalid`."""
+def session_request(body: dict[str, Any], place: str = "", *, filters: bool = False) -> BrowserRequest:
+    """`filters` says whether the server has filter lists. Raises `Invalid`."""
     fields: SessionFields = parse(SessionFields, body, place)
     session, browser = fields.session or SessionPart(), fields.browser or BrowserPart()
     _refuse_what_is_not_served(fields, session, browser, place)
@@ -210,6 +210,7 @@ def session_request(body: dict[str, Any], place: str = "") -> BrowserRequest:
         persist=bool(profile.persist),
         extensions=tuple(dict.fromkeys(map(extension_id, browser.extensions or ()))),
         certificates=tuple(dict.fromkeys(browser.certificates or ())),
+        adblock=filters and _on(browser.adblock, default=True),
     )
     for text in (
         session.initial_url or "",
@@ -219,7 +220,7 @@ def session_request(body: dict[str, Any], place: str = "") -> BrowserRequest:
         *configuration.certificates,
     ):
         require_storable(text, f"{place}session")
-    told = tuple(_warnings(fields, session, browser, place))
+    told = tuple(_warnings(fields, browser, place, filters))
     return BrowserRequest(configuration, _readable(body), told, upstream, f"{place}session.proxy.server")
 
 
@@ -353,12 +354,12 @@ def _minutes(given: float | None, default: float, field: str) -> float:
     return float(given)
 
 
-def _warnings(fields: SessionFields, session: SessionPart, browser: BrowserPart, place: str) -> list[str]:
+def _warnings(fields: SessionFields, browser: BrowserPart, place: str, filters: bool) -> list[str]:
     told = [f"{place}{name}: unknown, ignored" for name in _unknown(fields)]
     if not _on(browser.headless, default=False):
         told.append(f"{place}browser.headless: this server has no display; the browser runs headless")
     for name, why in _WITHOUT_EFFECT.items():
-        if _on(getattr(browser, name), default=False):
+        if _on(getattr(browser, name), default=False) and not (filters and name == "adblock"):
             told.append(f"{place}browser.{name}: {why}")
     return told
 
@@ -371,7 +372,7 @@ def _unknown(part: BaseModel, place: str = "") -> list[str]:
     return found
 
 
-def batch_request(body: dict[str, Any], most: int) -> tuple[int, BrowserRequest, dict[str, Any]]:
+def batch_request(body: dict[str, Any], most: int, *, filters: bool = False) -> tuple[int, BrowserRequest, dict[str, Any]]:
     """How many sessions, of what, and the batch's metadata. Raises `Invalid`."""
     fields: BatchFields = parse(BatchFields, body)
     if not 1 <= fields.count <= most:
@@ -381,7 +382,7 @@ def batch_request(body: dict[str, Any], most: int) -> tuple[int, BrowserRequest,
     if len(raw) > _LARGEST_METADATA or len(metadata) > 50:
         raise _wrong("metadata", f"at most 50 keys and {_LARGEST_METADATA} bytes of JSON")
     require_storable(raw.decode(), "metadata")
-    request = session_request(body.get("configuration") or {}, "configuration.")
+    request = session_request(body.get("configuration") or {}, "configuration.", filters=filters)
     if request.configuration.persist and fields.count > 1:
         raise _wrong("configuration.browser.profile.persist", "one session at a time writes a profile: take it out, or count 1")
     return fields.count, request, metadata

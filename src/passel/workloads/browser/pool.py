@@ -17,6 +17,7 @@ from typing import Any
 import structlog
 
 from passel.core.browser.configuration import Configuration
+from passel.core.browser.filters import HostFilter
 from passel.core.browser.upstream import Upstream
 from passel.workloads.browser import certificates, extensions
 from passel.workloads.browser.chromium import CannotStart, Chromium, Keeper, Prepare
@@ -68,10 +69,12 @@ class Started:
 
 
 class Browsers:
-    """Of a worker, which starts so many at once as `starting` lets in. `waiting` are kept ready."""
+    """Of a worker, which starts so many at once as `starting` lets in. `waiting` are kept ready. `filter` is for sessions with the ad blocker."""
 
-    def __init__(self, keeper: Keeper, rules: Rules, starting: asyncio.Semaphore, waiting: int = 0) -> None:
-        self._keeper, self._rules, self._starting, self._size = keeper, rules, starting, waiting
+    def __init__(
+        self, keeper: Keeper, rules: Rules, starting: asyncio.Semaphore, waiting: int = 0, filter: HostFilter | None = None
+    ) -> None:
+        self._keeper, self._rules, self._starting, self._size, self._filter = keeper, rules, starting, waiting, filter
         self._waiting: deque[Started] = deque()
         self._taken = asyncio.Event()
         self._number = 0
@@ -99,14 +102,17 @@ class Browsers:
                 started = self._waiting.popleft()
                 self._taken.set()
                 if not started.lost.told:
-                    started.proxy.lead(upstream)
+                    started.proxy.lead(upstream, self._filter_of(configuration))
                     return started
                 await started.end()
         async with self._starting:
             return await self._answering(id, configuration, upstream, prepare)
 
+    def _filter_of(self, configuration: Configuration) -> HostFilter | None:
+        return self._filter if configuration.adblock else None
+
     async def _start(self, id: str, configuration: Configuration, upstream: Upstream | None, prepare: Prepare) -> Started:
-        proxy, lost = EgressProxy(self._rules, upstream), Lost()
+        proxy, lost = EgressProxy(self._rules, upstream, self._filter_of(configuration)), Lost()
         await proxy.open()
         flags = [
             f"--window-size={configuration.width},{configuration.height + _AROUND}",

@@ -18,6 +18,7 @@ from typing import Any
 
 import httptools
 
+from passel.core.browser.filters import HostFilter
 from passel.core.browser.upstream import Upstream
 from passel.network import is_private
 from passel.workloads.browser import upstream as ahead
@@ -60,17 +61,18 @@ class Rules:
 
 class EgressProxy:
     """Listens on loopback, for one browser. `url` is its address as Chromium wants it, `bytes` counts what went through, both ways.
-    `upstream` is what it goes out through, None for the network itself."""
+    `upstream` is what it goes out through, None for the network itself; hosts of `filter` are not reached."""
 
-    def __init__(self, rules: Rules, upstream: Upstream | None = None) -> None:
+    def __init__(self, rules: Rules, upstream: Upstream | None = None, filter: HostFilter | None = None) -> None:
         self._rules = rules
-        self.lead(upstream)
+        self.lead(upstream, filter)
         self._tasks: set[asyncio.Task[Any]] = set()
         self.url = ""
         self.bytes = 0
 
-    def lead(self, upstream: Upstream | None) -> None:
-        """Where connections go out through from now on."""
+    def lead(self, upstream: Upstream | None, filter: HostFilter | None) -> None:
+        """Where connections go out through from now on, and which hosts they do not lead to."""
+        self._filter = filter
         self._upstream = upstream
         self._tls = None if upstream is None else ahead.transport(upstream)
 
@@ -166,6 +168,8 @@ class EgressProxy:
     async def _reach(self, host: str, port: int, *, tunnel: bool) -> Streams:
         """A connection that leads to `host`, or without a `tunnel` to the proxy that is to be asked for it. Raises `Refused` and `OSError`."""
         host, ahead_of_us = host.strip("[]"), self._upstream
+        if self._filter is not None and self._filter.blocks(host):
+            raise Refused(f"{host} is on a filter list of this server, which this session asked for (browser.adblock)")
         async with asyncio.timeout(_CONNECT_SECONDS):
             if ahead_of_us is None:
                 return await self._connect(host, port, None)

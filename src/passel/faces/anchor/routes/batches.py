@@ -23,7 +23,8 @@ Status = Literal["pending", "processing", "completed", "failed", "cancelled"]
 @routes.post("", openapi_extra=takes(requests.BatchFields))
 async def create(request: Request, deps: DepsIn, caller: CallerIn) -> Response:
     """Does not wait for browsers."""
-    count, asked, metadata = requests.batch_request(await requests.read_body(request), deps.limits.batch_browsers)
+    body = await requests.read_body(request)
+    count, asked, metadata = requests.batch_request(body, deps.limits.batch_browsers, filters=deps.browser_filters)
     begun = await batches.create(deps, caller, asked, count, metadata)
     return json_response(responses.data(responses.batch_created(begun.batch)), headers=rate.headers(begun.standing))
 

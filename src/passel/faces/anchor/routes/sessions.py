@@ -94,7 +94,7 @@ routes = APIRouter(prefix="/v1/sessions", tags=["browser sessions"])
 @routes.post("", openapi_extra=takes(requests.SessionFields))
 async def create(request: Request, deps: DepsIn, caller: CallerIn, following: FollowingIn) -> Response:
     """Waits until the browser can be connected to."""
-    asked = requests.session_request(await requests.read_body(request))
+    asked = requests.session_request(await requests.read_body(request), filters=deps.browser_filters)
     begun = await sessions.create(deps, caller, asked)
     found = await sessions.wait_ready(deps, caller, following, begun.session.id)
     if found.status == sessions.PENDING:
@@ -121,7 +121,8 @@ async def history(deps: DepsIn, caller: CallerIn, filters: FiltersIn, asked: Pag
 @routes.post("/async", openapi_extra=takes(requests.SessionFields))
 async def begin(request: Request, deps: DepsIn, caller: CallerIn) -> Response:
     """Returns at once; the request's id is the session's."""
-    begun = await sessions.create(deps, caller, requests.session_request(await requests.read_body(request)))
+    asked = requests.session_request(await requests.read_body(request), filters=deps.browser_filters)
+    begun = await sessions.create(deps, caller, asked)
     body = {"request_id": to_uuid(begun.session.id), "status": "pending", "session_id": None}
     return json_response(responses.data(body), headers=rate.headers(begun.standing))
 
