@@ -9,7 +9,8 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -19,6 +20,8 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, Error, Page, sync_playwright
 
+from passel.compose.ports import own_ports
+from passel.compose.settings import Settings
 from passel.workloads.browser.chromium import find
 from passel.workloads.browser.proxy import EgressProxy, Rules
 from tests.support.browsing import pages
@@ -279,10 +282,99 @@ def test_a_name_that_changes_its_mind_leads_nowhere() -> None:
     assert loop.went == ["8.8.8.8"]
 
 
-def _ask(port: int) -> bytes:
+def _ask(port: int, head: bytes = b"GET http://rebinding.test/ HTTP/1.1\r\nHost: rebinding.test\r\n\r\n") -> bytes:
     with socket.create_connection(("127.0.0.1", port), 10) as client:
-        client.sendall(b"GET http://rebinding.test/ HTTP/1.1\r\nHost: rebinding.test\r\n\r\n")
+        client.sendall(head)
         return client.recv(4096)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://passel:secret@127.0.0.1:{port}/passel",
+        "postgresql://passel@db-1:{other},127.0.0.1:{port}/passel",
+        "postgresql://passel@127.0.0.1/passel?port={other},{port}",
+    ],
+)
+def test_the_database_is_not_reached(url: str) -> None:
+    """However its settings name it; other servers of the machine are, where that is allowed."""
+
+    async def scenario() -> list[bytes]:
+        async with AsyncExitStack() as servers:
+            ports = [await servers.enter_async_context(_serving()) for _ in range(2)]
+            settings = Settings(database_url=url.format(port=ports[0], other=1))
+            async with EgressProxy(Rules(True, lambda: own_ports(settings))) as way:
+                at = int(way.url.rpartition(":")[2])
+                heads = [
+                    f"{ask} HTTP/1.1\r\nHost: x\r\n\r\n"
+                    for port in ports
+                    for ask in (f"GET http://localhost:{port}/", f"CONNECT 127.0.0.1:{port}")
+                ]
+                return [await asyncio.to_thread(_ask, at, head.encode()) for head in heads]
+
+    assert [answer.split(b" ")[1] for answer in asyncio.run(scenario())] == [b"403", b"403", b"200", b"200"]
+
+
+@contextlib.asynccontextmanager
+async def _serving() -> AsyncIterator[int]:
+    """A server that answers whatever it is told; its port."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
+_BREAK_IN = """
+import os, socket, stat, sys
+os.setgroups([]); os.setgid(int(sys.argv[1])); os.setuid(int(sys.argv[1]))
+for top in sys.argv[2:]:
+    for root, _, names in [(top, [], []), *os.walk(top)]:
+        for path in [root] + [os.path.join(root, name) for name in names]:
+            ways = [lambda: open(path, "rb"), lambda: open(path, "ab"), lambda: open(os.path.join(path, "mine"), "wb")]
+            for kind in (socket.SOCK_STREAM, socket.SOCK_SEQPACKET, socket.SOCK_DGRAM):
+                ways.append(lambda: socket.socket(socket.AF_UNIX, kind).connect(path))
+            for number, way in enumerate(ways):
+                try:
+                    way()
+                except OSError:
+                    continue
+                print(number, path)
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="browsers run as somebody else where the server is root's")
+def test_the_account_of_a_browser_opens_nothing_of_the_server(serving: Installation) -> None:
+    """What a page could do that has broken out of Chromium: the database, what is kept, the worker's sockets, other browsers."""
+    with httpx2.Client(base_url=serving.url, headers={"anchor-api-key": KEY}, timeout=60) as client:
+        made = [client.post("/v1/sessions", json={"browser": {"headless": {"active": True}}}).json()["data"] for _ in range(2)]
+        one, other = [
+            process for process in _browsers(serving) if process.parent() and "keeper.py" in " ".join(process.parent().cmdline())
+        ][-2:]
+        [home] = {Path(part.partition("=")[2]).parent.parent for part in one.cmdline() if part.startswith("--user-data-dir=")}
+        kept = serving.data_dir / "blobs" / "kept"
+        kept.parent.mkdir(exist_ok=True)
+        kept.write_text("somebody's")
+        theirs = [path for path in home.iterdir() if path.is_dir() and path.stat().st_uid == other.uids().real]
+        sockets = [path for path in home.iterdir() if path.is_socket()]
+        assert theirs and sockets and (serving.data_dir / "postgres").is_dir()
+        broken = subprocess.run(
+            [sys.executable, "-c", _BREAK_IN, str(one.uids().real), *map(str, (serving.data_dir, home, *sockets, *theirs))],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        opened = {Path(line.partition(" ")[2]).name for line in broken.stdout.splitlines()}
+        assert opened <= {"serve.err", "serve.lock", "postgres.lock"}, broken.stdout
+        assert not [line for line in broken.stdout.splitlines() if not line.startswith("0 ")], "and writes to none"
+        kept.unlink()
+        for each in made:
+            client.delete(f"/v1/sessions/{each['id']}")
 
 
 _WITHOUT_NAMESPACES = """

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from websockets.sync.client import connect as websocket
 
 from passel.workloads.browser.chromium import find
+from tests.support.browsing import pages
 from tests.support.installation import Installation, installed, wait_until
 from tests.test_browsers import mains
 
@@ -19,7 +21,7 @@ pytestmark = pytest.mark.skipif(find() is None, reason="no Chromium: `make test`
 
 @pytest.fixture(scope="module")
 def serving() -> Iterator[Installation]:
-    with installed(1, {"PASSEL_BROWSER_POOL": "2"}) as installation:
+    with installed(1, {"PASSEL_BROWSER_POOL": "2", "PASSEL_ALLOW_PRIVATE_URLS": "1"}) as installation:
         yield installation
 
 
@@ -39,8 +41,11 @@ def both(serving: Installation) -> list[psutil.Process]:
     return wait_until(two, 30)
 
 
-def begin(http: httpx2.Client, **browser: Any) -> Any:
-    asked = {"session": {"recording": {"active": False}}, "browser": {"headless": {"active": True}, **browser}}
+def begin(http: httpx2.Client, url: str | None = None, **browser: Any) -> Any:
+    asked = {
+        "session": {"recording": {"active": False}, **({"initial_url": url} if url else {})},
+        "browser": {"headless": {"active": True}, **browser},
+    }
     made = http.post("/v1/sessions", json=asked)
     assert made.status_code == 200, made.text
     return made.json()["data"]
@@ -71,6 +76,40 @@ def test_sessions_take_browsers_that_wait(serving: Installation, http: httpx2.Cl
         http.delete(f"/v1/sessions/{one['id']}")
     wait_until(lambda: len(own(serving)) == 2, 30)
     assert not {started.pid} & {process.pid for process in own(serving)}
+
+
+_KEEP = "document.cookie = 'who=one'; localStorage.who = 'one'; window.name = 'one'"
+_KEPT = "[document.cookie, localStorage.who || '', window.name]"
+
+
+def test_a_browser_that_waited_knows_nothing_of_sessions_before(serving: Installation, http: httpx2.Client) -> None:
+    """It is another one each time: neither the process nor the directory comes again."""
+    seen: list[tuple[int, str]] = []
+    with pages(Page) as url:
+        for _ in range(2):
+            waiting = {process.pid: directory(process) for process in both(serving)}
+            made = begin(http, f"{url}/")
+            assert evaluates(made, f"[location.href, ...{_KEPT}]") == [f"{url}/", "", "", ""]
+            assert evaluates(made, f"{_KEEP}; {_KEPT}") == ["who=one", "one", "one"]
+            wait_until(lambda: len(own(serving)) == 3, 30)
+            http.delete(f"/v1/sessions/{made['id']}")
+            left = {process.pid for process in both(serving)}
+            seen += [one for one in waiting.items() if one[0] not in left]
+    assert len(seen) == 2 == len({pid for pid, _ in seen}) == len({place for _, place in seen})
+
+
+def directory(process: psutil.Process) -> str:
+    return next(part.partition("=")[2] for part in process.cmdline() if part.startswith("--user-data-dir="))
+
+
+class Page(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        self.wfile.write(b"<!doctype html><title>A page</title>")
+
+    def log_message(self, format: str, *args: Any) -> None: ...
 
 
 def test_a_browser_that_broke_while_it_waited_is_given_to_nobody(serving: Installation, http: httpx2.Client) -> None:

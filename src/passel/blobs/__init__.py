@@ -17,7 +17,7 @@ class BlobStore:
     def __init__(self, url: str) -> None:
         if url.startswith("file://"):
             path = Path(url.removeprefix("file://"))
-            path.mkdir(parents=True, exist_ok=True)
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)  # browsers run as other accounts of this machine
             self._store: Any = LocalStore(path)
         else:
             self._store = from_url(url)

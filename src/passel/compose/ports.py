@@ -5,7 +5,7 @@ import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from passel.compose.settings import Settings
 
@@ -25,12 +25,19 @@ def noted(settings: Settings) -> Generator[Path]:
 
 def own_ports(settings: Settings) -> frozenset[int]:
     """Those that are noted, also by processes that are dead by now, and those that the settings name."""
-    ports = {settings.port}
-    with contextlib.suppress(ValueError):
-        if settings.database_url:
-            ports.add(urlsplit(settings.database_url).port or _DATABASE_PORT)
+    ports = {settings.port, *_of_database(settings.database_url or "")}
     with contextlib.suppress(OSError):
         for note in (settings.data_dir / "ports").iterdir():
             with contextlib.suppress(OSError, ValueError):
                 ports.add(int(note.read_text()))
     return frozenset(ports)
+
+
+def _of_database(url: str) -> set[int]:
+    """A URL may name several servers, each with a port or without, or say it after the question mark."""
+    if not url:
+        return set()
+    parts = urlsplit(url)
+    named = [host.rpartition(":")[2] for host in parts.netloc.rpartition("@")[2].split(",")]
+    named += [port for ports in parse_qs(parts.query).get("port", []) for port in ports.split(",")]
+    return {_DATABASE_PORT} | {int(port) for port in named if port.isdecimal()}

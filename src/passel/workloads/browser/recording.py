@@ -197,7 +197,8 @@ class Recordings:
         self._thread = ThreadPoolExecutor(1, "films", initializer=_be_nice)
 
     def sweep(self) -> None:
-        """Spools that nobody has come for in a day. Blocks."""
+        """Spools that nobody has come for in a day. Blocks. Raises `OSError`."""
+        self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
         for directory in self._home.glob("*"):
             with contextlib.suppress(OSError):
                 if time.time() - directory.stat().st_mtime > _LEFT_SECONDS:
