@@ -28,6 +28,7 @@ _LONGEST = (
     "browser_recordings",
     "browser_profiles",
     "browser_isolation",
+    "browser_tasks",
 )
 """Files that take longest. They come first, so that the processes which share the tests end at about the same time."""
 

@@ -23,6 +23,8 @@ from passel.workloads.browser.tasks.secrets import Secrets
 from tests.support.browsing import pages
 from tests.support.installation import KEY, Installation, PlayedModel, installed, wait_until
 from tests.support.receiver import Receiver, receiver
+from tests.support.worlds import INVARIANTS
+from tests.test_chaos import rows
 
 needs_chromium = pytest.mark.skipif(find() is None, reason="no Chromium: `make test` installs Debian's where it may")
 
@@ -302,7 +304,7 @@ def test_tasks_in_the_background_and_sessions_that_end(
     alone = perform(http, [{"goto": {"url": site}}], model="wait-60+task", **{"async": True}).json()["data"]
     serving.children("worker")[0].kill()
     wait_until(lambda: status(alone)["status"] == "FAILED", 60)
-    assert "worker_lost" in status(alone)["error"]
+    assert "worker_lost" in status(alone)["error"] and rows(serving, INVARIANTS) == []
     heard = {one.body["data"]["workflow_id"]: one.body for one in hooked.wait_for(4, 30)}
     assert {id: body["type"] for id, body in heard.items()} == {
         first["workflow_id"]: "task.completed",
@@ -313,8 +315,8 @@ def test_tasks_in_the_background_and_sessions_that_end(
     assert heard[first["workflow_id"]]["data"]["result"] == {"result": "one"}
     assert "worker_lost" in heard[alone["workflow_id"]]["data"]["error"]
 
-    rows = http.get("/v1/sessions", params={"task_initiated": True, "limit": 50, "sort_order": "desc"}).json()["data"]["sessions"]
-    counted = {row["id"]: (row["task_initiated"], row["task_executions_count"], row["steps"]) for row in rows}
+    listed = http.get("/v1/sessions", params={"task_initiated": True, "limit": 50, "sort_order": "desc"}).json()["data"]["sessions"]
+    counted = {row["id"]: (row["task_initiated"], row["task_executions_count"], row["steps"]) for row in listed}
     assert counted[alone["session_id"]] == (True, 1, 0) and counted[made] == (True, 2, 1)
     assert made not in {row["id"] for row in http.get("/v1/sessions", params={"task_initiated": False}).json()["data"]["sessions"]}
 
