@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
@@ -85,17 +85,17 @@ class Hands:
         return self._secrets.hide("\n".join(told))
 
     async def _page(self, tab: Tab) -> str:
-        if tab.dialog is not None:
-            return f"The page waits for an answer to its {tab.dialog['type']}: {json.dumps(tab.dialog.get('message', ''))}"
         until = time.monotonic() + _LOADING_SECONDS
         try:
-            while True:
+            while tab.dialog is None:
                 seen = await self._ask(tab, "look", _ABOVE, _BELOW, _LONGEST_LOOK)
-                if not seen["loading"] or time.monotonic() > until or tab.dialog is not None:
+                if not seen["loading"] or time.monotonic() > until:
                     return _described(seen)
                 await asyncio.sleep(_LOOK_SECONDS)
         except WrongCall as problem:
-            return f"The page cannot be read: {problem}"
+            if tab.dialog is None:
+                return f"The page cannot be read: {problem}"
+        return f"The page waits for an answer to its {tab.dialog['type']}: {json.dumps(tab.dialog.get('message', ''))}"
 
     async def do(self, name: str, asked: Mapping[str, Any]) -> str:
         """What came of an action, for the model. Raises `WrongCall` where nothing did."""
@@ -160,10 +160,7 @@ class Hands:
         asked = f"(globalThis.passel ?? {_script()}).{what}({', '.join(json.dumps(value) for value in values)})"
         try:
             async with asyncio.timeout(_PAGE_SECONDS):
-                world = await self._world(tab)
-                found = await self._live.tabs.call(
-                    tab, "Runtime.evaluate", {"expression": asked, "contextId": world, "returnByValue": True}
-                )
+                found = await _unless_it_asks(tab, self._evaluate(tab, asked))
         except TimeoutError as error:
             raise WrongCall(f"the page has not answered within {_PAGE_SECONDS:.0f} s") from error
         except CommandFailed as error:
@@ -173,10 +170,11 @@ class Hands:
             raise WrongCall(said.split("\n", 1)[0].removeprefix("Error: "))
         return found["result"].get("value")
 
-    async def _world(self, tab: Tab) -> int:
-        """Of the document that is there now: a world of this name is made once in each."""
-        made = {"frameId": tab.id, "worldName": _WORLD}
-        return (await self._live.tabs.call(tab, "Page.createIsolatedWorld", made))["executionContextId"]
+    async def _evaluate(self, tab: Tab, expression: str) -> Any:
+        """In the document that is there now: a world of this name is made once in each."""
+        world = await self._live.tabs.call(tab, "Page.createIsolatedWorld", {"frameId": tab.id, "worldName": _WORLD})
+        asked = {"expression": expression, "contextId": world["executionContextId"], "returnByValue": True}
+        return await self._live.tabs.call(tab, "Runtime.evaluate", asked)
 
     async def _goto(self, tab: Tab, asked: Mapping[str, Any]) -> str:
         await tools.go(self._live, tab, {"url": asked["url"], "partial": True})
@@ -258,6 +256,19 @@ class Hands:
         text = None if asked.get("text") is None else self._secrets.reveal(asked["text"])
         await self._live.tabs.answer(tab, asked["accept"], text)
         return "Answered."
+
+
+async def _unless_it_asks(tab: Tab, work: Coroutine[Any, Any, Any]) -> Any:
+    """A page that has just opened a dialog does nothing until that is answered. Raises `WrongCall`."""
+    working = asyncio.ensure_future(work)
+    try:
+        while not working.done():
+            if tab.dialog is not None:
+                raise WrongCall(f"the page waits for an answer to its {tab.dialog['type']}: answer_dialog")
+            await asyncio.wait([working], timeout=_LOOK_SECONDS)
+        return working.result()
+    finally:
+        working.cancel()
 
 
 def _described(seen: Mapping[str, Any]) -> str:
