@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import socket
 import threading
 import zipfile
@@ -13,7 +14,8 @@ from typing import Any
 import httpx2
 import pytest
 from anchorbrowser import Anchorbrowser, BadRequestError, NotFoundError
-from playwright.sync_api import Browser, BrowserContext, Error, Page, Playwright
+from playwright.sync_api import Browser, BrowserContext, Error, Playwright
+from websockets.sync.client import connect as websocket
 
 from passel.core.browser.extensions import chromium_id, judge
 from passel.core.browser.package import BadPackage, read_manifest, unpack
@@ -132,6 +134,18 @@ def test_a_package_that_is_larger_than_it_looks(tmp_path: Path) -> None:
         read_manifest(made_of)
 
 
+class Document(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "application/pdf")
+        self.end_headers()
+        self.wfile.write(
+            b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[]/Count 0>>endobj\ntrailer<</Root 1 0 R>>"
+        )
+
+    def log_message(self, format: str, *args: Any) -> None: ...
+
+
 class Site(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response(200)
@@ -212,12 +226,18 @@ def worker_of(browser: Browser, url: str) -> Any:
     return browser.contexts[0].service_workers[0]
 
 
-def opens(page: Page, url: str) -> bool:
+def asked_anew(context: BrowserContext, url: str) -> Any:
+    """What an extension kept in memory, and whether it may read files, once it was loaded again: until then its pages are closed."""
+    page = context.new_page()
     try:
         page.goto(url)
+        found = page.evaluate(
+            "Promise.all([chrome.storage.session.get('before'), new Promise(done => chrome.extension.isAllowedFileSchemeAccess(done))])"
+        )
+        page.close()
     except Error:
-        return False
-    return True
+        return None
+    return found if found[0] == {} else None
 
 
 _GO = """url => new Promise(async done => {
@@ -281,10 +301,8 @@ def test_an_extension_does_its_work_and_no_more(
     page.goto(site)
     worker.evaluate("chrome.storage.session.set({before: 1})")
     worker.evaluate("() => { setTimeout(() => chrome.runtime.reload()) }")  # and is then loaded again, as it was
-    wait_until(
-        lambda: opens(page, f"chrome-extension://{own}/page.html") and page.evaluate("chrome.storage.session.get('before')") == {}, 20
-    )
-    assert page.evaluate("new Promise(done => chrome.extension.isAllowedFileSchemeAccess(done))") is False
+    after = wait_until(lambda: asked_anew(browser.contexts[0], f"chrome-extension://{own}/page.html"), 30)
+    assert after == [{}, False]
     browser.close()
     http.delete(f"/v1/sessions/{session['id']}")
 
@@ -340,3 +358,58 @@ def test_an_extension_that_cannot_be_loaded_says_why(http: httpx2.Client) -> Non
     assert "requires Chromium version 9999" in begin(http, [newest["id"]]).text
     assert http.get(f"/v1/extensions/{bad['id']}").json()["chromium_id"] != chromium_id("ext_x")
     assert begin(http, [bad["id"]] * 11).status_code == 400
+
+
+WELCOME: dict[str, Any] = PLAIN | {"background": {"service_worker": "worker.js"}, "permissions": ["storage"]}
+GREETS = """chrome.runtime.onInstalled.addListener(async () => {
+    const {visits = 0} = await chrome.storage.local.get('visits')
+    await chrome.storage.local.set({visits: visits + 1})
+    chrome.tabs.create({url: 'page.html'})
+})"""
+
+
+@with_chromium
+def test_what_an_extension_keeps_is_in_the_profile(http: httpx2.Client, playwright: Playwright, site: str) -> None:
+    """And a page that it opens as it is loaded is not the one that the session begins with."""
+    made = upload(http, WELCOME, {"worker.js": GREETS, "page.html": "welcome"}).json()["data"]
+    for visits in (1, 2):
+        browser = {"headless": {"active": True}, "extensions": [made["id"]], "profile": {"name": "visitor", "persist": True}}
+        asked = {"browser": browser, "session": {"recording": {"active": False}, "initial_url": site}}
+        session = http.post("/v1/sessions", json=asked).json()["data"]
+        client = playwright.chromium.connect_over_cdp(session["cdp_url"])
+        own = f"chrome-extension://{made['chromium_id']}/page.html"
+        urls = {page.url for page in client.contexts[0].pages}
+        assert f"{site}/" in urls and urls <= {f"{site}/", own}
+        page = client.contexts[0].new_page()
+        page.goto(own)
+        counted = (
+            "new Promise(async done => { let now; do { now = (await chrome.storage.local.get('visits')).visits } while (!now); done(now) })"
+        )
+        assert page.evaluate(counted) == visits
+        http.delete(f"/v1/sessions/{session['id']}")
+        wait_until(lambda: http.get(f"/v1/sessions/{session['id']}").json()["data"]["status"] == "completed")  # noqa: B023 - at once
+
+
+@with_chromium
+@pytest.mark.skipif(os.getuid() != 0, reason="the kernel shuts UDP in all sessions only where Passel runs as root")
+def test_chromiums_own_extensions_send_no_udp_either(http: httpx2.Client) -> None:
+    """The viewer of PDFs is one, whose frame a client may speak to in any session."""
+    session = begin(http, []).json()["data"]
+    with pages(Document) as url, websocket(session["cdp_url"], max_size=None) as browser:
+        call(browser, "Target.createTarget", {"url": url})
+        listed: dict[str, Any] = {"filter": [{"type": "iframe"}]}
+        frames = wait_until(
+            lambda: [one for one in call(browser, "Target.getTargets", listed)["targetInfos"] if "chrome-extension:" in one["url"]]
+        )
+        with websocket(session["cdp_url"].replace("/?", f"/devtools/page/{frames[0]['targetId']}?"), max_size=None) as frame:
+            asked = {"expression": f"({_UDP})(['127.0.0.1', 9])", "awaitPromise": True, "returnByValue": True}
+            candidates = call(frame, "Runtime.evaluate", asked)["result"]["value"]
+    assert not [one for one in candidates if " udp " in one.lower()], candidates
+    http.delete(f"/v1/sessions/{session['id']}")
+
+
+def call(socket: Any, method: str, params: dict[str, Any]) -> Any:
+    socket.send(json.dumps({"id": 1, "method": method, "params": params}))
+    while (told := json.loads(socket.recv(timeout=20))).get("id") != 1:
+        pass
+    return told["result"]

@@ -32,7 +32,8 @@ from passel.models.local import PACKAGED
 from passel.store.postgres import EmbeddedPostgres, PostgresError
 from passel.store.postgres_account import nearest_existing
 from passel.workloads.browser.chromium import find as find_chromium
-from passel.workloads.browser.trial import shut_namespaces, try_start
+from passel.workloads.browser.namespaces import what_opens
+from passel.workloads.browser.trial import try_start
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +215,7 @@ def _browsers(settings: Settings) -> Finding:
             films = lacks_films()
             recorded = "" if films is None else f"; they are not recorded: {films}"
             return Finding("ok" if films is None else "note", f"browser sessions run in {executable}, in its own sandbox{recorded}")
-        opens = shut_namespaces()
+        opens = what_opens()
         mend = f"its sandbox needs user namespaces, which are shut here: {opens}" if opens else "see docs/guides/browser-isolation.md"
         return Finding("note", f"no browser sessions: {executable} does not start: {why}", mend)
     assert lack is not None

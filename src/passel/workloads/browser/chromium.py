@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from passel.workloads.browser import homes
+from passel.workloads.browser import homes, namespaces
 from passel.workloads.browser import keeper as program
 from passel.workloads.browser.finishing import finish
 from passel.workloads.browser.homes import Home
@@ -252,6 +252,7 @@ class Keeper:
             "directory": str(directory),
             "limits": limits,
             "streams_only": streams_only,
+            "lowered": namespaces.what_opens() is None,
         }
         self._tell(asked, commands, answers, errors)
         ended.add_done_callback(lambda _: self._slots.discard(slot))

@@ -9,7 +9,7 @@ directories. Only the standard library is used: the keeper starts in a few milli
 
 The worker asks (JSON, with file descriptors beside it), the keeper answers and tells:
 
-    {"start": id, "argv", "env", "uid", "gid", "directory", "limits", "streams_only"}  + stdin/stdout of the pipe, stderr
+    {"start": id, "argv", "env", "uid", "gid", "directory", "limits", "streams_only", "lowered"}  + stdin/stdout of the pipe, stderr
                                         -> {"started": id, "pid"}  or  {"refused": id, "error"}
     {"kill": id}                        its processes, all of them; the directory too
                                         -> {"ended": id, "status"}   also when it ends by itself
@@ -240,7 +240,7 @@ def _become(asked: Asked, fds: list[int], keeper: int) -> None:
     for target, source in ((0, null), (1, null), (2, errors), (3, commands), (4, answers)):
         os.dup2(source, target, inheritable=True)
     os.closerange(5, 100)
-    _keep_to_streams(asked.get("streams_only", False))
+    _keep_to_streams(asked["streams_only"], asked["lowered"])
     if os.getuid() == 0:
         os.setgroups([])
         os.setgid(asked["gid"])
@@ -269,10 +269,10 @@ _IO_URING_SETUP, _X32 = 425, 0x40000000
 _LOAD, _AND, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x54, 0x15, 0x35, 0x06  # of classic BPF
 
 
-def _keep_to_streams(required: bool) -> None:
+def _keep_to_streams(required: bool, lowered: bool) -> None:
     """From now on this process and its children open sockets of Unix, netlink and TCP alone: no UDP, whatever a browser is talked into.
-    Without CAP_SYS_ADMIN that costs what setuid programs bring, Chromium's old sandbox among it: then it is done only where it is
-    `required`. Raises `OSError` where that cannot be."""
+    Without CAP_SYS_ADMIN that costs what setuid programs bring, Chromium's old sandbox among it: then it is done only where nobody needs
+    that (`lowered`), or where it is `required`. Raises `OSError` where it cannot be, and is required."""
     machine = _MACHINES.get(os.uname().machine)
     if machine is None:
         if required:
@@ -280,10 +280,10 @@ def _keep_to_streams(required: bool) -> None:
         return
     program = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *one) for one in _streams_only(*machine)))
     described = ctypes.create_string_buffer(struct.pack("@HP", len(program) // 8, ctypes.addressof(program)))
-    if _libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, described, 0, 0) == 0 or not required:
+    if _libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, described, 0, 0) == 0 or not (required or lowered):
         return
     _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    if _libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, described, 0, 0) != 0:
+    if _libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, described, 0, 0) != 0 and required:
         raise OSError(ctypes.get_errno(), "sockets cannot be filtered here (seccomp)")
 
 

@@ -231,7 +231,7 @@ class BrowserWorkload:
             tabs.driver.call("Browser.setDownloadBehavior", downloads),
             state.restore(tabs.driver, cookies),
         )
-        tab = tabs.all()[0]
+        tab = next((tab for tab in tabs.all() if tab.url == "about:blank"), tabs.all()[0])  # extensions may have opened others
         await self._set_size(tabs, tab, configuration)
         if configuration.mask is not None:
             await _require_readable(tabs, tab, configuration.mask)

@@ -9,12 +9,6 @@ from passel.workloads.browser.mux import CommandFailed, Gone
 
 _START_SECONDS = 30.0
 _NOWHERE = ("--proxy-server=http://127.0.0.1:9", "--proxy-bypass-list=<-loopback>")
-_SHUT = (
-    ("user/max_user_namespaces", "0", "sysctl -w user.max_user_namespaces=15000"),
-    ("kernel/unprivileged_userns_clone", "0", "sysctl -w kernel.unprivileged_userns_clone=1"),
-    ("kernel/apparmor_restrict_unprivileged_userns", "1", "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"),
-)
-"""Files below /proc/sys, the value with which they shut user namespaces, and what opens these."""
 
 
 def try_start(executable: str, directory: Path | None) -> str | None:
@@ -42,14 +36,3 @@ async def _try_start(executable: str, directory: Path | None) -> str | None:
 
 async def _nothing(directory: Path) -> dict[str, Any]:
     return {}
-
-
-def shut_namespaces(settings: Path = Path("/proc/sys")) -> str | None:
-    """What opens user namespaces here, where a setting of the kernel shuts them. Reading that needs no rights."""
-    for name, shut, mend in _SHUT:
-        try:
-            if (settings / name).read_text().strip() == shut:
-                return mend
-        except OSError:
-            continue  # this kernel has no such setting
-    return None
