@@ -2,8 +2,8 @@
 
 While a session lives its pictures are only written down, to a spool on the worker's disk; so a recording costs next to nothing, and is
 there whatever becomes of the browser, or of the worker: who comes for a session whose worker was killed finds its spool, on the same
-machine. Spools are made into pieces of film as they grow, by one thread for all sessions, at low priority; at the end of a session there
-is little left to do.
+machine. Spools are made into pieces of film as they grow, on half of the cores at most, at low priority; what is left of a session at its
+end is done in one go, so that of sessions that end together the first has its film first.
 
 A recording ends before the disk is full, and leaves room for its film to be kept beside its pieces. Where the disk is full all the same, what
 was recorded is not lost: films are smaller than what they are made of, which goes first.
@@ -21,12 +21,12 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import structlog
 
@@ -50,7 +50,7 @@ _MOST_IN_MEMORY = 256 * 1024 * 1024
 _SPARE_BYTES, _SPARE_PART = 256 * 1024 * 1024, 20
 _LEFT_SECONDS = 24 * 3600.0
 _FIRST_SECONDS = 1.0
-_NICE = 10
+_NICE, _MOST_AT_ONCE = 10, 4
 NAME = "recording.mp4"
 
 
@@ -104,7 +104,8 @@ class Recorder:
             self._stop()
             self._stop = None
             self._stands_still()
-            self._turn()
+            if self._spool is not None:
+                self._spool.close()
 
     async def first(self) -> None:
         """Also the shortest session has shown something."""
@@ -113,7 +114,7 @@ class Recorder:
                 await self._some.wait()
 
     async def pieces(self) -> None:
-        """Until all that was written is film."""
+        """Until what was written is film, but for its end."""
         while self._encoding:
             await asyncio.wait(self._encoding)
 
@@ -182,8 +183,8 @@ class Recorder:
             self._encoding.discard(done)
             self._waiting -= size
             self._films = sum(film.stat().st_size for film in self.directory.glob("*.mp4"))
-            if not done.cancelled() and (error := done.exception()) is not None:
-                self.problem = self.problem or clean(str(error))
+            if not done.cancelled() and (error := done.exception()) is not None:  # it is tried again at the end
+                log.warning("a piece of a recording was not made", session=self.live.id, error=str(error))
 
         piece.add_done_callback(encoded)
 
@@ -194,7 +195,7 @@ class Recordings:
 
     def __init__(self, home: Path, shelf: Shelf, rate: float, missing: str | None = None) -> None:
         self._home, self._shelf, self._rate, self._missing = home, shelf, rate, missing
-        self._thread = ThreadPoolExecutor(1, "films", initializer=_be_nice)
+        self._threads = ThreadPoolExecutor(max(1, min(_MOST_AT_ONCE, (os.cpu_count() or 1) // 2)), "films", initializer=_be_nice)
 
     def sweep(self) -> None:
         """Spools that nobody has come for in a day. Blocks. Raises `OSError`."""
@@ -205,7 +206,7 @@ class Recordings:
                     shutil.rmtree(directory, ignore_errors=True)
 
     def close(self) -> None:
-        self._thread.shutdown(wait=True, cancel_futures=True)
+        self._threads.shutdown(wait=True, cancel_futures=True)
 
     @asynccontextmanager
     async def part(self, live: Live) -> AsyncGenerator[None]:
@@ -229,22 +230,31 @@ class Recordings:
             yield
             await recorder.first()
             recorder.end()
-            live.afterwards.append(lambda: self._finish(recorder))
+            making = asyncio.create_task(self._make_film_of(recorder))
+            live.afterwards.append(lambda: self._finish(recorder, making))
         except BaseException:
             recorder.end()
             shutil.rmtree(recorder.directory, ignore_errors=True)
             raise
 
     def _encode(self, spool: Path, size: tuple[int, int]) -> "asyncio.Future[None]":
-        return asyncio.get_running_loop().run_in_executor(self._thread, _make, spool, size)
+        return asyncio.get_running_loop().run_in_executor(self._threads, _make, spool, size)
 
-    async def _finish(self, recorder: Recorder) -> None:
+    async def _make_film_of(self, recorder: Recorder) -> "_Made":
+        """All that is left to do is one piece of work: films of sessions that end together are made one after the other, and not all at
+        once at the end."""
         await recorder.pieces()
-        live, size = recorder.live, (recorder.live.configuration.width, recorder.live.configuration.height)
+        configured = recorder.live.configuration
+        return await self._make_film(recorder.directory, (configured.width, configured.height))
+
+    def _make_film(self, directory: Path, size: tuple[int, int]) -> "asyncio.Future[_Made]":
+        return asyncio.get_running_loop().run_in_executor(self._threads, _make_film, directory, size)
+
+    async def _finish(self, recorder: Recorder, making: "asyncio.Task[_Made]") -> None:
+        live = recorder.live
         if recorder.missed and recorder.problem is None:
             recorder.problem = "pictures were left out: they came faster than films could be made of them"
-        problem = recorder.problem or await self._make_all(recorder.directory, size)
-        for draft in await self._keep(live.org_id, live.id, recorder.directory, problem):
+        for draft in await self._keep(live.org_id, live.id, recorder.directory, making, recorder.problem):
             if draft.type != events.RECORDING_FAILED or not recorder.told:
                 live.notes.add(draft)
 
@@ -256,36 +266,47 @@ class Recordings:
         if not own.is_dir():
             lost = configuration.recording and self._missing is None
             return [events.recording_failed("what was recorded is not on this machine, or gone")] if lost else []
-        problem = await self._make_all(own, (configuration.width, configuration.height))
-        return await self._keep(task.org_id, task.session_id, own, problem)
+        return await self._keep(task.org_id, task.session_id, own, self._make_film(own, (configuration.width, configuration.height)), None)
 
-    async def _make_all(self, directory: Path, size: tuple[int, int]) -> str | None:
-        """Of spools that are left. Returns what kept some of them from being films."""
-        problem = None
-        for spool in await asyncio.to_thread(lambda: sorted(directory.glob("*.spool"))):
-            try:
-                await self._encode(spool, size)
-            except Exception as error:
-                problem = clean(getattr(error, "strerror", None) or str(error))
-        return problem
-
-    async def _keep(self, org_id: OrgId, session_id: SessionId, directory: Path, problem: str | None) -> list[Draft]:
-        """Join, keep, and remove what it was made of."""
+    async def _keep(
+        self, org_id: OrgId, session_id: SessionId, directory: Path, making: "Awaitable[_Made]", problem: str | None
+    ) -> list[Draft]:
+        """The film that is made, and nothing of what it was made of."""
         told: list[Draft] = []
         try:
-            film = directory / NAME
-            length = await asyncio.get_running_loop().run_in_executor(self._thread, _join, directory, film)
-            if length is not None:
-                kept = await self._shelf.keep(org_id, session_id, NAME, film)
-                told.append(events.recorded(kept.id, kept.size, length))
-            elif problem is None:
-                problem = "nothing was shown"
+            seconds, lacks = await making
+            if seconds is not None:
+                kept = await self._shelf.keep(org_id, session_id, NAME, directory / NAME)
+                told.append(events.recorded(kept.id, kept.size, seconds))
+            problem = problem or lacks or (None if told else "nothing was shown")
         except Exception as error:  # whatever it is, the session ends as it would have
             log.warning("a recording is lost", session=session_id, exc_info=error)
-            problem = problem or clean(getattr(error, "strerror", None) or str(error))
+            problem = problem or _said(error)
         finally:
             await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
         return [*told, events.recording_failed(problem)] if problem is not None else told
+
+
+class _Made(NamedTuple):
+    """`seconds` that the film takes, None where there is none; `problem` says what is missing of it."""
+
+    seconds: float | None
+    problem: str | None
+
+
+def _make_film(directory: Path, size: tuple[int, int]) -> _Made:
+    """Of what is left of spools, and of pieces."""
+    problem = None
+    for spool in sorted(directory.glob("*.spool")):
+        try:
+            _make(spool, size)
+        except Exception as error:  # the others are of use without it
+            problem = _said(error)
+    return _Made(_join(directory, directory / NAME), problem)
+
+
+def _said(error: Exception) -> str:
+    return clean(getattr(error, "strerror", None) or str(error))
 
 
 def _be_nice() -> None:
