@@ -112,6 +112,21 @@ def agent(passel: Installation, model: PlayedModel, tmp_path_factory: pytest.Tem
     return passel.deploy(model.url, rules, directory=Path(tmp_path_factory.mktemp("agent")))
 
 
+@pytest.fixture(scope="session")
+def browsing() -> Iterator[Installation]:
+    """One that files of tests share, whose browsers may reach this machine's other servers: the pages of the tests."""
+    with installed(1, {"PASSEL_ALLOW_PRIVATE_URLS": "1"}) as installation:
+        yield installation
+
+
+@pytest.fixture(scope="module")
+def shared_browsing(browsing: Installation) -> Iterator[Installation]:
+    """The same for one file, which leaves no session behind."""
+    yield browsing
+    with httpx2.Client(base_url=browsing.url, headers={"anchor-api-key": KEY}, timeout=90) as client:
+        client.delete("/v1/sessions/all").raise_for_status()
+
+
 @pytest.fixture(scope="module")
 def http(serving: Installation) -> Iterator[httpx2.Client]:
     """Of the wire format that browser sessions have, for the installation that a file of tests calls `serving`."""

@@ -18,7 +18,7 @@ from websockets.sync.client import connect as websocket
 
 from passel.workloads.browser.chromium import find
 from tests.support.browsing import pages
-from tests.support.installation import Installation, installed, wait_until
+from tests.support.installation import Installation, wait_until
 
 pytestmark = pytest.mark.skipif(find() is None, reason="no Chromium: `make test` installs Debian's where it may")
 
@@ -49,9 +49,8 @@ def site() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def serving() -> Iterator[Installation]:
-    with installed(1, {"PASSEL_ALLOW_PRIVATE_URLS": "1"}) as installation:
-        yield installation
+def serving(shared_browsing: Installation) -> Installation:
+    return shared_browsing
 
 
 def begin(http: httpx2.Client, url: str) -> Any:

@@ -14,7 +14,7 @@ from websockets.sync.client import connect as websocket
 from passel.html import HtmlReader, Unreadable
 from passel.workloads.browser.chromium import find
 from tests.support.browsing import pages, pdf
-from tests.support.installation import KEY, Installation, installed, wait_until
+from tests.support.installation import KEY, Installation, wait_until
 
 pytestmark = pytest.mark.skipif(find() is None, reason="no Chromium: `make test` installs Debian's where it may")
 
@@ -62,9 +62,8 @@ def site() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def serving() -> Iterator[Installation]:
-    with installed(1, {"PASSEL_ALLOW_PRIVATE_URLS": "1"}) as installation:
-        yield installation
+def serving(shared_browsing: Installation) -> Installation:
+    return shared_browsing
 
 
 @pytest.fixture(scope="module")
@@ -186,6 +185,12 @@ def test_tools(client: Any, made: Any, http: httpx2.Client, site: str) -> None:
     assert fetched.startswith("<!DOCTYPE html>") and "A heading" in fetched and fetched.endswith("</html>")
     wait_until(lambda: client.sessions.get_all_sessions_status(tags="tool").data.items[0].status == "completed", 20)
     here = {"sessionId": made.id}
+    client.sessions.goto(made.id, url=site)
+    bare = (
+        "<script>const r = document.documentElement; onload = () => { r.remove(); setTimeout(() => document.append(r), 500) }</script>later"
+    )
+    client.sessions.goto(made.id, url=f"data:text/html,{bare}")
+    assert "later" in http.post("/v1/tools/fetch-webpage", params=here, json={}).text, "a document without an element is waited for"
     client.sessions.goto(made.id, url=site)
     markdown = http.post("/v1/tools/fetch-webpage", params=here, json={"format": "markdown"})
     assert "quick brown fox" in markdown.text and "<p>" not in markdown.text, markdown.text

@@ -25,15 +25,14 @@ from passel.compose.settings import Settings
 from passel.workloads.browser.chromium import find
 from passel.workloads.browser.proxy import EgressProxy, Rules
 from tests.support.browsing import pages
-from tests.support.installation import KEY, Installation, installed
+from tests.support.installation import KEY, Installation
 
 pytestmark = pytest.mark.skipif(find() is None, reason="no Chromium: `make test` installs Debian's where it may")
 
 
 @pytest.fixture(scope="module")
-def serving() -> Iterator[Installation]:
-    with installed(1, {"PASSEL_ALLOW_PRIVATE_URLS": "1"}) as installation:
-        yield installation
+def serving(shared_browsing: Installation) -> Installation:
+    return shared_browsing
 
 
 def _browsers(serving: Installation) -> list[psutil.Process]:

@@ -16,7 +16,7 @@ from passel.core.browser.profiles import Unfit
 from passel.workloads.browser import state
 from passel.workloads.browser.chromium import find
 from tests.support.browsing import pages
-from tests.support.installation import KEY, Installation, installed, wait_until
+from tests.support.installation import KEY, Installation, wait_until
 
 pytestmark = pytest.mark.skipif(find() is None, reason="no Chromium: `make test` installs Debian's where it may")
 
@@ -62,9 +62,8 @@ def site() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def serving() -> Iterator[Installation]:
-    with installed(1, {"PASSEL_ALLOW_PRIVATE_URLS": "1"}) as installation:
-        yield installation
+def serving(shared_browsing: Installation) -> Installation:
+    return shared_browsing
 
 
 @pytest.fixture(scope="module")

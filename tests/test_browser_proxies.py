@@ -19,7 +19,7 @@ from passel.core.browser.upstream import Upstream
 from passel.services.vault import Vault
 from passel.workloads.browser.chromium import find
 from passel.workloads.browser.proxy import EgressProxy, Rules
-from tests.support.installation import KEY, Installation, installed, wait_until
+from tests.support.installation import KEY, Installation, wait_until
 from tests.support.upstream_proxy import UpstreamProxy, upstream_proxy
 from tests.test_browsers import page_url as page_url
 from tests.test_chaos import rows
@@ -29,9 +29,8 @@ PASSWORD = "pass:w0rd-that-nobody-reads"
 
 
 @pytest.fixture(scope="module")
-def serving() -> Iterator[Installation]:
-    with installed(1, {"PASSEL_ALLOW_PRIVATE_URLS": "1"}) as installation:
-        yield installation
+def serving(shared_browsing: Installation) -> Installation:
+    return shared_browsing
 
 
 @pytest.fixture(scope="module")

@@ -111,6 +111,10 @@ class EgressProxy:
             await self._one(reader, writer)
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, httptools.HttpParserError):
             pass
+        except asyncio.CancelledError:
+            if self._server.is_serving():
+                raise
+            # closed: `close` waits for us, and whoever made this task looks for an error
         finally:
             self._tasks.discard(task)
             writer.close()

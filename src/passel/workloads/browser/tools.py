@@ -18,6 +18,7 @@ _WORK_SECONDS = 60.0
 _MOST_HTML, _MOST_PDF = 32 * 1024 * 1024, 32 * 1024 * 1024
 _PDF, _PART = "application/pdf", 1024 * 1024
 _TALLEST = 20_000
+_MOMENT = 0.05
 _HTML = """(() => {
   const kind = document.doctype ? new XMLSerializer().serializeToString(document.doctype) + '\\n' : ''
   return [document.contentType, kind + document.documentElement.outerHTML]
@@ -109,13 +110,21 @@ async def html(live: Live, asked: Mapping[str, Any]) -> Any:
     async with asyncio.timeout(_WORK_SECONDS + asked.get("wait", 0) / 1000):
         tab = await _page(live, asked)
         await go(live, tab, asked)
-        found = await live.tabs.call(tab, "Runtime.evaluate", {"expression": _HTML, "returnByValue": True})
-        content_type, text = found["result"]["value"]
+        content_type, text = await _document(live, tab)
         if content_type == _PDF:
             return await _file(live, tab)
     if len(text) > _MOST_HTML:
         raise WrongCall(f"the page has more than {_MOST_HTML} characters")
     return {"content_type": content_type, "html": text}
+
+
+async def _document(live: Live, tab: Tab) -> list[str]:
+    """Its type and its HTML. One that has only just begun has no element yet."""
+    while True:
+        found = await live.tabs.call(tab, "Runtime.evaluate", {"expression": _HTML, "returnByValue": True})
+        if "value" in found["result"]:
+            return found["result"]["value"]
+        await asyncio.sleep(_MOMENT)
 
 
 async def _file(live: Live, tab: Tab) -> bytes:
