@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ import psutil
 import pytest
 from anchorbrowser import Anchorbrowser, AuthenticationError, BadRequestError, ConflictError, NotFoundError, PermissionDeniedError
 from playwright.sync_api import Error, Playwright
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect as websocket
 
 from passel.workloads.browser.chromium import find
@@ -183,6 +185,28 @@ def test_two_clients_at_once(client: Anchorbrowser, playwright: Playwright, page
     assert two.contexts[0].pages[0].title() == "A page"
     two.new_browser_cdp_session().send("Target.getTargets")
     two.close()
+    client.sessions.delete_session(made.id)
+
+
+def test_a_client_that_hangs_up_ends_nothing(client: Anchorbrowser) -> None:
+    """In the middle of what it is told, without a word; five times, since it is a matter of moments."""
+    made = client.sessions.create_session(browser=HEADLESS).data
+    page = client.sessions.get_session_pages(made.id).data.items[0].id
+    url = made.cdp_url.replace("/?", f"/devtools/page/{page}?")
+    floods = "window.floods ??= setInterval(() => { for (let n = 0; n < 20; n++) console.log('x'.repeat(500)) }, 2)"
+    for _ in range(5):
+        with websocket(url, max_size=None, close_timeout=0.1) as other:
+            with contextlib.suppress(ConnectionClosed, OSError), websocket(url, max_size=None, close_timeout=0.1) as one:
+                for id, method in enumerate(("Runtime.enable", "Runtime.evaluate")):
+                    one.send(json.dumps({"id": id, "method": method, "params": {"expression": floods}}))
+                for _ in range(20):
+                    one.recv(timeout=20)
+                one.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                one.socket.close()
+            for id in range(3):
+                other.send(json.dumps({"id": id, "method": "Runtime.evaluate", "params": {"expression": "1 + 1"}}))
+                assert json.loads(other.recv(timeout=20))["result"]["result"]["value"] == 2
+    assert client.sessions.get_session(made.id).data.status == "running"
     client.sessions.delete_session(made.id)
 
 
