@@ -2,9 +2,12 @@
 
 import contextlib
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -12,6 +15,7 @@ import pytest
 from websockets.sync.client import connect as websocket
 
 from passel.workloads.browser.chromium import find
+from passel.workloads.browser.limits import MIB, Memory, memory_from_outside
 from tests.support.installation import Installation, installed, wait_until
 from tests.support.worlds import INVARIANTS
 from tests.test_chaos import rows
@@ -131,6 +135,48 @@ def test_pages_that_spin_leave_others_their_share(http: httpx2.Client) -> None:
     for one in (busy, other):
         http.delete(f"/v1/sessions/{one['id']}")
         assert ended(http, one["id"])["end_reason"] == "api"
+
+
+_GROWS = """
+import os, sys
+print(flush=True)
+sys.stdin.readline()
+if os.fork() == 0:
+    kept = bytearray(os.urandom(1 << 20) * 64)
+    print(flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_memory_of_what_has_just_begun_is_seen_at_once() -> None:
+    with subprocess.Popen([sys.executable, "-c", _GROWS], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None and process.stdout is not None
+        process.stdout.readline()
+        memory = Memory(process.pid)
+        before = memory.taken()
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+        process.stdout.readline()
+        assert memory.taken() - before > 60 * MIB
+        process.kill()
+
+
+def test_what_bounds_memory_from_outside(tmp_path: Path) -> None:
+    """The tightest limit of the cgroups that a process is in, of either version."""
+    (tmp_path / "a/b").mkdir(parents=True)
+    (tmp_path / "memory/c").mkdir(parents=True)
+    own = tmp_path / "own"
+    own.write_text("0::/a/b\n")
+    assert memory_from_outside(tmp_path, own) is None
+    (tmp_path / "a/b/memory.max").write_text("max\n")
+    assert memory_from_outside(tmp_path, own) is None
+    (tmp_path / "a/memory.max").write_text(f"{512 * MIB}\n")
+    assert memory_from_outside(tmp_path, own) == 512 * MIB
+    own.write_text("3:cpuset:/\n4:memory:/c\n0::/\n")
+    (tmp_path / "memory/memory.limit_in_bytes").write_text("9223372036854771712\n")
+    assert memory_from_outside(tmp_path, own) is None
+    (tmp_path / "memory/c/memory.limit_in_bytes").write_text(f"{256 * MIB}\n")
+    assert memory_from_outside(tmp_path, own) == 256 * MIB
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from passel.core.browser.configuration import Configuration
-from passel.workloads.browser.chromium import CannotStart, Chromium, Keeper, keeping
+from passel.workloads.browser.chromium import MOST_TASKS, CannotStart, Chromium, Keeper, keeping
 from passel.workloads.browser.homes import Home
 from passel.workloads.browser.pipe import Pipe
 from passel.workloads.browser.pool import Browsers
@@ -205,6 +205,21 @@ def test_what_ends_at_once_says_how() -> None:
             with pytest.raises(CannotStart, match=r"exit code 127: libnone.so: cannot open"):
                 await browsers.get("one", Configuration(), None, nothing)
             await alone(process, home)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="processes are counted by account: those of a user are not of its browsers alone")
+def test_processes_of_a_browser_are_bounded() -> None:
+    async def scenario() -> None:
+        async with kept("cat /proc/self/limits > $HOME/limits; sleep 600") as (keeper, _, _process):
+            browser = await start(keeper, "one")
+            path = browser.directory / "limits"
+            while not (told := await asyncio.to_thread(lambda: path.read_text() if path.exists() else "")):
+                await asyncio.sleep(0.02)
+            [line] = [line for line in told.splitlines() if line.startswith("Max processes")]
+            assert line.split()[2:4] == [str(MOST_TASKS)] * 2
+            await browser.end()
 
     asyncio.run(scenario())
 

@@ -31,7 +31,9 @@ from passel.compose.settings import Settings
 from passel.models.local import PACKAGED
 from passel.store.postgres import EmbeddedPostgres, PostgresError
 from passel.store.postgres_account import nearest_existing
+from passel.workloads.browser.chromium import MOST_TASKS
 from passel.workloads.browser.chromium import find as find_chromium
+from passel.workloads.browser.limits import MIB, memory_from_outside
 from passel.workloads.browser.namespaces import what_opens
 from passel.workloads.browser.trial import try_start
 
@@ -61,6 +63,7 @@ def doctor(data_dir: DataDir = None, json_output: Annotated[bool, typer.Option("
         *([_local_models(settings)] if _usable(settings.data_dir) else []),
         _verifications(settings),
         _browsers(settings),
+        *([_browser_limits(settings)] if KINDS["browser"].missing(settings) is None else []),
         _keys(settings),
         _private(settings),
     ]
@@ -220,6 +223,17 @@ def _browsers(settings: Settings) -> Finding:
         return Finding("note", f"no browser sessions: {executable} does not start: {why}", mend)
     assert lack is not None
     return Finding("note", "no browser sessions: " + lack.partition(": ")[0], lack.partition(": ")[2])
+
+
+def _browser_limits(settings: Settings) -> Finding:
+    """Which limits hold here, and by what."""
+    memory, disk = (f"{most} MiB" if most else "any" for most in (settings.browser_memory_mib, settings.browser_disk_mib))
+    tasks = f"{MOST_TASKS} processes and threads by the kernel" if os.getuid() == 0 else "processes without end, since it runs as this user"
+    what = f"one browser may take {memory} of memory and {disk} of disk, looked at while it runs, and {tasks}"
+    if (outside := memory_from_outside()) is not None:
+        return Finding("ok", f"{what}; all of this machine's together {outside // MIB} MiB, from outside")
+    mend = "a page takes more for up to two seconds: bound the worker with a container's memory limit or a unit's MemoryMax"
+    return Finding("note", f"{what}; nothing bounds the memory of all together", mend)
 
 
 def _verifications(settings: Settings) -> Finding:

@@ -68,6 +68,8 @@ def find(wanted: str | None = None) -> str | None:
 
 
 _FIRST_UID, _UIDS = 2_100_000_000, 1000
+MOST_TASKS = 4096
+"""Processes and threads of a browser that has an account of its own. One with a page has about two hundred."""
 
 
 Prepare = Callable[[Path], Awaitable[Mapping[str, Any]]]
@@ -97,6 +99,11 @@ class Accounts:
         if slot >= _UIDS:
             raise CannotStart(f"one worker runs at most {_UIDS} browsers")
         return self._first + slot
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """What can be bounded by account."""
+        return {} if self._held is None else {"RLIMIT_NPROC": MOST_TASKS}
 
     def close(self) -> None:
         if self._held is not None:
@@ -250,7 +257,7 @@ class Keeper:
             "uid": uid,
             "gid": uid if os.getuid() == 0 else os.getgid(),
             "directory": str(directory),
-            "limits": limits,
+            "limits": {**limits, **self._accounts.limits},
             "streams_only": streams_only,
             "lowered": namespaces.what_opens() is None,
         }

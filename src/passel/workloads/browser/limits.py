@@ -14,8 +14,9 @@ from pathlib import Path
 from passel.workloads.browser.session import Live
 
 MIB = 1024 * 1024
-_LOOK_SECONDS, _DISK_SECONDS = 1.0, 10.0
+_NEAR_SECONDS, _FAR_SECONDS, _DISK_SECONDS = 0.25, 2.0, 10.0
 _LOOKS_A_FAMILY = 3
+_NO_LIMIT = 2**60  # what the first cgroups say where there is none is some such number
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +43,12 @@ class Limits:
         """A browser that is far from its limit is looked at less often."""
         memory, disk_due = Memory(live.chromium.pid), 0.0
         loop = asyncio.get_running_loop()
-        pause = _LOOK_SECONDS
+        pause = _NEAR_SECONDS
         while True:
             await asyncio.sleep(pause)
             if self.memory:
                 taken = memory.taken()
-                pause = _LOOK_SECONDS if taken > self.memory / 2 else 2 * _LOOK_SECONDS
+                pause = max(_NEAR_SECONDS, _FAR_SECONDS * (1 - 2 * taken / self.memory))
                 if taken > self.memory:
                     live.fail(f"it took more memory than the {self.memory // MIB} MiB that a browser may have")
             if self.disk and loop.time() > disk_due:
@@ -57,7 +58,8 @@ class Limits:
 
 
 class Memory:
-    """Of a process and those that it began, which are looked for now and then: to look for them takes longer than to ask them."""
+    """Of a process and those that it began, which are looked for now and then: to look for them takes longer than to ask them. What their
+    first threads have begun is seen at once: new pages come from there."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
@@ -68,12 +70,22 @@ class Memory:
         """Bytes that they have to themselves. Memory that they share with each other is counted once."""
         if self._looks % _LOOKS_A_FAMILY == 0:
             self._family = list(family(self._pid))
+        else:
+            self._family = list(dict.fromkeys(one for pid in self._family for one in (pid, *_forked(pid))))
         self._looks += 1
         own, shared = 0, 0
         for pid in self._family:
             anonymous, with_others = _memory(pid)
             own, shared = own + anonymous, max(shared, with_others)
         return own + shared
+
+
+def _forked(pid: int) -> list[int]:
+    """What the first thread of a process has begun."""
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
 
 
 def family(pid: int) -> Iterator[int]:
@@ -104,3 +116,26 @@ def disk_of(directory: Path) -> int:
             with contextlib.suppress(OSError):
                 found += os.lstat(f"{root}/{name}").st_blocks * 512
     return found
+
+
+def memory_from_outside(cgroups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int | None:
+    """Bytes that this process and all that it begins may take, by the tightest limit of a container, a unit or the like; None where there
+    is none."""
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for line in own.read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers not in ("", "memory"):
+                continue
+            root, name = (cgroups, "memory.max") if not controllers else (cgroups / controllers, "memory.limit_in_bytes")
+            here = Path(path.lstrip("/"))
+            found += [limit for each in (here, *here.parents) if (limit := _limit(root / each / name)) is not None]
+    return min(found, default=None)
+
+
+def _limit(file: Path) -> int | None:
+    try:
+        text = file.read_text().strip()
+    except OSError:
+        return None
+    return int(text) if text.isdecimal() and int(text) < _NO_LIMIT else None
