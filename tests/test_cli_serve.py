@@ -103,6 +103,7 @@ def test_a_killed_server_is_started_again_on_the_same_port() -> None:
 def test_misspelt_settings_are_refused_and_strange_ones_mentioned(tmp_path: Path) -> None:
     installation = Installation(tmp_path)
     one_sentence(command(installation, "serve", PASSEL_WORKER="3"), 2, "PASSEL_WORKER ", "PASSEL_WORKERS")
+    one_sentence(command(installation, "serve", PASSEL_FILTER_LISTS="/nowhere"), 2, "PASSEL_FILTER_LISTS", "/nowhere cannot be read")
     strange = command(installation, "models", "list", PASSEL_SERVICE_HOST="10.0.0.1", PASSEL_PG_ACCOUNT="x", PASSEL_URL="http://x")
     assert strange.returncode == 0 and "PASSEL_SERVICE_HOST is no setting" in strange.stderr
     assert "PASSEL_PG_ACCOUNT" not in strange.stderr and "PASSEL_URL" not in strange.stderr

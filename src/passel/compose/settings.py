@@ -344,6 +344,14 @@ class Settings(BaseSettings):
                 raise ValueError(f"{part.strip()!r} is not a domain and its weight, such as example.org=2")
         return value
 
+    @field_validator("filter_lists")
+    @classmethod
+    def _are_there(cls, value: str) -> str:
+        for path in filter(None, map(str.strip, value.split(","))):
+            if not (Path(path).is_file() and os.access(path, os.R_OK)):
+                raise ValueError(f"{path} cannot be read")
+        return value
+
     @model_validator(mode="after")
     def _can_search(self) -> Self:
         needs = {"searxng": self.searxng_url, "tavily": self.tavily_api_key, "brave": self.brave_api_key, "corpus": "", "wikipedia": ""}
