@@ -68,7 +68,7 @@ chromium:
 	else echo "no Chromium here: the tests of browsers are skipped; as root, apt install chromium"; fi
 
 test: test-place $(VENV)/ready $(DARI)/ready $(BROWSER_USE)/ready $(NODE)/ready chromium ## Run the tests (a few minutes)
-	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not slow" -n 3 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/ready ## Lint, types, import rules, generated docs
 	$(BIN)/ruff check src tests benchmarks

@@ -32,6 +32,7 @@ await page.type("[name=q]", "grün")
 await Promise.all([page.waitForNavigation(), page.click("form button")])
 const sent = await page.title()
 await first.newPage()
+while ((await second.pages()).length < 2) await new Promise(done => setTimeout(done, 20)) // it hears of it a moment later
 const tabs = (await second.pages()).length
 await page.bringToFront()
 await page.goto(site)
