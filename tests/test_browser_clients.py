@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 import pytest
@@ -19,6 +20,7 @@ from websockets.sync.client import connect as websocket
 from passel.workloads.browser.chromium import find
 from tests.support.browsing import pages
 from tests.support.installation import Installation, wait_until
+from tests.support.relay import relayed
 
 pytestmark = pytest.mark.skipif(find() is None, reason="no Chromium: `make test` installs Debian's where it may")
 
@@ -83,9 +85,15 @@ SHOP = b"""<!doctype html><title>Shop</title><h1>Order</h1><form action=/sent><l
 <label>Colour <select name=colour><option>red<option>blue</select></label><button>Send it</button></form>"""
 
 
+FILES = b"""<!doctype html><title>Files</title><input type=file onchange="this.files[0].text().then(text => said.append('read ' + text))">
+<button onclick="said.append(' sure: ' + confirm('Sure?'))">Sure?</button> <a href="data:text/plain,taken" download=taken.txt>take</a>
+<p id=said></p>"""
+
+
 class Shop(Site):
     def do_GET(self) -> None:
-        body = SHOP if self.path == "/" else f"<title>Shop</title><a href=/terms target=_blank>Terms</a> Got {self.path}".encode()
+        other = f"<title>Shop</title><a href=/terms target=_blank>Terms</a> Got {self.path}".encode()
+        body = {"/": SHOP, "/files": FILES}.get(self.path, other)
         self.send_response(200)
         self.send_header("Content-Type", "text/html; charset=utf-8")
         self.send_header("Content-Length", str(len(body)))
@@ -94,15 +102,16 @@ class Shop(Site):
 
 
 class Thinker(BaseHTTPRequestHandler):
-    """Plays the model that browser-use asks: each answer is made of what it was told last."""
+    """Plays the model that browser-use asks: each answer is made of what it was told."""
 
     steps: list[Callable[[str], list[Any]]]
     told: list[str]
 
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        last = asked["messages"][-1]["content"]
-        seen = last if isinstance(last, str) else "\n".join(part.get("text", "") for part in last)
+        contents = [message["content"] for message in asked["messages"] if message["role"] == "user"]
+        parts = [part for content in contents for part in ([{"text": content}] if isinstance(content, str) else content)]
+        seen = "\n".join(part.get("text", "") for part in parts)
         self.told.append(seen)
         thought = {"evaluation_previous_goal": "", "memory": "", "next_goal": "", "action": self.steps[len(self.told) - 1](seen)}
         choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": json.dumps(thought)}}
@@ -123,34 +132,62 @@ def numbered(seen: str, tag: str) -> int:
     return int(re.findall(rf"\[(\d+)\]<{tag}", seen)[-1])
 
 
+def use_browser(cdp_url: str, home: Path, steps: list[Callable[[str], list[Any]]]) -> Any:
+    """What comes of browser-use, whose model says these steps."""
+    with pages(Thinker) as model:
+        Thinker.told, Thinker.steps = [], steps
+        quiet = {"ANONYMIZED_TELEMETRY": "false", "BROWSER_USE_VERSION_CHECK": "false", "BROWSER_USE_CONFIG_DIR": str(home)}
+        program = Path(__file__).parent / "support/browser_use_job.py"
+        command = [str(BROWSER_USE), str(program), cdp_url, f"{model}/v1", "Order something blue"]
+        done = subprocess.run(command, env={**os.environ, **quiet, "HOME": str(home)}, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    came = json.loads(done.stdout.strip().splitlines()[-1])
+    assert (came["done"], came["errors"], came["steps"]) == (True, [], len(steps)), came
+    return came
+
+
 @pytest.mark.skipif(not BROWSER_USE.exists(), reason="no browser-use: `make test` installs it where it can")
 def test_browser_use_does_a_job(http: httpx2.Client, tmp_path: Path) -> None:
-    """It navigates, fills in a form, follows a link into a new tab and opens another one."""
+    """It navigates, fills in a form, follows a link into a new tab and opens another one, gives a file, answers a dialog, takes a file; the
+    connection drops, and it goes on. All of it beside another client."""
     made = begin(http, "about:blank")
-    with pages(Shop) as shop, pages(Thinker) as model:
-        Thinker.told = []
-        Thinker.steps = [
-            lambda seen: [{"navigate": {"url": f"{shop}/", "new_tab": False}}],
-            lambda seen: [
-                {"input": {"index": numbered(seen, "input"), "text": "Ada"}},
-                {"select_dropdown": {"index": numbered(seen, "select"), "text": "blue"}},
+    http.post(f"/v1/sessions/{made['id']}/uploads", files={"file": ("note.txt", b"a note")}).raise_for_status()
+    address = urlsplit(made["cdp_url"])
+    with pages(Shop) as shop, relayed(address.port or 80) as relay, websocket(made["cdp_url"]) as beside:
+
+        def cut(seen: str) -> list[Any]:
+            relay.cut()
+            return [{"navigate": {"url": f"{shop}/end", "new_tab": False}}]
+
+        came = use_browser(
+            address._replace(netloc=f"127.0.0.1:{relay.port}").geturl(),
+            tmp_path,
+            [
+                lambda seen: [{"navigate": {"url": f"{shop}/", "new_tab": False}}],
+                lambda seen: [
+                    {"input": {"index": numbered(seen, "input"), "text": "Ada"}},
+                    {"select_dropdown": {"index": numbered(seen, "select"), "text": "blue"}},
+                ],
+                lambda seen: [{"click": {"index": numbered(seen, "button")}}],
+                lambda seen: [{"click": {"index": numbered(seen, "a")}}],
+                lambda seen: [{"navigate": {"url": f"{shop}/last", "new_tab": True}}],
+                lambda seen: [{"navigate": {"url": f"{shop}/files", "new_tab": False}}],
+                lambda seen: [{"upload_file": {"index": numbered(seen, "input"), "path": "/uploads/note.txt"}}],
+                lambda seen: [{"click": {"index": numbered(seen, "button")}}],
+                lambda seen: [{"click": {"index": numbered(seen, "a")}}],
+                cut,
+                lambda seen: [{"done": {"text": "ordered", "success": True}}],
             ],
-            lambda seen: [{"click": {"index": numbered(seen, "button")}}],
-            lambda seen: [{"click": {"index": numbered(seen, "a")}}],
-            lambda seen: [{"navigate": {"url": f"{shop}/last", "new_tab": True}}],
-            lambda seen: [{"done": {"text": "ordered", "success": True}}],
-        ]
-        quiet = {"ANONYMIZED_TELEMETRY": "false", "BROWSER_USE_VERSION_CHECK": "false", "BROWSER_USE_CONFIG_DIR": str(tmp_path)}
-        environment = {**os.environ, **quiet, "HOME": str(tmp_path)}
-        program = Path(__file__).parent / "support/browser_use_job.py"
-        command = [str(BROWSER_USE), str(program), made["cdp_url"], f"{model}/v1", "Order something blue"]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0, done.stderr
-        came = json.loads(done.stdout.strip().splitlines()[-1])
-        assert (came["done"], came["result"], came["errors"], came["steps"]) == (True, "ordered", [], 6), came
-        assert came["urls"][1:] == [f"{shop}/", f"{shop}/", f"{shop}/sent?name=Ada&colour=blue", f"{shop}/terms", f"{shop}/last"]
+        )
+        assert came["result"] == "ordered"
+        assert came["urls"][1:6] == [f"{shop}/", f"{shop}/", f"{shop}/sent?name=Ada&colour=blue", f"{shop}/terms", f"{shop}/last"]
         opened = [one["url"] for one in http.get(f"/v1/sessions/{made['id']}/pages").json()["data"]["items"]]
-        assert opened == [f"{shop}/sent?name=Ada&colour=blue", f"{shop}/terms", f"{shop}/last"]
+        assert opened == [f"{shop}/sent?name=Ada&colour=blue", f"{shop}/terms", f"{shop}/end"]
+        assert any("read a note" in told for told in Thinker.told) and any("sure: true" in told for told in Thinker.told)
+        [download] = wait_until(lambda: http.get(f"/v1/sessions/{made['id']}/downloads").json()["data"]["items"], 20)
+        assert download["suggested_file_name"] == "taken.txt"
+        beside.send('{"id": 1, "method": "Target.getTargets"}')
+        assert f"{shop}/end" in beside.recv(timeout=20)
     assert http.get(f"/v1/sessions/{made['id']}").json()["data"]["status"] == "running", "it leaves, and the session stays"
     http.delete(f"/v1/sessions/{made['id']}")
 

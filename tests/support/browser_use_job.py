@@ -13,7 +13,7 @@ async def main(cdp_url: str, model_url: str, task: str) -> None:
     browser = BrowserSession(cdp_url=cdp_url, keep_alive=True, no_viewport=True, **quick)
     llm = ChatOpenAI(model="played", base_url=model_url, api_key="none")
     agent = Agent(task, llm=llm, browser_session=browser, use_vision=False, use_judge=False, directly_open_url=False, max_failures=2)
-    history = await agent.run(max_steps=8)
+    history = await agent.run(max_steps=12)
     told = {"done": history.is_done(), "result": history.final_result(), "errors": [one for one in history.errors() if one]}
     print(json.dumps(told | {"urls": history.urls(), "steps": history.number_of_steps()}), flush=True)
     await browser.stop()
