@@ -107,7 +107,7 @@ async def _cost(keeper: chromium.Keeper, flags: Sequence[str], page_url: str, na
             sites=pss(browser.pid) / 1024,
             processor=took,
             filtered=filtered,
-            unfiltered=len(exposed) - filtered + sum(1 for part in ("network.mojom.NetworkService",) if part not in kinds.values()),
+            unfiltered=len(exposed) - filtered + ("network.mojom.NetworkService" not in kinds.values()),
             renderers=max(1, list(kinds.values()).count("renderer") - spare),
         )
     finally:

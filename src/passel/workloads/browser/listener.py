@@ -280,7 +280,7 @@ async def listening(listener: Listener, path: Path, public: str | None = None) -
             url = urlsplit(f"//{public}")
             site = web.TCPSite(runner, url.hostname, url.port or 0)
             await site.start()
-            host, port = runner.addresses[0][:2]
+            host, port = url.hostname or "", runner.addresses[0][1]  # by its name, which may mean another address to this machine itself
             yield f"{TCP}[{host}]:{port}" if ":" in host else f"{TCP}{host}:{port}"
             return
         await web.UnixSite(runner, path).start()
